@@ -1,0 +1,29 @@
+"""What one may look at after a forward pass: where nodes looked and whom they listened to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Regions, kernels, attention and nodes of one graph on one batch of clips.
+
+    Returned by `block(features, return_trace=True)`; nothing of it is kept on a module. Tensors
+    are detached and belong to the caller.
+
+    Attributes:
+        boxes: (B, T, N, 4) regions as (cx, cy, rx, ry) in [0, 1] of the frame, origin top left.
+        kernels: (B, T, N, H, W) what each node pooled, non-negative, summing to 1 over (H, W).
+        attention: (B, T, K, heads, N, N) weight of the message to receiver i (second last axis)
+            from sender j (last axis) in each of K rounds; 0 where no edge is; K = 0 without
+            messages. With a softmax gather each row sums to 1.
+        nodes: (B, T, N, D) the final nodes.
+    """
+
+    boxes: Tensor
+    kernels: Tensor
+    attention: Tensor
+    nodes: Tensor
