@@ -1,0 +1,65 @@
+"""Graphs that are recurrent in space and time, for video.
+
+The public names below are resolved when first used: `import interlace` loads nothing else, and
+each name loads only what it needs.
+
+Example:
+    >>> import interlace
+    >>> interlace.__version__
+    '0.1.0'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interlace.data.syncmnist import MultiSyncMNIST, SyncMNIST
+    from interlace.graph.block import RSTG, GraphBlock
+    from interlace.models.classifier import VideoClassifier
+    from interlace.models.registry import create_model, list_models
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RSTG",
+    "GraphBlock",
+    "MultiSyncMNIST",
+    "SyncMNIST",
+    "VideoClassifier",
+    "__version__",
+    "create_model",
+    "list_models",
+]
+
+_HOME = {
+    "RSTG": "interlace.graph.block",
+    "GraphBlock": "interlace.graph.block",
+    "SyncMNIST": "interlace.data.syncmnist",
+    "MultiSyncMNIST": "interlace.data.syncmnist",
+    "VideoClassifier": "interlace.models.classifier",
+    "create_model": "interlace.models.registry",
+    "list_models": "interlace.models.registry",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value  # found directly from now on
+        return value
+
+    message = f"module 'interlace' has no attribute {name!r}"
+    if not name.startswith("_"):
+        from difflib import get_close_matches
+
+        folded = {known.lower(): known for known in __all__}
+        near = get_close_matches(name.lower(), folded, n=1)
+        if near:
+            message += f"; the nearest name is {folded[near[0]]!r}"
+        else:
+            message += f"; it has {', '.join(known for known in __all__ if known in _HOME)}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
