@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interlace.data.syncmnist import MultiSyncMNIST, SyncMNIST
-    from interlace.graph.block import RSTG, GraphBlock
+    from interlace.graph.block import GraphBlock
+    from interlace.graph.rstg import RSTG
     from interlace.models.classifier import VideoClassifier
     from interlace.models.registry import create_model, list_models
 
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "RSTG": "interlace.graph.block",
+    "RSTG": "interlace.graph.rstg",
     "GraphBlock": "interlace.graph.block",
     "SyncMNIST": "interlace.data.syncmnist",
     "MultiSyncMNIST": "interlace.data.syncmnist",
