@@ -1,0 +1,163 @@
+"""GraphBlock: features -> nodes -> recurrence in space and time -> features."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from interlace.graph.kernels import pool
+from interlace.graph.recurrence import Recurrence, State
+from interlace.graph.trace import Trace
+
+
+class GraphState(NamedTuple):
+    """All that a stream carries from call to call; its size does not depend on what was seen."""
+
+    regions: Tensor | None
+    recurrence: State
+    readout: Tensor | None
+
+
+class GraphBlock(nn.Module):
+    """A graph over features of any backbone: pool, think in space and time, give back.
+
+    Holds no state: what a stream must remember goes in and comes out.
+
+    Args:
+        channels: C of the features.
+        regions: where nodes look, e.g. `GridRegions`.
+        recurrence: what nodes do, over width D.
+        readout: `ToMap`, `ToVector` or `ToMeanVector`.
+        project: (.., C) -> (.., D) on nodes.
+        project_back: (.., D) -> (.., C') on nodes.
+        norm: on the nodes before the first stage.
+        positions: boxes (..., N, 4) -> codes (..., N, P) that nodes send along; None for none.
+        branch: on the map before it is added to the features; None returns the bare readout.
+
+    Example:
+        >>> import torch, interlace
+        >>> block = interlace.RSTG(64, width=32)
+        >>> features = torch.randn(2, 8, 64, 14, 14)    # (B, T, C, H, W) of any backbone
+        >>> bool((block(features) == features).all())   # a fresh block changes nothing
+        True
+        >>> _, state = block(features[:, :5], return_state=True)
+        >>> last = block(features[:, 5:], state)        # a stream goes on where it was
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        regions: nn.Module,
+        recurrence: Recurrence,
+        readout: nn.Module,
+        project: nn.Module,
+        project_back: nn.Module,
+        norm: nn.Module,
+        positions: nn.Module | None = None,
+        branch: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.channels = channels
+        self.regions = regions
+        self.project = project
+        self.norm = norm
+        self.positions = positions
+        self.recurrence = recurrence
+        self.project_back = project_back
+        self.readout = readout
+        self.branch = branch
+
+    def forward(
+        self,
+        features: Tensor,
+        state: GraphState | None = None,
+        *,
+        return_state: bool = False,
+        return_trace: bool = False,
+    ):
+        """Run the graph over a clip, or over the next frames of a stream.
+
+        Args:
+            features: (B, T, C, H, W), any T, H, W.
+            state: what the same block returned for the frames before; None starts a stream.
+            return_state: also return the state.
+            return_trace: also return a `Trace`.
+
+        Returns:
+            The readout: features (B, T, C, H, W) for `ToMap`, a vector (B, D) for `ToVector`.
+            With return_state or return_trace a tuple: the readout, then the state, then the trace.
+
+        Raises:
+            ValueError: if the features have another shape or number of channels.
+        """
+        _check(features, self.channels)
+        regions, inner, outer = state or (None, None, None)
+        size = (features.shape[-2], features.shape[-1])
+
+        boxes, regions = self.regions(features, regions)  # (B, T, N, 4)
+        kernel = self.regions.pool_kernel(boxes, size)
+        nodes = self.norm(self.project(pool(features, kernel)))  # (B, T, N, D)
+        positions = None if self.positions is None else self.positions(boxes)
+        nodes, inner, attention = self.recurrence(nodes, inner, positions)
+        out, outer = self.readout(
+            self.project_back(nodes), outer, self.regions.remap_kernel(boxes, size)
+        )
+        if self.branch is not None:
+            out = features + self.branch(out)
+        if not return_state and not return_trace:
+            return out
+        results = [out]
+        if return_state:
+            results.append(GraphState(regions, inner, outer))
+        if return_trace:
+            results.append(_trace(boxes, kernel.dense(), attention, nodes))
+        return tuple(results)
+
+
+class ZeroStartNorm(nn.LayerNorm):
+    """Normalises a map over its channels; scale and shift start at zero, so it first adds nothing.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C, H, W) -> the same."""
+        return super().forward(x.movedim(2, -1)).movedim(-1, 2)
+
+
+def _check(features: Tensor, channels: int) -> None:
+    if features.dim() != 5:
+        hint = "; for per-frame maps use x.unflatten(0, (B, T))" if features.dim() == 4 else ""
+        raise ValueError(f"features must be (B, T, C, H, W), got {tuple(features.shape)}{hint}")
+    if features.shape[2] != channels:
+        raise ValueError(
+            f"this graph was built for {channels} channels, got features of {features.shape[2]}: "
+            f"(B, T, C, H, W) = {tuple(features.shape)}"
+        )
+    if 0 in features.shape:
+        raise ValueError(f"features must not be empty, got {tuple(features.shape)}")
+
+
+def _trace(boxes: Tensor, kernels: Tensor, attention: list[Tensor], nodes: Tensor) -> Trace:
+    batch, frames, count, _ = nodes.shape
+    if attention:
+        weights = torch.stack(attention, dim=2)  # (B, T, K, heads, N, N)
+    else:
+        weights = nodes.new_zeros(batch, frames, 0, 1, count, count)
+    return Trace(
+        boxes=boxes.detach().float().expand(batch, frames, -1, -1),
+        kernels=kernels.detach().float().expand(batch, frames, -1, -1, -1),
+        attention=weights.detach().float(),
+        nodes=nodes.detach().float(),
+    )

@@ -1,0 +1,42 @@
+"""From nodes to what the rest of a network takes: a map or a vector (RSTG, section 2.3)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from interlace.graph.kernels import RegionKernel, remap
+
+
+class ToMap(nn.Module):
+    """RSTG-to-map: every node goes back to where it came from; regions that overlap add up."""
+
+    def forward(
+        self, nodes: Tensor, state: None, kernel: RegionKernel
+    ) -> tuple[Tensor, None]:
+        """nodes (B, T, N, C) -> map (B, T, C, H, W)."""
+        return remap(nodes, kernel), None
+
+
+class ToVector(nn.Module):
+    """RSTG-to-vec: the sum of all nodes, at the last step (the paper)."""
+
+    def forward(
+        self, nodes: Tensor, state: Tensor | None, kernel: RegionKernel
+    ) -> tuple[Tensor, Tensor | None]:
+        """nodes (B, T, N, C) -> vector (B, C)."""
+        return nodes[:, -1].sum(1), None
+
+
+class ToMeanVector(nn.Module):
+    """The sum of all nodes, averaged over every step seen so far (the authors' program)."""
+
+    def forward(
+        self, nodes: Tensor, state: Tensor | None, kernel: RegionKernel
+    ) -> tuple[Tensor, Tensor]:
+        """nodes (B, T, N, C) -> vector (B, C), state (B, C + 1): sum and count."""
+        batch, frames, _, channels = nodes.shape
+        if state is None:
+            state = nodes.new_zeros(batch, channels + 1)
+        added = nn.functional.pad(nodes.sum((1, 2)), (0, 1), value=frames)
+        state = state + added
+        return state[:, :-1] / state[:, -1:], state

@@ -1,0 +1,111 @@
+"""The rounds: a schedule of time and space stages (RSTG, algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from interlace.graph.space_stage import SpaceStage
+
+State = tuple[Tensor | None, ...]
+
+# RSTG, section 3.1.1: which stages follow each other, for K rounds
+SCHEDULES = {
+    "all-temp": lambda rounds: ("time", "space") * rounds + ("final",),
+    "1-temp": lambda rounds: ("space",) * rounds + ("final",),
+    "space-only": lambda rounds: ("space",) * rounds + ("mean",),
+    "time-only": lambda rounds: ("final",),
+    "homogeneous": lambda rounds: ("both",) * rounds,
+}
+
+
+class Recurrence(nn.Module):
+    """Runs the stages of a schedule one after another, each over all frames of the call.
+
+    Stage k at frame t hears stage k at frame t - 1, so running stage by stage is the same as
+    frame by frame. A stage named twice has one set of weights and a state for each place.
+
+    Args:
+        stages: name -> module (nodes, state, positions) -> (nodes, state, attention).
+        schedule: names in the order they run, e.g. `SCHEDULES["all-temp"](3)`.
+    """
+
+    def __init__(self, stages: Mapping[str, nn.Module], schedule: Sequence[str]):
+        super().__init__()
+        if set(stages) != set(schedule):
+            raise ValueError(f"the schedule runs {sorted(set(schedule))}, got {sorted(stages)}")
+        self.stages = nn.ModuleDict(stages)
+        self.schedule = tuple(schedule)
+
+    def forward(
+        self, nodes: Tensor, state: State | None = None, positions: Tensor | None = None
+    ) -> tuple[Tensor, State, list[Tensor]]:
+        """Run all rounds over the frames of a clip, or of a chunk of a stream.
+
+        Args:
+            nodes: (B, T, N, D).
+            state: what the last call returned; None starts a stream.
+            positions: (..., N, P) codes that space stages may send along.
+
+        Returns:
+            nodes (B, T, N, D), state (one entry for each stage of the schedule, None where a stage
+            remembers nothing), attention of each round (B, T, heads, N, N).
+        """
+        if state is None:
+            state = (None,) * len(self.schedule)
+        if len(state) != len(self.schedule):
+            raise ValueError(
+                f"state must have {len(self.schedule)} entries, got {len(state)}: pass what this "
+                "same graph returned for the frames before"
+            )
+        kept, attention = [], []
+        for name, before in zip(self.schedule, state, strict=True):
+            nodes, after, weights = self.stages[name](nodes, before, positions)
+            kept.append(after)
+            if weights is not None:
+                attention.append(weights)
+        return nodes, tuple(kept), attention
+
+    def extra_repr(self) -> str:
+        return "schedule: " + " > ".join(self.schedule)
+
+
+class HomogeneousStage(nn.Module):
+    """Space and time computed in the same way: a node's own past is one more neighbour.
+
+    "The same set of parameters for the MLPs that compute messages in time and space" (RSTG,
+    section 3.1.1). The past is the node as this round left it one frame ago, zero at the start.
+
+    Args:
+        space: a stage over 2 N nodes, the present ones first, see `with_past`.
+    """
+
+    def __init__(self, space: SpaceStage):
+        super().__init__()
+        self.space = space
+
+    def forward(
+        self, nodes: Tensor, state: Tensor | None = None, positions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """nodes (B, T, N, D) -> nodes, state (B, N, D), attention (B, T, heads, N, N) in space."""
+        count = nodes.shape[2]
+        past = torch.zeros_like(nodes[:, :1]) if state is None else state[:, None]
+        if positions is not None:
+            positions = torch.cat((positions, positions), dim=-2)
+        frames, attention = [], []
+        for present in nodes.split(1, dim=1):  # (B, 1, N, D)
+            both = torch.cat((present, past.to(present.dtype)), dim=2)
+            both, _, weights = self.space(both, None, positions)
+            past = both[:, :, :count]
+            frames.append(past)
+            attention.append(weights[..., :count, :count])
+        return torch.cat(frames, dim=1), past[:, 0], torch.cat(attention, dim=1)
+
+
+def with_past(adjacency: Tensor) -> Tensor:
+    """(N, N) edges in space -> (2 N, 2 N): those, and each present node hears its own past."""
+    eye, none = torch.eye(len(adjacency), dtype=torch.bool), torch.zeros_like(adjacency)
+    present = torch.cat((adjacency, eye.to(adjacency.device)), dim=1)
+    return torch.cat((present, torch.cat((none, none), dim=1)))

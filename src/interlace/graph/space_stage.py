@@ -1,0 +1,222 @@
+"""The space stage: send, gather and update among the nodes of one frame (RSTG, section 2.1).
+
+All frames of a call go through at once; only edges that exist get a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from interlace.graph.edges import Edges, message_layer
+
+
+class Send(nn.Module):
+    """m_ij = MLP_s([v_j | v_i]), what sender j tells receiver i (eqs. 1 and 2).
+
+    The first layer is a sum of a sender's and a receiver's part, W_s v_j + W_r v_i, so it costs N
+    products and not one for each edge.
+
+    Args:
+        width: D of nodes and messages.
+        layers: linear layers of the MLP, each followed by a ReLU.
+        positions: size of the position code joined to each node before sending; 0 for none.
+    """
+
+    def __init__(self, width: int, *, layers: int = 2, positions: int = 0):
+        super().__init__()
+        if layers < 1:
+            raise ValueError(f"a message needs at least one layer, got layers={layers}")
+        self.sender = nn.Linear(width + positions, width)
+        self.receiver = nn.Linear(width + positions, width, bias=False)
+        self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
+        self.positions = positions
+
+    def forward(self, nodes: Tensor, edges: Edges, positions: Tensor | None = None) -> Tensor:
+        """nodes (B, T, N, D), positions (..., N, P) -> messages (B, T, E, D), one for each edge."""
+        if self.positions:
+            if positions is None:
+                raise ValueError("this space stage sends positions, but the graph gave it none")
+            nodes = torch.cat((nodes, positions.to(nodes.dtype).expand(*nodes.shape[:-1], -1)), -1)
+        sent, received = self.sender(nodes), self.receiver(nodes)
+        if not self.deeper:
+            return edges.add(sent, received).relu()
+        first, *rest = self.deeper
+        messages = message_layer(sent, received, first.weight, first.bias, edges)
+        for layer in rest:
+            messages = layer(messages).relu()
+        return messages
+
+
+class SumGather(nn.Module):
+    """g_i = sum of the messages to i: every message counts the same (section 2.1)."""
+
+    def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """-> gathered (B, T, N, D), weights (B, T, 1, N, N)."""
+        weights = edges.mask(nodes.shape[-2], nodes.device).to(messages.dtype)
+        weights = weights.expand(*nodes.shape[:2], 1, -1, -1)
+        return edges.collect(weights, messages).squeeze(2), weights
+
+
+class MeanGather(SumGather):
+    """g_i = mean of the messages to i."""
+
+    def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """-> gathered (B, T, N, D), weights (B, T, 1, N, N)."""
+        gathered, weights = super().forward(nodes, messages, edges)
+        heard = weights[:, :, 0].sum(-1, keepdim=True).clamp(min=1)
+        return gathered / heard, weights / heard[:, :, None]
+
+
+class DotGather(nn.Module):
+    """g_i = sum_j softmax_j((W_1 v_j) . (W_2 v_i)) m_ij over the neighbours j of i (eqs. 3 and 4).
+
+    With several heads, each weighs a projection of the messages to D / heads in its own way.
+
+    Args:
+        width: D of nodes and messages.
+        heads: must divide D.
+    """
+
+    def __init__(self, width: int, *, heads: int = 1):
+        super().__init__()
+        self.heads = _check_heads(width, heads)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.message = HeadProjection(width, heads)
+
+    def logits(self, nodes: Tensor) -> Tensor:
+        """(B, T, N, D) -> (B, T, heads, N receiver, N sender)."""
+        query = self.query(nodes).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+        key = self.key(nodes).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+        return query @ key.transpose(-1, -2)
+
+    def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """-> gathered (B, T, N, D), weights (B, T, heads, N, N)."""
+        weights = edges.softmax(self.logits(nodes))
+        return self.message(edges.collect(weights, messages), weights), weights
+
+
+class AdditiveGather(DotGather):
+    """As `DotGather`, with logits leaky_relu(w_1 . v_j + w_2 . v_i), slope 0.2 (graph attention)."""
+
+    def __init__(self, width: int, *, heads: int = 1):
+        nn.Module.__init__(self)
+        self.heads = _check_heads(width, heads)
+        self.query = nn.Linear(width, heads)
+        self.key = nn.Linear(width, heads)
+        self.message = HeadProjection(width, heads)
+
+    def logits(self, nodes: Tensor) -> Tensor:
+        """(B, T, N, D) -> (B, T, heads, N receiver, N sender)."""
+        query = self.query(nodes).transpose(-1, -2)[..., :, None]  # (B, T, heads, N, 1)
+        key = self.key(nodes).transpose(-1, -2)[..., None, :]
+        return nn.functional.leaky_relu(query + key, 0.2)
+
+
+class HeadProjection(nn.Module):
+    """Joins what the heads gathered: head h keeps W_h (sum_j a_ij m_ij) + b_h sum_j a_ij.
+
+    The projection is linear, so it follows the sum: N products and not one for each edge.
+    One head has none.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.linear = nn.Linear(width, width) if heads > 1 else None
+
+    def forward(self, gathered: Tensor, weights: Tensor) -> Tensor:
+        """gathered (B, T, heads, N, D), weights (B, T, heads, N, N) -> (B, T, N, D)."""
+        if self.linear is None:
+            return gathered.squeeze(2)
+        heads = gathered.shape[2]
+        weight = self.linear.weight.unflatten(0, (heads, -1))  # (heads, D / heads, D)
+        bias = self.linear.bias.unflatten(0, (heads, 1, -1))  # (heads, 1, D / heads)
+        joined = gathered @ weight.transpose(-1, -2).to(gathered.dtype)
+        joined = joined + bias * weights.sum(-1, keepdim=True)
+        return joined.transpose(2, 3).flatten(-2)
+
+
+class Update(nn.Module):
+    """v_i <- MLP_u([v_i | g_i]) (eq. 5), with the same weights for all nodes or a set per scale.
+
+    Args:
+        width: D.
+        layers: linear layers of the MLP, each followed by a ReLU.
+        groups: how many nodes share each set of weights, in order, e.g. (9, 4, 1) for one set per
+            scale; None for one set for all.
+    """
+
+    def __init__(self, width: int, *, layers: int = 2, groups: Sequence[int] | None = None):
+        super().__init__()
+        if layers < 1:
+            raise ValueError(f"an update needs at least one layer, got layers={layers}")
+        self.groups = None if groups is None else list(groups)
+        self.mlps = nn.ModuleList(
+            nn.ModuleList(nn.Linear(2 * width if k == 0 else width, width) for k in range(layers))
+            for _ in range(1 if groups is None else len(groups))
+        )
+
+    def forward(self, nodes: Tensor, gathered: Tensor) -> Tensor:
+        """nodes and gathered (B, T, N, D) -> (B, T, N, D)."""
+        joined = torch.cat((nodes, gathered.to(nodes.dtype)), dim=-1)
+        parts = (joined,) if self.groups is None else joined.split(self.groups, dim=-2)
+        updated = []
+        for part, mlp in zip(parts, self.mlps, strict=True):
+            for layer in mlp:
+                part = layer(part).relu()
+            updated.append(part)
+        return updated[0] if len(updated) == 1 else torch.cat(updated, dim=-2)
+
+
+class SpaceStage(nn.Module):
+    """One exchange of messages: send, gather, update, norm.
+
+    Args:
+        send: nodes, edges, positions -> messages, e.g. `Send`.
+        gather: nodes, messages, edges -> gathered, weights, e.g. `DotGather`.
+        update: nodes, gathered -> nodes, e.g. `Update`.
+        norm: on the updated nodes; the paper has none, depth in rounds trains better with one.
+        adjacency: (N, N) bool, receiver first; None joins every pair, each node with itself too.
+    """
+
+    def __init__(
+        self,
+        send: nn.Module,
+        gather: nn.Module,
+        update: nn.Module,
+        *,
+        norm: nn.Module | None = None,
+        adjacency: Tensor | None = None,
+    ):
+        super().__init__()
+        self.send = send
+        self.gather = gather
+        self.update = update
+        self.norm = nn.Identity() if norm is None else norm
+        self.edges = Edges(adjacency)
+
+    def forward(
+        self, nodes: Tensor, state: None = None, positions: Tensor | None = None
+    ) -> tuple[Tensor, None, Tensor]:
+        """Let the nodes of each frame talk once.
+
+        Args:
+            nodes: (B, T, N, D).
+            state: not used; every stage has this face.
+            positions: (..., N, P) codes for `send`.
+
+        Returns:
+            nodes (B, T, N, D); no state; attention (B, T, heads, N receiver, N sender).
+        """
+        messages = self.send(nodes, self.edges, positions)  # (B, T, E, D)
+        gathered, attention = self.gather(nodes, messages, self.edges)
+        return self.norm(self.update(nodes, gathered)), None, attention
+
+
+def _check_heads(width: int, heads: int) -> int:
+    if heads < 1 or width % heads:
+        raise ValueError(f"heads must divide the width of the nodes, got {heads} for {width}")
+    return heads

@@ -1,0 +1,109 @@
+"""Our modules, given the authors' weights, compute what the authors' programs computed.
+
+Every case is a pair NAME.json (configuration, names and shapes of the weights) and NAME.npz
+(outputs). `pytest tests/test_reference.py --reference-dir DIR` runs all cases below DIR.
+"""
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from interlace.graph.boxes import grid_boxes, neighbours
+from interlace.graph.kernels import pool
+from interlace.models.convert import rstg_from_pytorch, rstg_from_tensorflow
+
+TOLERANCE = 1e-4  # relative to the largest absolute value of an array
+
+
+def draw(name, shape):
+    seed = zlib.crc32(name.encode())
+    return np.random.RandomState(seed).standard_normal(tuple(shape)).astype(np.float32)
+
+
+def pytorch_value(name, shape):
+    leaf, noise = name.rsplit(".", 1)[-1], draw(name, shape)
+    if leaf == "scale" or (leaf == "weight" and len(shape) == 1):
+        return 1 + 0.1 * noise
+    if len(shape) >= 2:
+        return noise / np.sqrt(np.prod(shape[1:]))
+    return 0.1 * noise
+
+
+def tensorflow_value(name, shape):
+    leaf, noise = name.rsplit(".", 1)[-1], draw(name, shape)
+    if leaf.startswith("kernel"):
+        return noise / np.sqrt(np.prod(shape[:-1]))
+    if leaf == "gamma":
+        return 1 + 0.1 * noise
+    if leaf == "moving_variance":
+        return 0.5 + np.abs(noise)
+    return 0.1 * noise
+
+
+def agree(ours, theirs):
+    ours = np.asarray(ours)
+    assert ours.shape == theirs.shape
+    assert np.isfinite(ours).all()
+    worst = np.abs(ours - theirs).max() / np.abs(theirs).max()
+    assert worst < TOLERANCE, f"off by {worst:.2e} of the largest value"
+
+
+def cases(folder):
+    return sorted(p for p in Path(folder).rglob("*.json") if p.with_suffix(".npz").exists())
+
+
+def pytest_generate_tests(metafunc):
+    if "case" in metafunc.fixturenames:
+        paths = cases(metafunc.config.getoption("--reference-dir"))
+        metafunc.parametrize("case", paths, ids=[p.stem for p in paths])
+
+
+@torch.no_grad()
+def test_same_as_the_authors(case):
+    spec = json.loads(case.read_text())
+    config, expected = spec["config"], np.load(case.with_suffix(".npz"))
+    if config["kind"] != "rstg":
+        pytest.skip(f"{config['kind']} is not built yet")
+    if "scales" in config:
+        check_tensorflow(config, spec["tensors"], expected)
+    else:
+        check_pytorch(config, spec["tensors"], expected)
+
+
+def check_pytorch(config, tensors, expected):
+    graph = rstg_from_pytorch(
+        {name: pytorch_value(name, shape).astype(np.float32) for name, shape in tensors},
+        rounds=config["rounds"],
+        cell=config["recurrence"],
+        combine=config["combine"],
+        gather=config["gather"],
+        send_layers=config["send_layers"],
+        update_layers=config["update_layers"],
+    )
+    nodes = torch.from_numpy(draw("input", config["input"])).transpose(2, 3)  # (B, T, N, C)
+    out, _, _ = graph(nodes)
+    agree(out.transpose(2, 3), expected["output"])
+
+
+def check_tensorflow(config, tensors, expected):
+    weights = {name: tensorflow_value(name, shape).astype(np.float32) for name, shape in tensors}
+    build = {key: config[key] for key in ("scales", "rounds", "gather", "frame_size_px")}
+    block = rstg_from_tensorflow(weights, **build)
+    features = torch.from_numpy(draw("input", config["input"])).permute(0, 1, 4, 2, 3)
+
+    boxes = grid_boxes(config["scales"])[None, None]
+    kernel = block.regions.pool_kernel(boxes, tuple(features.shape[-2:]))
+    agree(pool(features, kernel), expected["initial_nodes"])
+    assert (neighbours(boxes[0, 0]).numpy() == expected["adjacency"]).all()
+    if block.positions is not None:
+        agree(block.positions(boxes)[0, 0], expected["position_maps"])
+
+    to_map, trace = block(features, return_trace=True)
+    agree(to_map.permute(0, 1, 3, 4, 2), expected["map"])
+    agree(block.project_back(trace.nodes).transpose(0, 1), expected["nodes"])
+    to_vector = rstg_from_tensorflow(weights, **build, readout="mean-vector")
+    agree(to_vector(features), expected["vector"])
