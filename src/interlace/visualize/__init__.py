@@ -1,0 +1,36 @@
+"""Pictures of what a graph saw and said: figures, gifs, mp4s and a report in one HTML file.
+
+Everything is drawn from `interlace.graph.trace.Trace` and plain arrays, with matplotlib's objects
+only: no window, no global state. Pictures need `pip install "interlace[plot]"`.
+
+Example:
+    >>> import torch
+    >>> from interlace.visualize import draw_clip
+    >>> draw_clip(torch.zeros(10, 1, 64, 64, dtype=torch.uint8)).shape
+    (10, 256, 256, 3)
+"""
+
+from interlace.visualize.charts import confusion_figure, curve_figure, prediction_figure
+from interlace.visualize.explain import ClipReport, explain_clip
+from interlace.visualize.frames import draw_clip, frames_figure, gif_bytes, save_gif, save_mp4
+from interlace.visualize.graph import animate, graph_figure
+from interlace.visualize.heatmaps import attention_figure, kernels_figure
+from interlace.visualize.report import write_report
+
+__all__ = [
+    "ClipReport",
+    "animate",
+    "attention_figure",
+    "confusion_figure",
+    "curve_figure",
+    "draw_clip",
+    "explain_clip",
+    "frames_figure",
+    "gif_bytes",
+    "graph_figure",
+    "kernels_figure",
+    "prediction_figure",
+    "save_gif",
+    "save_mp4",
+    "write_report",
+]

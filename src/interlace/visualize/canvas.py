@@ -1,0 +1,90 @@
+"""The paper that pictures are drawn on: matplotlib figures without global state, and inks."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.visualize.view import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# The report swaps these three and the accent for their dark-page twins.
+INK, MUTED, LINE, ACCENT = "#1f2328", "#59636e", "#d1d9e0", "#0969da"
+GOOD = "#1a7f37"
+WHOLE = 9.6  # inches of a figure as wide as the page; at 100 dots per inch, 960 pixels
+
+
+def need(module: str, install: str = '"interlace[plot]"') -> ModuleType:
+    """Imports an optional package, or says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.split(".")[0]
+        raise ImportError(f"pictures need {package}; run: pip install {install}") from error
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, with its own Agg canvas."""
+    need("matplotlib.backends.backend_agg")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def picture_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes without frame or ticks, placed in inches from the figure's top left corner."""
+    whole_width, whole_height = figure.get_size_inches()
+    axes = figure.add_axes(
+        (
+            left / whole_width,
+            1 - (top + height) / whole_height,
+            width / whole_width,
+            height / whole_height,
+        )
+    )
+    axes.axis("off")
+    return axes
+
+
+def write(figure: Figure, x: float, top: float, text: str, **style: Any) -> None:
+    """Text on the figure, placed in inches from its top left corner."""
+    width, height = figure.get_size_inches()
+    style = {"fontsize": 8, "color": MUTED, "va": "top", **style}
+    figure.text(x / width, 1 - top / height, text, **style)
+
+
+def show_frame(axes: Axes, frame: Array, *, dim: float = 1.0) -> None:
+    """A frame (H, W, 3) over [0, 1] x [0, 1], y pointing down; large ones made smaller first."""
+    step = max(1, min(frame.shape[:2]) // 256)
+    rows, columns = (size // step * step for size in frame.shape[:2])
+    small = frame[:rows, :columns].reshape(rows // step, step, columns // step, step, 3)
+    pixels = (small.mean(axis=(1, 3)) * dim).round().astype(np.uint8)
+    axes.imshow(pixels, extent=(0, 1, 1, 0), aspect="auto", interpolation="none")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(1, 0)
+
+
+def fade(colour: str) -> Any:
+    """A colour map from transparent, whatever the page's colour, to `colour`."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    rgb = to_rgb(colour)
+    return LinearSegmentedColormap.from_list("fade", [(*rgb, 0.0), (*rgb, 1.0)])
+
+
+def quiet(axes: Axes, *, size: float = 7.5) -> None:
+    """Takes the box off a chart and greys its scales."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(LINE)
+    axes.tick_params(colors=MUTED, labelsize=size, length=0)

@@ -1,0 +1,192 @@
+"""Charts of numbers: a prediction, a confusion matrix, curves."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.visualize.canvas import (
+    ACCENT,
+    GOOD,
+    INK,
+    LINE,
+    MUTED,
+    WHOLE,
+    fade,
+    new_figure,
+    picture_axes,
+    quiet,
+)
+from interlace.visualize.view import Array, as_array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def as_scores(scores: Any, names: Sequence[str]) -> Array:
+    """Checks probabilities (num_classes,) that sum to 1."""
+    scores = as_array(scores).astype(np.float64)
+    if scores.shape != (len(names),):
+        raise ValueError(
+            f"scores must be ({len(names)},), one per name, got {scores.shape}; "
+            "take one clip of a batch with scores[b]"
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite, got NaN or infinity; check the model's weights")
+    if scores.min() < 0 or abs(scores.sum() - 1) > 0.02:
+        raise ValueError(
+            f"scores must be probabilities that sum to 1, got a sum of {scores.sum():.3g} and a "
+            f"least value of {scores.min():.3g}; pass logits.softmax(-1)"
+        )
+    return scores
+
+
+def prediction_figure(
+    scores: Any, names: Sequence[str], *, label: int | None = None, top: int = 5
+) -> Figure:
+    """The most probable classes as bars; the true one is green.
+
+    Args:
+        scores: (num_classes,) probabilities.
+        label: the true class; one that is not among the bars is added below them.
+        top: how many bars.
+    """
+    scores = as_scores(scores, names)
+    ranked = np.argsort(-scores, kind="stable")
+    shown = ranked[: max(1, top)].tolist()
+    if label is not None:
+        check_label(label, names)
+        if label not in shown:
+            shown.append(label)
+    figure = new_figure(WHOLE / 2, 0.34 * len(shown) + 0.24)
+    axes = figure.add_axes((0.26, 0.02, 0.6, 0.96))
+    colours = [GOOD if index == label else ACCENT for index in shown]
+    bars = axes.barh(range(len(shown)), scores[shown], height=0.62, color=colours)
+    axes.set_ylim(len(shown) - 0.45, -0.55)
+    axes.set_xlim(0, 1)
+    axes.set_yticks(range(len(shown)), [names[index] for index in shown])
+    axes.set_xticks([])
+    quiet(axes, size=8.5)
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", colors=INK)
+    for bar, index in zip(bars, shown, strict=True):
+        rank = int(np.flatnonzero(ranked == index)[0]) + 1
+        note = f"  (rank {rank})" if rank > max(1, top) else ""
+        middle = bar.get_y() + bar.get_height() / 2
+        axes.text(bar.get_width() + 0.012, middle, f"{percent(scores[index])}{note}",
+                  va="center", fontsize=8, color=INK)  # fmt: skip
+    return figure
+
+
+def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
+    """How often a true class (row) was taken for another (column), as a share of the row.
+
+    Args:
+        confusion: (num_classes, num_classes) counts. A class without videos stays an empty row.
+    """
+    counts = as_array(confusion).astype(np.float64)
+    classes = len(names)
+    if counts.shape != (classes, classes):
+        raise ValueError(
+            f"confusion must be ({classes}, {classes}), one row and column per name, "
+            f"got {counts.shape}; rows are true classes"
+        )
+    if not np.isfinite(counts).all() or counts.min(initial=0) < 0:
+        raise ValueError("confusion must hold counts, got negative or non-finite values")
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+
+    side = float(np.clip(0.5 * classes, 3.2, WHOLE - 1.5))
+    left, top = 0.95, 0.12
+    figure = new_figure(WHOLE, side + 1.0)
+    axes = picture_axes(figure, left, top, side, side)
+    axes.axis("on")
+    heat = axes.imshow(
+        shares, cmap=fade(ACCENT), vmin=0, vmax=1, interpolation="none", gid="confusion"
+    )
+    axes.set_xticks(range(classes), list(names), rotation=90 if classes > 8 else 0)
+    axes.set_yticks(range(classes), list(names))
+    size = float(np.clip(0.66 * 72 * side / classes, 4, 8))
+    axes.tick_params(colors=MUTED, labelsize=size, length=0, pad=2)
+    axes.set_xticks(np.arange(0.5, classes - 1), minor=True)
+    axes.set_yticks(np.arange(0.5, classes - 1), minor=True)
+    axes.grid(which="minor", color=LINE, lw=0.35)
+    axes.tick_params(which="minor", length=0)
+    axes.set_xlabel("predicted", fontsize=8.5, color=INK)
+    axes.set_ylabel("true", fontsize=8.5, color=INK)
+    for spine in axes.spines.values():
+        spine.set_color(LINE)
+    for row, column in np.argwhere(counts > 0) if classes <= 12 else ():
+        axes.text(column, row, f"{counts[row, column]:g}", ha="center", va="center", fontsize=7.5,
+                  color="#ffffff" if shares[row, column] > 0.5 else INK)  # fmt: skip
+    bar = picture_axes(figure, left + side + 0.12, top, 0.1, min(side, 2.4))
+    bar.axis("on")
+    scale = figure.colorbar(heat, cax=bar)
+    scale.set_ticks([0, 0.5, 1], labels=["0 %", "50 %", "100 %"])
+    scale.outline.set_edgecolor(LINE)
+    bar.tick_params(colors=MUTED, labelsize=7, length=0, pad=3)
+    return figure
+
+
+def curve_figure(steps: Any, values: Any = None, *, xlabel: str, ylabel: str) -> Figure:
+    """A curve, or several named ones on common axes, each with its last value.
+
+    Args:
+        steps: (n,) where values were taken; or a dict name -> (steps, values).
+        values: (n,); left out with a dict.
+    """
+    curves: Mapping[str, Any] = steps if isinstance(steps, Mapping) else {"": (steps, values)}
+    figure = new_figure(WHOLE, 3.3)
+    axes = figure.add_axes((0.075, 0.15, 0.84, 0.8))
+    colours = (ACCENT, "#d97706", "#c2408f", "#7c5ce0", "#0e9f6e", "#dc4a4a")
+    ends = []
+    for n, (name, (x, y)) in enumerate(curves.items()):
+        x, y = as_array(x).astype(np.float64), as_array(y).astype(np.float64)
+        if x.ndim != 1 or x.shape != y.shape or not len(x):
+            raise ValueError(
+                f"a curve needs steps and values of one length (n,), got {x.shape} and {y.shape}; "
+                "pass curve_figure(steps, values) or curve_figure({name: (steps, values)})"
+            )
+        colour = colours[n % len(colours)]
+        axes.plot(x, y, color=colour, lw=1.8, label=name, solid_capstyle="round", gid="curve")
+        axes.plot(x[-1], y[-1], "o", color=colour, ms=4)
+        ends.append((float(x[-1]), float(y[-1]), colour))
+    quiet(axes, size=8)
+    axes.grid(axis="y", color=LINE, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.01)
+    axes.set_xlabel(xlabel, fontsize=8.5, color=MUTED)
+    axes.set_ylabel(ylabel, fontsize=8.5, color=MUTED)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x == int(x) else f"{x:g}")
+    low, high = axes.get_ylim()
+    places = _apart([y for _, y, _ in ends], 0.06 * (high - low))
+    for (x, y, colour), place in zip(ends, places, strict=True):
+        axes.annotate(f"{y:.3g}", (x, place), (7, 0), textcoords="offset points", va="center",
+                      fontsize=8, color=colour)  # fmt: skip
+    if any(curves):
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+    return figure
+
+
+def check_label(label: int, names: Sequence[str]) -> None:
+    if not 0 <= label < len(names):
+        raise ValueError(
+            f"label must be 0 to {len(names) - 1}, got {label}; leave it out where it is unknown"
+        )
+
+
+def percent(share: float) -> str:
+    """A share as text: "92.1 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def _apart(values: Sequence[float], least: float) -> list[float]:
+    """Places near the values that are at least so far from each other."""
+    places = list(values)
+    order = sorted(range(len(values)), key=values.__getitem__)
+    for lower, upper in itertools.pairwise(order):
+        places[upper] = max(places[upper], places[lower] + least)
+    return places

@@ -1,0 +1,179 @@
+"""One clip explained: pictures, and sentences that are read off the tensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.graph.trace import Trace
+from interlace.visualize.charts import as_scores, check_label, percent, prediction_figure
+from interlace.visualize.frames import frames_figure, gif_bytes
+from interlace.visualize.graph import animate, graph_figure
+from interlace.visualize.heatmaps import attention_figure, kernels_figure
+from interlace.visualize.view import (
+    Array,
+    ClipView,
+    as_boxes,
+    as_frames,
+    as_highlight,
+    strongest_message,
+    view_clip,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass
+class ClipReport:
+    """What a report shows of one clip.
+
+    Attributes:
+        title: one line.
+        text: paragraphs, plain text.
+        figures: caption -> a figure, or the bytes of a png, gif or mp4.
+    """
+
+    title: str
+    text: list[str] = field(default_factory=list)
+    figures: dict[str, Figure | bytes] = field(default_factory=dict)
+
+
+def explain_clip(
+    video: Any,
+    trace: Trace,
+    scores: Any,
+    names: Sequence[str],
+    *,
+    clip: int = 0,
+    label: int | None = None,
+    boxes: Any = None,
+    highlight: Any = None,
+) -> ClipReport:
+    """Draws all that a trace tells of a clip, and says it in words.
+
+    Args:
+        video: uint8 (T, C, H, W).
+        scores: (num_classes,) probabilities.
+        names: of the classes.
+        clip: which clip of the trace this is.
+        label: the true class, where known.
+        boxes: (T, D, 4) true boxes, where known.
+        highlight: the boxes that decide the label, as indices or a mask (D,).
+    """
+    pictures = as_frames(video)
+    view = view_clip(trace, clip, num_frames=len(pictures))
+    scores = as_scores(scores, names)
+    guess = int(scores.argmax())
+    title = f"“{names[guess]}”"
+    verdict = f"The model says “{names[guess]}” with probability {percent(scores[guess])}"
+    if label is None:
+        verdict += "."
+    else:
+        check_label(label, names)
+        right = label == guess
+        title += ", and it is" if right else f", and it is “{names[label]}”"
+        verdict += (
+            ", which is right." if right
+            else f"; the true label is “{names[label]}”, which it gives {percent(scores[label])}."
+        )  # fmt: skip
+
+    text = [verdict, _graph_in_words(view)]
+    if view.num_rounds:
+        text.append(_messages_in_words(view))
+    if boxes is not None:
+        boxes = as_boxes(boxes, len(pictures))
+        mask = as_highlight(highlight, boxes.shape[1])
+        if view.num_rounds and mask.any():
+            text.append(_objects_in_words(view, boxes[:, mask]))
+
+    strip = f"{len(pictures)} frames"
+    if boxes is not None:
+        strip += ", with the true boxes"
+        strip += " (green: those that decide the label)" if mask.any() else ""
+    figures: dict[str, Figure | bytes] = {
+        "The graph in motion"
+        + (f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""): gif_bytes(
+            animate(video, trace, clip=clip, boxes=boxes, highlight=highlight)
+        ),
+        "What it says": prediction_figure(scores, names, label=label),
+        strip: frames_figure(video, boxes=boxes, highlight=highlight),
+        "The graph over frames and rounds": graph_figure(video, trace, clip=clip),
+    }
+    if view.num_rounds:
+        figures["Who listens to whom"] = attention_figure(trace, clip=clip)
+    figures["Where nodes look"] = kernels_figure(video, trace, clip=clip)
+    return ClipReport(title, text, figures)
+
+
+def _graph_in_words(view: ClipView) -> str:
+    kinds = Counter(name.split(",")[0] for name in view.names)
+    parts = [
+        "one over the whole frame" if kind == "whole frame"
+        else f"{_count(count, 'region')} of {'its' if count == 1 else 'their'} own"
+        if kind == "region"
+        else f"{_count(count, 'cell')} of a {kind}"
+        for kind, count in kinds.items()
+    ]  # fmt: skip
+    nodes = f"The graph has {_count(view.num_nodes, 'node')}: {_listed(parts)}."
+    if not view.num_rounds:
+        return f"{nodes} It passes no messages (K = 0): each node follows its region through time."
+    heads = f"; weights are the mean of {view.heads} heads" if view.heads > 1 else ""
+    return (
+        f"{nodes} In every frame they exchange messages in {_count(view.num_rounds, 'round')}"
+        f"{heads}. "
+        "Frames, rounds, nodes, rows and columns are counted from 0."
+    )
+
+
+def _messages_in_words(view: ClipView) -> str:
+    sentences = []
+    for k in range(view.num_rounds):
+        frame, receiver, sender, weight = strongest_message(view.attention[:, k])
+        sentences.append(
+            f"The strongest message of round {k} is in frame {frame}: {view.describe(receiver)} "
+            f"listened to {view.describe(sender)} with weight {weight:.3f}."
+            if weight
+            else f"No message of round {k} has any weight."
+        )
+    heard = view.attention[:, -1].mean(axis=0).sum(axis=0)  # (N,), over receivers
+    most = int(heard.argmax())
+    total = heard.sum()
+    if (view.attention[:, -1] >= 0).all() and total > 0:
+        sentences.append(
+            f"Over the clip, the most heard sender of round {view.num_rounds - 1} is "
+            f"{view.describe(most)}, with {percent(heard[most] / total)} of all attention."
+        )
+    return " ".join(sentences)
+
+
+def _objects_in_words(view: ClipView, boxes: Array) -> str:
+    """The share of attention that goes to regions on the boxes, beside that of even attention."""
+    last = np.abs(view.attention[:, -1])  # (T, N, N)
+    distance = np.abs(boxes[:, None, :, :2] - view.boxes[:, :, None, :2])  # (T, N, D, 2)
+    holds = (distance <= view.boxes[:, :, None, 2:]).all(axis=-1).any(axis=-1)  # (T, N)
+    edges = (view.attention != 0).any(axis=(0, 1))  # (N, N)
+    even = edges / np.maximum(edges.sum(axis=1, keepdims=True), 1)
+    received = last.sum(axis=-1, keepdims=True)
+    share = np.divide(last, received, out=np.zeros_like(last), where=received > 0)
+    listening = edges.any(axis=1)  # (N,), receivers that have a neighbour
+    to_objects = (share * holds[:, None]).sum(axis=-1)[:, listening].mean()
+    if_even = (even * holds[:, None]).sum(axis=-1)[:, listening].mean()
+    return (
+        f"In round {view.num_rounds - 1}, a node gives on average {percent(to_objects)} of its "
+        "attention to regions that hold the centre of an object that decides the label; attention "
+        f"spread evenly over the same edges would give {percent(if_even)}. Attention says whom a "
+        "node listened to, not why the model decided as it did."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,231 @@
+"""Frames as people watch them: enlarged, with boxes, as a strip, a gif or an mp4."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.visualize.canvas import INK, WHOLE, need, new_figure, picture_axes, show_frame, write
+from interlace.visualize.view import NODE_COLOURS, Array, as_boxes, as_frames, as_highlight
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MATTERS, BYSTANDER = "#a3e635", "#94a3b8"  # boxes that decide the label, and the others
+
+
+def draw_clip(
+    video: Any,
+    *,
+    boxes: Any = None,
+    colors: Sequence[Any] | None = None,
+    scale: int | None = None,
+) -> Array:
+    """Enlarges a clip by whole pixels and outlines boxes on it.
+
+    Args:
+        video: uint8 (T, C, H, W), C 1 or 3.
+        boxes: (T, D, 4) boxes to outline, the lines inside them.
+        colors: per box, "#rrggbb" or (r, g, b) in 0..255; default: ten colours in turn.
+        scale: how many pixels wide a pixel becomes; default: the shorter side gets 256 or more.
+
+    Returns:
+        uint8 (T, H * scale, W * scale, 3).
+
+    Convention:
+        a box (cx, cy, rx, ry) covers the pixels from round((cx - rx) * W * scale) up to, not
+        including, round((cx + rx) * W * scale); what lies outside of the frame is cut off.
+    """
+    frames = as_frames(video)
+    time, height, width, _ = frames.shape
+    scale = frame_scale(scale, height, width, 256)
+    frames = frames.repeat(scale, axis=1).repeat(scale, axis=2)
+    if boxes is None:
+        return frames
+    boxes = as_boxes(boxes, time)
+    chosen = NODE_COLOURS if colors is None else colors
+    if colors is not None and len(colors) != boxes.shape[1]:
+        raise ValueError(
+            f"colors must be one per box, {boxes.shape[1]}, got {len(colors)}; "
+            "leave them out for ten colours in turn"
+        )
+    line = max(1, min(frames.shape[1:3]) // 160)
+    size = np.array([width * scale, height * scale])
+    starts = np.rint((boxes[..., :2] - boxes[..., 2:]) * size).astype(int)
+    ends = np.rint((boxes[..., :2] + boxes[..., 2:]) * size).astype(int)
+    for n in range(boxes.shape[1]):
+        colour = _rgb(chosen[n % len(chosen)])
+        for frame, (x0, y0), (x1, y1) in zip(frames, starts[:, n], ends[:, n], strict=True):
+            _fill(frame, x0, y0, x1, y0 + line, colour)
+            _fill(frame, x0, y1 - line, x1, y1, colour)
+            _fill(frame, x0, y0, x0 + line, y1, colour)
+            _fill(frame, x1 - line, y0, x1, y1, colour)
+    return frames
+
+
+def frames_figure(
+    video: Any, *, boxes: Any = None, highlight: Any = None, title: str = ""
+) -> Figure:
+    """The frames of a clip in a strip, ten in a row, with true boxes where given.
+
+    Args:
+        boxes: (T, D, 4).
+        highlight: the boxes that matter, as indices or a mask (D,); drawn bold and green.
+    """
+    frames = as_frames(video)
+    time, height, width, _ = frames.shape
+    columns = min(time, 10)
+    rows = -(-time // columns)
+    gap, foot = 0.05, 0.16
+    across = min((WHOLE + gap) / columns - gap, 1.9)
+    down = across * height / width
+    top = 0.32 if title else 0.02
+    # The strip keeps the page's width, so that its text is as large as in every other figure.
+    figure = new_figure(WHOLE, top + rows * (down + foot + gap))
+    if title:
+        write(figure, 0.02, 0.03, title, fontsize=9.5, color=INK, weight="bold")
+    if boxes is not None:
+        boxes = as_boxes(boxes, time)
+        matters = as_highlight(highlight, boxes.shape[1])
+    elif highlight is not None:
+        raise ValueError("highlight names boxes, got no boxes; pass boxes=(T, D, 4) with it")
+    for t, frame in enumerate(frames):
+        left = (t % columns) * (across + gap)
+        upper = top + (t // columns) * (down + foot + gap)
+        axes = picture_axes(figure, left, upper, across, down)
+        show_frame(axes, frame)
+        write(figure, left + across / 2, upper + down + 0.03, str(t), fontsize=7, ha="center")
+        if boxes is None:
+            continue
+        for n in np.argsort(matters, kind="stable"):  # those that matter on top
+            outline(
+                axes,
+                boxes[t, n],
+                MATTERS if matters[n] else BYSTANDER,
+                1.4 if matters[n] else 0.7,
+            )
+    return figure
+
+
+def outline(axes: Any, box: Array, colour: str, line: float, **style: Any) -> None:
+    """The outline of one box (cx, cy, rx, ry) on axes that span [0, 1]."""
+    from matplotlib.patches import Rectangle
+
+    cx, cy, rx, ry = (float(value) for value in box)
+    axes.add_patch(
+        Rectangle((cx - rx, cy - ry), 2 * rx, 2 * ry, fill=False, ec=colour, lw=line, **style)
+    )
+
+
+def save_gif(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Path:
+    """Writes frames, uint8 (T, H, W, 3), as a gif that repeats for ever.
+
+    Equal frames that follow each other become one that stays longer.
+    """
+    path = Path(path)
+    encoded = gif_bytes(frames, fps=fps)
+    with writing(path):
+        path.write_bytes(encoded)
+    return path
+
+
+def gif_bytes(frames: Any, *, fps: float = 5) -> bytes:
+    """The bytes of the gif that `save_gif` writes."""
+    image = need("PIL.Image")
+    # Per frame the 256 colours that fit it best, no dithering: flat areas stay flat.
+    pictures = [
+        image.fromarray(frame).quantize(256, image.Quantize.MEDIANCUT, dither=image.Dither.NONE)
+        for frame in _drawn(frames, fps)
+    ]
+    stream = io.BytesIO()
+    pictures[0].save(
+        stream,
+        format="GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=max(20, round(1000 / fps)),
+        loop=0,
+        disposal=1,
+    )
+    return stream.getvalue()
+
+
+def save_mp4(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Path:
+    """Writes frames, uint8 (T, H, W, 3), as H.264; an odd last row or column is doubled."""
+    path = Path(path)
+    frames = _drawn(frames, fps)
+    height, width = frames.shape[1:3]
+    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    av = need("av", '"interlace[video]"')
+    with writing(path):
+        path.open("wb").close()  # an unwritable path is an OSError here, whatever av makes of it
+    with writing(path), av.open(str(path), mode="w", format="mp4") as container:
+        stream = container.add_stream("h264", rate=Fraction(fps).limit_denominator(1000))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "18"}
+        for frame in frames:
+            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says of an unwritable path into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot write {path}: {error.strerror or error}; choose a folder that exists, "
+            "may be written to, and has room",
+        ) from error
+
+
+def frame_scale(scale: int | None, height: int, width: int, least: int) -> int:
+    """How many pixels wide a pixel becomes: as asked, or the shorter side gets `least`."""
+    if scale is None:
+        return max(1, -(-least // min(height, width)))
+    if scale != int(scale) or scale < 1:
+        raise ValueError(
+            f"scale must be a whole number from 1, got {scale}; leave it out for {least} pixels"
+        )
+    return int(scale)
+
+
+def _drawn(frames: Any, fps: float) -> Array:
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise ValueError(
+            f"frames must be uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}; "
+            "use draw_clip or animate to make them"
+        )
+    if not 0 < fps <= 50:
+        raise ValueError(f"fps must be above 0 and at most 50, got {fps}; 5 suits short clips")
+    return frames
+
+
+def _fill(frame: Array, x0: int, y0: int, x1: int, y1: int, colour: Array) -> None:
+    frame[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = colour
+
+
+def _rgb(colour: Any) -> Array:
+    if isinstance(colour, str):
+        digits = colour.removeprefix("#")
+        try:
+            return np.frombuffer(bytes.fromhex(digits), dtype=np.uint8).reshape(3)
+        except ValueError as error:
+            raise ValueError(
+                f"a colour must be '#rrggbb' or (r, g, b) in 0..255, got {colour!r}"
+            ) from error
+    return np.asarray(colour, dtype=np.uint8).reshape(3)

@@ -1,0 +1,213 @@
+"""The graph on its frames: nodes, regions and messages, as a figure and as an animation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.graph.trace import Trace
+from interlace.visualize.canvas import (
+    WHOLE,
+    new_figure,
+    picture_axes,
+    show_frame,
+    write,
+)
+from interlace.visualize.frames import BYSTANDER, MATTERS, frame_scale, outline
+from interlace.visualize.view import (
+    Array,
+    ClipView,
+    as_boxes,
+    as_frames,
+    as_highlight,
+    choose,
+    heads_note,
+    message_strength,
+    message_threshold,
+    spread_centres,
+    view_clip,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def graph_figure(
+    video: Any,
+    trace: Trace,
+    *,
+    clip: int = 0,
+    frames: Sequence[int] | None = None,
+    rounds: Sequence[int] | None = None,
+    threshold: float | None = None,
+) -> Figure:
+    """The graph over frames (columns) and rounds (rows): who listened to whom, and how much.
+
+    Nodes stand at the centres of their regions (those that share a centre, side by side). An arrow
+    goes from sender to receiver in the sender's colour; its width and opacity grow with the weight
+    of the message, averaged over heads, on one scale for the whole figure.
+
+    Args:
+        video: uint8 (T, C, H, W), the frames that the trace is of.
+        frames: which frames; default: four, evenly spread.
+        rounds: which rounds; default: all.
+        threshold: weight from which a message is drawn; default: the one that about ten messages a
+            panel reach. The figure states it.
+    """
+    pictures = as_frames(video)
+    view = view_clip(trace, clip, num_frames=len(pictures))
+    shown = choose(frames, view.num_frames, "frames", most=4)
+    levels = choose(rounds, view.num_rounds, "rounds", most=view.num_rounds)
+    weights = view.attention[np.ix_(shown, levels)]  # (frames, rounds, N, N)
+    threshold, strongest = _drawing_range(weights, threshold)
+
+    gap, left, top, foot = 0.07, 0.26, 0.24, 0.3
+    rows, columns = max(1, len(levels)), len(shown)
+    across = min((WHOLE - left + gap) / columns - gap, 3.0)
+    down = across * pictures.shape[1] / pictures.shape[2]
+    figure = new_figure(WHOLE, top + rows * (down + gap) + foot)
+    for column, t in enumerate(shown):
+        x = left + column * (across + gap)
+        write(figure, x + across / 2, 0.04, f"frame {t}", ha="center")
+        for row in range(rows):
+            axes = picture_axes(figure, x, top + row * (down + gap), across, down)
+            message = weights[column, row] if levels else None
+            draw_graph(axes, pictures[t], view, t, message, threshold, strongest)
+    for row, k in enumerate(levels):
+        y = top + row * (down + gap) + down / 2
+        write(figure, 0.03, y, f"round {k}", rotation=90, va="center")
+    foot_at = top + rows * (down + gap) + 0.06
+    write(figure, left, foot_at, _message_caption(view, threshold, strongest), fontsize=7.5)
+    return figure
+
+
+def animate(
+    video: Any,
+    trace: Trace,
+    *,
+    clip: int = 0,
+    scale: int | None = None,
+    boxes: Any = None,
+    highlight: Any = None,
+    threshold: float | None = None,
+) -> Array:
+    """The clip, enlarged, with its nodes and the strongest messages of the last round.
+
+    Args:
+        scale: how many pixels wide a pixel becomes; default: the shorter side gets 384 or more.
+        boxes: (T, D, 4) true boxes to outline.
+        highlight: those that matter, as indices or a mask (D,).
+        threshold: as in `graph_figure`.
+
+    Returns:
+        uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`.
+    """
+    pictures = as_frames(video)
+    time, height, width, _ = pictures.shape
+    view = view_clip(trace, clip, num_frames=time)
+    scale = frame_scale(scale, height, width, 384)
+    weights = view.attention[:, -1:]  # (T, 1 or 0, N, N)
+    threshold, strongest = _drawing_range(weights, threshold)
+    if boxes is not None:
+        boxes = as_boxes(boxes, time)
+        matters = as_highlight(highlight, boxes.shape[1])
+    drawn = []
+    for t in range(time):
+        figure = new_figure(width * scale / 100, height * scale / 100)
+        axes = picture_axes(figure, 0, 0, width * scale / 100, height * scale / 100)
+        message = weights[t, 0] if view.num_rounds else None
+        draw_graph(axes, pictures[t], view, t, message, threshold, strongest)
+        for n in range(0 if boxes is None else boxes.shape[1]):
+            outline(axes, boxes[t, n], MATTERS if matters[n] else BYSTANDER, 1.5, zorder=1.5)
+        figure.canvas.draw()
+        drawn.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
+    return np.stack(drawn)
+
+
+def draw_graph(
+    axes: Axes,
+    frame: Array,
+    view: ClipView,
+    t: int,
+    weights: Array | None,
+    threshold: float,
+    strongest: float,
+) -> None:
+    """One frame of a graph: dimmed picture, regions, messages of `threshold` or more, nodes.
+
+    A message of the weight `strongest` is drawn boldest; one with half its weight is half as
+    opaque and its line half as much wider than the thinnest. A message of a node to itself is a
+    ring around it.
+    """
+    from matplotlib.patches import FancyArrowPatch
+
+    show_frame(axes, frame, dim=0.5)
+    points = 72 * axes.get_window_extent().width / axes.figure.dpi
+    unit = float(np.clip(points / 160, 0.7, 2.0))  # lines and letters grow with the panel
+    places = spread_centres(view.boxes[t])
+    for n in range(view.num_nodes):
+        box, colour = view.boxes[t, n].copy(), view.colours[n]
+        box[2:] = (box[2:] - 0.006).clip(0.004)  # cells that touch keep a line each
+        outline(axes, box, colour, 0.6 * unit, alpha=0.7, zorder=1)
+    if weights is not None:
+        order = np.argsort(np.abs(weights), axis=None)  # the strongest on top
+        for receiver, sender in zip(*np.unravel_index(order, weights.shape), strict=True):
+            weight = float(weights[receiver, sender])
+            if weight == 0 or abs(weight) < threshold:
+                continue
+            strength = message_strength(weight, strongest)
+            style: dict[str, Any] = {
+                "lw": message_width(strength) * unit,
+                "alpha": strength,
+                "gid": f"message from {sender} to {receiver}",
+            }
+            if receiver == sender:
+                x, y = places[sender]
+                axes.plot(x, y, "o", ms=11 * unit, mfc="none", mec=view.colours[sender],
+                          mew=style.pop("lw"), zorder=2, **style)  # fmt: skip
+                continue
+            axes.add_patch(
+                FancyArrowPatch(
+                    tuple(places[sender]),
+                    tuple(places[receiver]),
+                    arrowstyle="-|>",
+                    connectionstyle="arc3,rad=0.16",
+                    mutation_scale=(3.5 + 4.5 * strength) * unit,
+                    shrinkA=4.2 * unit,
+                    shrinkB=4.6 * unit,
+                    color=view.colours[sender],
+                    zorder=2,
+                    **style,
+                )
+            )
+    for n, (x, y) in enumerate(places):
+        axes.plot(x, y, "o", ms=8.6 * unit, mfc=view.colours[n], mec="#0b0f14", mew=0.5, zorder=3)
+        axes.text(x, y, str(n), fontsize=4.9 * unit, color="#0b0f14", weight="bold",
+                  ha="center", va="center_baseline", zorder=4)  # fmt: skip
+
+
+def message_width(strength: float) -> float:
+    """Line width of a message drawn with this strength, on a panel 160 points wide."""
+    return 0.3 + 2.2 * strength
+
+
+def _drawing_range(weights: Array, threshold: float | None) -> tuple[float, float]:
+    """The weight from which messages are drawn, and the strongest of them all."""
+    if not weights.size:
+        return 0.0, 0.0
+    if threshold is None:
+        threshold = message_threshold(weights)
+    return threshold, float(np.abs(weights).max())
+
+
+def _message_caption(view: ClipView, threshold: float, strongest: float) -> str:
+    if not view.num_rounds:
+        return "Nodes at the centres of their regions. This graph passes no messages (K = 0)."
+    drawn = f"of weight {threshold:.2g} and more" if threshold else "of every weight above 0"
+    return (
+        f"Arrows: messages {drawn}{heads_note(view)}, sender to receiver, in the sender's colour; "
+        f"boldest: {strongest:.3f}."
+    )

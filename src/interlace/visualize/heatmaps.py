@@ -1,0 +1,164 @@
+"""Tensors as heat: attention between nodes, and the kernels by which nodes pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.graph.trace import Trace
+from interlace.visualize.canvas import (
+    ACCENT,
+    INK,
+    LINE,
+    MUTED,
+    WHOLE,
+    fade,
+    new_figure,
+    picture_axes,
+    show_frame,
+    write,
+)
+from interlace.visualize.frames import outline
+from interlace.visualize.view import ClipView, as_frames, choose, heads_note, view_clip
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def attention_figure(
+    trace: Trace, *, clip: int = 0, node_names: Sequence[str] | None = None
+) -> Figure:
+    """Attention averaged over frames and heads, receiver x sender, one map per round.
+
+    The drawn values are the tensor's: `trace.attention[clip].mean((0, 2))`, on one colour scale.
+
+    Args:
+        node_names: per node, what to write beside its row; default: where it looks.
+    """
+    view = view_clip(trace, clip)
+    if not view.num_rounds:
+        raise ValueError(
+            "attention_figure needs a graph with messages, got K = 0 rounds; "
+            "draw its regions with graph_figure or kernels_figure"
+        )
+    labels = _short_names(view) if node_names is None else list(node_names)
+    if len(labels) != view.num_nodes:
+        raise ValueError(
+            f"node_names must be one per node, {view.num_nodes}, got {len(labels)}; "
+            "leave them out to name nodes by where they look"
+        )
+    mean = view.attention.mean(axis=0)  # (K, N, N)
+    low, high = float(mean.min()), float(mean.max())
+    signed = low < 0
+    most = max(-low, high) or 1.0
+
+    rows = -(-view.num_rounds // 3)
+    columns = -(-view.num_rounds // rows)
+    left, right, top, between = 1.15, 0.6, 0.3, 0.3
+    side = min((WHOLE - left - right - (columns - 1) * between) / columns, 4.2)
+    step = side + 0.85
+    figure = new_figure(WHOLE, rows * step + 0.05)
+    size = float(np.clip(7.5 * 14 * side / (2.4 * view.num_nodes), 3.5, 7.5))
+    for k in range(view.num_rounds):
+        x, y = left + (k % columns) * (side + between), top + (k // columns) * step
+        axes = picture_axes(figure, x, y, side, side)
+        axes.axis("on")
+        heat = axes.imshow(
+            mean[k],
+            cmap="RdBu_r" if signed else fade(ACCENT),
+            interpolation="none",
+            gid=f"attention of round {k}",
+            vmin=-most if signed else 0,
+            vmax=most,
+        )
+        axes.set_title(f"round {k}", fontsize=8.5, color=INK, pad=5)
+        axes.set_xticks(range(view.num_nodes), [str(n) for n in range(view.num_nodes)])
+        axes.set_xlabel("sender", fontsize=8, color=MUTED)
+        first = k % columns == 0
+        axes.set_yticks(range(view.num_nodes), labels if first else [""] * view.num_nodes)
+        if first:
+            axes.set_ylabel("receiver", fontsize=8, color=MUTED)
+        axes.tick_params(colors=MUTED, labelsize=size, length=0, pad=2)
+        for spine in axes.spines.values():
+            spine.set_color(LINE)
+        if k == columns - 1:
+            bar = picture_axes(figure, x + side + 0.1, y, 0.1, side)
+            bar.axis("on")
+            _scale_bar(figure, heat, bar)
+    foot = "Weight of the message, mean over frames" + heads_note(view) + "."
+    write(figure, left, rows * step - 0.13, foot, fontsize=7.5)
+    return figure
+
+
+def kernels_figure(
+    video: Any,
+    trace: Trace,
+    *,
+    clip: int = 0,
+    nodes: Sequence[int] | None = None,
+    frames: Sequence[int] | None = None,
+) -> Figure:
+    """Where nodes (rows) pool from in frames (columns): region kernels as heat over the picture.
+
+    Args:
+        nodes: which nodes; default: a cell from each grid, or up to six regions.
+        frames: which frames; default: six, evenly spread.
+    """
+    pictures = as_frames(video)
+    view = view_clip(trace, clip, num_frames=len(pictures))
+    if nodes is None and len(set(view.colours)) < view.num_nodes:
+        nodes = [view.colours.index(colour) for colour in dict.fromkeys(view.colours)]
+    chosen = choose(nodes, view.num_nodes, "nodes", most=6)
+    shown = choose(frames, view.num_frames, "frames", most=6)
+
+    gap, left, top, foot = 0.06, 1.05, 0.24, 0.3
+    across = min((WHOLE - left + gap) / len(shown) - gap, 2.2)
+    down = across * pictures.shape[1] / pictures.shape[2]
+    figure = new_figure(WHOLE, top + len(chosen) * (down + gap) + foot)
+    for row, n in enumerate(chosen):
+        y = top + row * (down + gap)
+        most = float(view.kernels[shown, n].max())
+        about = view.names[n].replace("grid, ", "grid\n")
+        write(figure, 0.03, y + down / 2 - 0.3, f"node {n}", color=INK, fontsize=8.5)
+        write(figure, 0.03, y + down / 2 - 0.1, f"{about}\nfull colour: {most:.3g}", fontsize=7,
+              linespacing=1.4)  # fmt: skip
+        for column, t in enumerate(shown):
+            x = left + column * (across + gap)
+            axes = picture_axes(figure, x, y, across, down)
+            show_frame(axes, pictures[t], dim=0.6)
+            axes.imshow(
+                view.kernels[t, n],
+                extent=(0, 1, 1, 0),
+                aspect="auto",
+                interpolation="none",
+                cmap=fade(view.colours[n]),
+                alpha=0.75,
+                vmin=0,
+                vmax=most or 1,
+                gid=f"kernel of node {n} in frame {t}",
+            )
+            outline(axes, view.boxes[t, n], view.colours[n], 0.8)
+            if row == 0:
+                write(figure, x + across / 2, 0.04, f"frame {t}", ha="center")
+    foot_at = top + len(chosen) * (down + gap) + 0.06
+    write(figure, left, foot_at, "Colour: share of a position in what the node pools; "
+          "the shares of a frame sum to 1.", fontsize=7.5)  # fmt: skip
+    return figure
+
+
+def _short_names(view: ClipView) -> list[str]:
+    """Names for an axis: "3×3  r2 c1   7", the node's number last, as below its column."""
+    short = [
+        name.replace(" grid, row ", "  r").replace(", column ", " c").replace("whole ", "")
+        for name in view.names
+    ]
+    return [f"{name}   {n}" for n, name in enumerate(short)]
+
+
+def _scale_bar(figure: Figure, heat: Any, axes: Axes) -> None:
+    bar = figure.colorbar(heat, cax=axes)
+    bar.outline.set_edgecolor(LINE)
+    axes.tick_params(colors=MUTED, labelsize=7, length=0, pad=3)

@@ -1,0 +1,261 @@
+"""What is looked at: one clip of a trace as plain arrays, its nodes' names, colours and places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interlace.graph.trace import Trace
+
+Array = NDArray[Any]
+
+# Bright on a dimmed frame, told apart by the common kinds of colour blindness.
+NODE_COLOURS = (
+    "#38bdf8", "#fbbf24", "#f472b6", "#a78bfa", "#34d399",
+    "#fb7185", "#a3e635", "#22d3ee", "#fb923c", "#e879f9",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """One clip of a trace, checked, on the CPU.
+
+    Attributes:
+        boxes: (T, N, 4) regions, (cx, cy, rx, ry) in [0, 1] of the frame.
+        kernels: (T, N, H, W) what each node pooled.
+        attention: (T, K, N, N) weight of the message to the receiver (second last axis) from the
+            sender (last axis), averaged over heads.
+        heads: how many heads were averaged.
+        names: per node, "3×3 grid, row 1, column 0" for the cells of a grid, else "region".
+        colours: per node, one colour per grid, or one per node where the regions are no grid.
+    """
+
+    boxes: Array
+    kernels: Array
+    attention: Array
+    heads: int
+    names: list[str]
+    colours: list[str]
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.boxes.shape[0])
+
+    @property
+    def num_nodes(self) -> int:
+        return int(self.boxes.shape[1])
+
+    @property
+    def num_rounds(self) -> int:
+        return int(self.attention.shape[1])
+
+    def describe(self, node: int) -> str:
+        return f"node {node} ({self.names[node]})"
+
+
+def as_array(values: Any) -> Array:
+    """A NumPy array of a tensor on any device, an array or a list."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if values.is_floating_point():
+            values = values.double()  # NumPy has no bfloat16
+    return np.asarray(values)
+
+
+def as_frames(video: Any) -> Array:
+    """Checks a video, uint8 (T, C, H, W) with C 1 or 3, and returns RGB frames (T, H, W, 3)."""
+    frames = as_array(video)
+    if frames.ndim != 4 or frames.shape[1] not in (1, 3) or 0 in frames.shape:
+        raise ValueError(
+            f"video must be (T, C, H, W) with C 1 or 3, got {frames.shape}; "
+            "take one clip of a batch with video[b]"
+        )
+    if frames.dtype != np.uint8:
+        raise ValueError(
+            f"video must be uint8 in 0..255, got {frames.dtype}; "
+            "for values in [0, 1] use (video * 255).round().to(torch.uint8)"
+        )
+    frames = frames.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(np.broadcast_to(frames, (*frames.shape[:3], 3)))
+
+
+def as_boxes(boxes: Any, num_frames: int) -> Array:
+    """Checks boxes (T, D, 4), (cx, cy, rx, ry) in [0, 1] of the frame."""
+    boxes = as_array(boxes).astype(np.float64)
+    if boxes.ndim != 3 or boxes.shape[-1] != 4 or boxes.shape[0] != num_frames:
+        raise ValueError(
+            f"boxes must be ({num_frames}, D, 4), one (cx, cy, rx, ry) per frame and object, "
+            f"got {boxes.shape}; take one clip of a batch with boxes[b]"
+        )
+    if not np.isfinite(boxes).all():
+        raise ValueError("boxes must be finite, got NaN or infinity; leave out absent objects")
+    return boxes
+
+
+def as_highlight(highlight: Any, num_boxes: int) -> Array:
+    """The boxes that matter, given as indices or as a mask (D,), as a mask (D,)."""
+    mask = np.zeros(num_boxes, dtype=bool)
+    if highlight is None:
+        return mask
+    chosen = as_array(highlight)
+    if chosen.dtype == bool:
+        if chosen.shape != mask.shape:
+            raise ValueError(
+                f"highlight as a mask must be ({num_boxes},), got {chosen.shape}; "
+                "give one flag per box, or the indices of the boxes"
+            )
+        return chosen
+    for index in chosen.ravel().tolist():
+        if not 0 <= index < num_boxes:
+            raise ValueError(
+                f"highlight must name boxes 0 to {num_boxes - 1}, got {index}; "
+                "give indices into the second axis of boxes"
+            )
+        mask[int(index)] = True
+    return mask
+
+
+def view_clip(trace: Trace, clip: int = 0, *, num_frames: int | None = None) -> ClipView:
+    """Takes one clip out of a trace and checks that it can be drawn.
+
+    Args:
+        clip: which clip of the batch.
+        num_frames: frames of the video that the trace must belong to.
+    """
+    shapes = {name: tuple(getattr(trace, name).shape) for name in ("boxes", "kernels", "attention")}
+    if len(shapes["boxes"]) != 4 or shapes["boxes"][-1] != 4:
+        raise ValueError(
+            f"trace.boxes must be (B, T, N, 4), got {shapes['boxes']}; "
+            "pass the trace as the model returned it, and the clip by its index"
+        )
+    batch, time, nodes, _ = shapes["boxes"]
+    if len(shapes["kernels"]) != 5 or shapes["kernels"][:3] != (batch, time, nodes):
+        raise ValueError(
+            f"trace.kernels must be ({batch}, {time}, {nodes}, H, W) to go with the boxes, "
+            f"got {shapes['kernels']}; pass the trace as the model returned it"
+        )
+    attention_shape = shapes["attention"]
+    if (
+        len(attention_shape) != 6
+        or attention_shape[:2] != (batch, time)
+        or attention_shape[4:] != (nodes, nodes)
+    ):
+        raise ValueError(
+            f"trace.attention must be ({batch}, {time}, K, heads, {nodes}, {nodes}) to go with "
+            f"the boxes, got {attention_shape}; pass the trace as the model returned it"
+        )
+    if not 0 <= clip < batch:
+        raise ValueError(
+            f"clip must be 0 to {batch - 1}, got {clip}; the trace holds {batch} clip(s)"
+        )
+    if num_frames is not None and num_frames != time:
+        raise ValueError(
+            f"the video has {num_frames} frames and the trace {time}; "
+            "pass the frames that the traced features stand for"
+        )
+    boxes, kernels, attention = (as_array(getattr(trace, name)[clip]) for name in shapes)
+    for name, values in {"boxes": boxes, "kernels": kernels, "attention": attention}.items():
+        if not np.isfinite(values).all():
+            where = np.argwhere(~np.isfinite(values))[0]
+            raise ValueError(
+                f"trace.{name} must be finite, got NaN or infinity in clip {clip}, frame "
+                f"{where[0]}; check the model's weights and its input"
+            )
+    names, colours = name_nodes(boxes)
+    heads = attention.shape[2]
+    mean = attention.mean(axis=2) if attention.size else np.zeros((time, 0, nodes, nodes))
+    return ClipView(boxes, kernels, mean, heads, names, colours)
+
+
+def name_nodes(boxes: Array) -> tuple[list[str], list[str]]:
+    """Names and colours of nodes from their boxes (T, N, 4).
+
+    A box that rests at the cell of a square grid is named after it, rows and columns counted from
+    0; grids of one size share a colour. Any other box is a "region" with a colour of its own.
+    """
+    cells: list[tuple[int, int, int] | None] = []
+    for cx, cy, rx, ry in boxes[0] if len(boxes) else []:
+        size = round(0.5 / rx) if rx > 0 else 0
+        row, column = int(cy * size), int(cx * size)
+        cell = ((column + 0.5) / max(size, 1), (row + 0.5) / max(size, 1), 0.5 / max(size, 1))
+        fits = size > 0 and np.allclose((cx, cy, rx, ry), (*cell, cell[2]), atol=1e-4)
+        cells.append((size, row, column) if fits else None)
+    still = np.allclose(boxes, boxes[:1], atol=1e-4)
+    if not still or None in cells:
+        return (
+            ["region"] * boxes.shape[1],
+            [NODE_COLOURS[n % len(NODE_COLOURS)] for n in range(boxes.shape[1])],
+        )
+    grid = [cell for cell in cells if cell is not None]
+    sizes = sorted({size for size, _, _ in grid}, reverse=True)
+    names = [
+        f"{size}×{size} grid, row {row}, column {column}" if size > 1 else "whole frame"
+        for size, row, column in grid
+    ]
+    return names, [NODE_COLOURS[sizes.index(size) % len(NODE_COLOURS)] for size, _, _ in grid]
+
+
+def spread_centres(boxes: Array, *, near: float = 0.06, radius: float = 0.06) -> Array:
+    """Where nodes are drawn, (N, 2): at their centres, those that would cover each other apart.
+
+    The middle cell of a 3×3 grid and the whole frame share a centre; nodes nearer than `near` to
+    each other are put on a small circle around it.
+    """
+    centres = boxes[:, :2].copy()
+    free = list(range(len(centres)))
+    while free:
+        first, *free = free
+        group = [first] + [n for n in free if np.hypot(*(boxes[n] - boxes[first])[:2]) < near]
+        free = [n for n in free if n not in group]
+        if len(group) > 1:
+            angles = np.pi * (0.75 + 2 * np.arange(len(group)) / len(group))
+            circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+            centres[group] = centres[group].mean(axis=0) + radius * circle
+    return centres.clip(0.03, 0.97)
+
+
+def choose(chosen: Sequence[int] | None, count: int, what: str, *, most: int) -> list[int]:
+    """The chosen indices, checked, or at most `most` spread evenly over `count`."""
+    if chosen is None:
+        return np.unique(np.linspace(0, count - 1, min(count, most)).round()).astype(int).tolist()
+    for index in chosen:
+        if not 0 <= index < count:
+            raise ValueError(
+                f"{what} must be in 0 to {count - 1}, got {index}; this clip has {count} of them"
+            )
+    return [int(index) for index in chosen]
+
+
+def message_threshold(weights: Array, *, edges_per_panel: int = 10) -> float:
+    """A weight, two digits long, that about `edges_per_panel` messages of a panel reach.
+
+    Args:
+        weights: (..., N, N) the attention of all panels drawn together.
+    """
+    size = np.sort(np.abs(weights[weights != 0]))[::-1]
+    wanted = edges_per_panel * int(np.prod(weights.shape[:-2]))
+    if wanted >= len(size):
+        return 0.0
+    digits = 1 - int(np.floor(np.log10(size[wanted])))
+    return float(np.floor(size[wanted] * 10.0**digits) / 10.0**digits)
+
+
+def message_strength(weight: float, strongest: float) -> float:
+    """How boldly a message is drawn, in [0, 1]: its weight as a share of the strongest drawn."""
+    return abs(weight) / strongest if strongest else 0.0
+
+
+def strongest_message(weights: Array) -> tuple[int, int, int, float]:
+    """Frame, receiver, sender and weight of the strongest message in (T, N, N)."""
+    flat = int(np.abs(weights).argmax())
+    frame, receiver, sender = (int(i) for i in np.unravel_index(flat, weights.shape))
+    return frame, receiver, sender, float(weights[frame, receiver, sender])
+
+
+def heads_note(view: ClipView) -> str:
+    """What a caption adds where a weight is a mean of several heads."""
+    return f" (mean of {view.heads} heads)" if view.heads > 1 else ""
