@@ -27,6 +27,7 @@ class GraphBlock(nn.Module):
 
     Args:
         channels: C of the features.
+        out_channels: C' of what comes out.
         regions: where nodes look, e.g. `GridRegions`.
         recurrence: what nodes do, over width D.
         readout: `ToMap`, `ToVector` or `ToMeanVector`.
@@ -49,6 +50,7 @@ class GraphBlock(nn.Module):
     def __init__(
         self,
         channels: int,
+        out_channels: int,
         *,
         regions: nn.Module,
         recurrence: Recurrence,
@@ -61,6 +63,7 @@ class GraphBlock(nn.Module):
     ):
         super().__init__()
         self.channels = channels
+        self.out_channels = out_channels
         self.regions = regions
         self.project = project
         self.norm = norm

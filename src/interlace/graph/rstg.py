@@ -115,6 +115,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     sends = positional and schedule != "time-only"
     return GraphBlock(
         channels,
+        channels if readout == "map" else width,
         regions=GridRegions(scales),
         recurrence=Recurrence({name: stage(name) for name in dict.fromkeys(names)}, names),
         readout={"map": ToMap, "vector": ToVector, "mean-vector": ToMeanVector}[readout](),

@@ -276,6 +276,7 @@ def rstg_from_tensorflow(
     )
     block = GraphBlock(
         channels,
+        channels,
         regions=GridRegions(scales),
         project=nn.Sequential(*project),
         norm=layer_norm("before_graf_ln", 3),

@@ -1,0 +1,93 @@
+"""Backbones: what turns frames into feature maps, behind one face.
+
+Every backbone maps video (B, T, C, H0, W0) in [0, 1] to features (B, T', C', H, W) and says its
+`out_channels`. A per-frame backbone keeps T and sees one frame at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class FrameCNN(nn.Module):
+    """A small CNN with 3 layers on each frame: 3x3 convolution, ReLU, 2x2 max pooling.
+
+    RSTG, section 3.1 and appendix D.
+
+    Args:
+        in_channels: of the frames.
+        widths: channels of each layer; the paper gives none.
+    """
+
+    per_frame = True
+
+    def __init__(self, in_channels: int = 1, *, widths: Sequence[int] = (64, 128, 256)):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inner, outer in zip((in_channels, *widths), widths, strict=False):
+            layers += [nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.out_channels = widths[-1]
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, T, C, H0, W0) -> (B, T, C', H0 // 8, W0 // 8)."""
+        return self.layers(_frames(video)).unflatten(0, video.shape[:2])
+
+
+class StridedCNN(nn.Module):
+    """The same three layers made fast for CPUs: strides instead of pooling, and coordinates.
+
+    Full-resolution maps cost more memory traffic than arithmetic, so every layer strides. A last
+    1x1 convolution joins what is seen with where it is, so that averages over a region still tell
+    where in it something was.
+
+    Args:
+        in_channels: of the frames.
+        widths: channels of each strided layer.
+        kernels: of each strided layer, cells a side.
+        out_channels: of the 1x1 convolution.
+    """
+
+    per_frame = True
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        *,
+        widths: Sequence[int] = (32, 64, 128),
+        kernels: Sequence[int] = (5, 5, 3),
+        out_channels: int = 256,
+    ):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inner, outer, k in zip((in_channels, *widths), widths, kernels, strict=False):
+            conv = nn.Conv2d(inner, outer, k, stride=2, padding=k // 2, bias=False)
+            layers += [conv, nn.BatchNorm2d(outer), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.place = nn.Conv2d(widths[-1] + 4, out_channels, 1)
+        self.place.to(memory_format=torch.channels_last)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        self.out_channels = out_channels
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, T, C, H0, W0) -> (B, T, C', H0 / 8, W0 / 8), rounded up."""
+        x = self.layers(_frames(video))  # (B * T, C, H, W)
+        return self.place(_with_coordinates(x)).relu().unflatten(0, video.shape[:2])
+
+
+def _frames(video: Tensor) -> Tensor:
+    return video.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _with_coordinates(x: Tensor) -> Tensor:
+    """Joins x, y, -x, -y in [-1, 1] to (M, C, H, W) as four more channels."""
+    height, width = x.shape[-2:]
+    y = torch.linspace(-1, 1, height, dtype=x.dtype, device=x.device)[:, None].expand(-1, width)
+    x_ = torch.linspace(-1, 1, width, dtype=x.dtype, device=x.device).expand(height, -1)
+    where = torch.stack((x_, y, -x_, -y)).expand(len(x), -1, -1, -1)
+    return torch.cat((x, where.contiguous(memory_format=torch.channels_last)), dim=1)

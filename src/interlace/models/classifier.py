@@ -1,0 +1,75 @@
+"""VideoClassifier: backbone, graph, head; logits, and a trace on request."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class VideoClassifier(nn.Module):
+    """Classifies clips, or the frames seen so far of a stream.
+
+    Args:
+        backbone: video (B, T, C, H0, W0) in [0, 1] -> features (B, T, C', H, W).
+        body: a graph or a baseline over these features; its readout is a vector (B, D), or a map
+            (B, T, D, H, W) that is then averaged over time and space.
+        num_classes: of the logits.
+
+    Example:
+        >>> import torch, interlace
+        >>> model = interlace.create_model("rstg_all_temp_small", num_classes=46)
+        >>> model(torch.zeros(2, 10, 1, 64, 64, dtype=torch.uint8)).shape
+        torch.Size([2, 46])
+    """
+
+    def __init__(self, backbone: nn.Module, body: nn.Module, num_classes: int):
+        super().__init__()
+        self.backbone = backbone
+        self.body = body
+        self.head = nn.Linear(body.out_channels, num_classes)  # type: ignore[arg-type]
+        self.num_classes = num_classes
+
+    def forward(
+        self,
+        video: Tensor,
+        state=None,
+        *,
+        return_state: bool = False,
+        return_trace: bool = False,
+    ):
+        """Classify clips.
+
+        Args:
+            video: (B, T, C, H, W), uint8 in 0..255 or floats in [0, 1].
+            state: what the same model returned for the frames before; None starts a stream.
+            return_state: also return the state.
+            return_trace: also return the `Trace` of the graph, None for a model without one.
+
+        Returns:
+            Logits (B, num_classes); with return_state or return_trace a tuple of the logits, the
+            state, the trace, as asked for.
+
+        Raises:
+            ValueError: for another shape.
+        """
+        if video.dim() != 5:
+            hint = "; for a single clip use video[None]" if video.dim() == 4 else ""
+            raise ValueError(f"video must be (B, T, C, H, W), got {tuple(video.shape)}{hint}")
+        features = self.backbone(_to_unit(video, self.head.weight.dtype))
+        out, *others = _tuple(
+            self.body(features, state, return_state=return_state, return_trace=return_trace)
+        )
+        if out.dim() == 5:
+            out = out.mean((1, 3, 4))  # (B, D)
+        logits = self.head(out)
+        return (logits, *others) if others else logits
+
+
+def _to_unit(video: Tensor, dtype: torch.dtype) -> Tensor:
+    if video.dtype == torch.uint8:
+        return video.to(dtype) / 255
+    return video.to(dtype)
+
+
+def _tuple(value) -> tuple:
+    return value if isinstance(value, tuple) else (value,)

@@ -1,0 +1,146 @@
+"""Named models, each stating only what differs from the parts' defaults."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from interlace.graph.rstg import RSTG
+from interlace.models.backbones import FrameCNN, StridedCNN
+from interlace.models.baselines import ConvLSTM, MeanPool, MeanPoolLSTM
+from interlace.models.classifier import VideoClassifier
+from interlace.models.inflate import SmallI3D
+from interlace.models.weights import load_weights
+
+Size = Literal["paper", "small"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the registry knows of a model: how to build it, and where it comes from."""
+
+    build: Callable[[int], VideoClassifier]
+    about: str
+
+
+_MODELS: dict[str, Entry] = {}
+
+
+def _register(name: str, about: str):
+    """Registers `name` (paper size) and `name_small` from one function of the size."""
+
+    def register(build: Callable[[Size, int], VideoClassifier]):
+        _MODELS[name] = Entry(lambda classes: build("paper", classes), about)
+        _MODELS[f"{name}_small"] = Entry(
+            lambda classes: build("small", classes), f"{about}, for CPUs"
+        )
+        return build
+
+    return register
+
+
+def _backbone(size: Size) -> nn.Module:
+    return FrameCNN() if size == "paper" else StridedCNN()
+
+
+def _width(size: Size) -> int:
+    return 512 if size == "paper" else 128
+
+
+def _rstg(name: str, about: str, **parts):
+    @_register(name, f"RSTG, {about}")
+    def build(size: Size, num_classes: int) -> VideoClassifier:
+        backbone = _backbone(size)
+        graph = RSTG(backbone.out_channels, width=_width(size), readout="vector", **parts)
+        return VideoClassifier(backbone, graph, num_classes)
+
+
+_rstg("rstg_space_only", "space stages and a mean over time", schedule="space-only")
+_rstg("rstg_time_only", "a time stage and no messages", schedule="time-only")
+_rstg("rstg_homogeneous", "space and time by the same messages", schedule="homogeneous")
+_rstg("rstg_1temp", "one time stage after all space stages", schedule="1-temp")
+_rstg("rstg_all_temp", "a time stage before each space stage", schedule="all-temp")
+_rstg("rstg_positional", "all-temp, messages that carry positions", positional=True)
+
+
+@_register("mean_lstm", "mean pooling + LSTM")
+def _mean_lstm(size: Size, num_classes: int) -> VideoClassifier:
+    backbone = _backbone(size)
+    body = MeanPoolLSTM(backbone.out_channels, hidden=512 if size == "paper" else 256)
+    return VideoClassifier(backbone, body, num_classes)
+
+
+@_register("conv_lstm", "ConvNet + LSTM")
+def _conv_lstm(size: Size, num_classes: int) -> VideoClassifier:
+    backbone = _backbone(size)
+    body = ConvLSTM(backbone.out_channels, hidden=512 if size == "paper" else 256)
+    return VideoClassifier(backbone, body, num_classes)
+
+
+@_register("i3d", "small I3D")
+def _i3d(size: Size, num_classes: int) -> VideoClassifier:
+    backbone = SmallI3D() if size == "paper" else SmallI3D(base=16, blocks=1)
+    return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
+
+
+@_register("nonlocal", "small I3D with a non-local block")
+def _nonlocal(size: Size, num_classes: int) -> VideoClassifier:
+    backbone = (
+        SmallI3D(non_local=True)
+        if size == "paper"
+        else SmallI3D(base=16, blocks=1, non_local=True)
+    )
+    return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of all registered models that match a shell-style pattern.
+
+    Example:
+        >>> list_models("rstg_all*")
+        ['rstg_all_temp', 'rstg_all_temp_small']
+    """
+    return sorted(fnmatch.filter(_MODELS, pattern))
+
+
+def describe_model(name: str) -> str:
+    """One line on a registered model."""
+    return _entry(name).about
+
+
+def create_model(
+    name: str, *, num_classes: int = 46, weights: str | Path | None = None
+) -> VideoClassifier:
+    """Builds a registered model.
+
+    Args:
+        name: see `list_models`.
+        num_classes: of the logits; 46 for SyncMNIST.
+        weights: a safetensors file with weights of the same model; None starts fresh.
+
+    Raises:
+        ValueError: for an unknown name, or weights of another model.
+        FileNotFoundError: for weights that are not there.
+
+    Example:
+        >>> create_model("mean_lstm_small", num_classes=11).num_classes
+        11
+    """
+    model = _entry(name).build(num_classes)
+    if weights is not None:
+        load_weights(model, weights, name=name)
+    return model
+
+
+def _entry(name: str) -> Entry:
+    if name not in _MODELS:
+        near = difflib.get_close_matches(name, _MODELS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"no model is named {name!r}; {hint}`interlace list` shows all")
+    return _MODELS[name]

@@ -1,0 +1,84 @@
+"""Weights in files: safetensors only, so loading never executes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def save_weights(
+    model: nn.Module, path: str | Path, *, card: Mapping[str, Any], half: bool = False
+) -> Path:
+    """Writes the weights of a model with what one must know to use them.
+
+    Args:
+        model: whose state dict is written.
+        path: ends in .safetensors.
+        card: model name, data, accuracy, ...; values that JSON knows.
+        half: store floating-point tensors in half precision.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for name, value in model.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        tensors[name] = value.half() if half and value.is_floating_point() else value
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata={"card": json.dumps(dict(card))})
+    return path
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card that `save_weights` wrote."""
+    from safetensors import safe_open
+
+    with safe_open(_existing(path), framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("card", "{}"))
+
+
+def load_weights(model: nn.Module, path: str | Path, *, name: str) -> None:
+    """Fills a model from a file that `save_weights` wrote, whatever its precision.
+
+    Args:
+        model: changed in place.
+        path: of the file.
+        name: of the model, for the error.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: if the file is damaged or holds weights of another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(_existing(path))
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a complete safetensors file ({error})") from error
+    own = model.state_dict()
+    wrong = [
+        key
+        for key in own.keys() | tensors.keys()
+        if key not in own or key not in tensors or own[key].shape != tensors[key].shape
+    ]
+    if wrong:
+        made_for = read_card(path).get("model", "another model")
+        raise ValueError(
+            f"{path} holds weights of {made_for}, not of {name}: {len(wrong)} tensors differ, "
+            f"{min(wrong)} first; create the model that its card names"
+        )
+    with torch.no_grad():
+        model.load_state_dict({key: tensors[key].to(own[key].dtype) for key in own})
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there are no weights at {path}: check the path")
+    return path
