@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # The report swaps these three and the accent for their dark-page twins.
 INK, MUTED, LINE, ACCENT = "#1f2328", "#59636e", "#d1d9e0", "#0969da"
 GOOD = "#1a7f37"
+HEAT = "#2f81f7"  # on white and on black
 WHOLE = 9.6  # inches of a figure as wide as the page; at 100 dots per inch, 960 pixels
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import numpy as np
 from interlace.visualize.canvas import (
     ACCENT,
     GOOD,
+    HEAT,
     INK,
     LINE,
     MUTED,
     WHOLE,
     fade,
+    need,
     new_figure,
     picture_axes,
     quiet,
@@ -61,13 +64,16 @@ def prediction_figure(
         check_label(label, names)
         if label not in shown:
             shown.append(label)
-    figure = new_figure(WHOLE / 2, 0.34 * len(shown) + 0.24)
-    axes = figure.add_axes((0.26, 0.02, 0.6, 0.96))
+    written = [fill(shorten(names[index], 60, placeholder=" …"), 24) for index in shown]
+    longest = max(len(line) for name in written for line in name.split("\n"))
+    left = min(0.085 * longest + 0.12, 1.9)
+    figure = new_figure(4, 0.34 * len(shown) + 0.1)
+    axes = figure.add_axes((left / 4, 0.02, (4 - left - 0.6) / 4, 0.96))
     colours = [GOOD if index == label else ACCENT for index in shown]
     bars = axes.barh(range(len(shown)), scores[shown], height=0.62, color=colours)
     axes.set_ylim(len(shown) - 0.45, -0.55)
     axes.set_xlim(0, 1)
-    axes.set_yticks(range(len(shown)), [names[index] for index in shown])
+    axes.set_yticks(range(len(shown)), written)
     axes.set_xticks([])
     quiet(axes, size=8.5)
     axes.spines["bottom"].set_visible(False)
@@ -99,17 +105,27 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
 
-    side = float(np.clip(0.5 * classes, 3.2, WHOLE - 1.5))
+    need("matplotlib.colors")
+    from matplotlib.colors import PowerNorm
+
+    side = float(np.clip(0.5 * classes, 3.2, WHOLE - 1.75))
     left, top = 0.95, 0.12
-    figure = new_figure(WHOLE, side + 1.0)
+    long = any(len(name) > 5 for name in names)
+    figure = new_figure(WHOLE, side + (1.3 if long else 0.75))
     axes = picture_axes(figure, left, top, side, side)
     axes.axis("on")
     heat = axes.imshow(
-        shares, cmap=fade(ACCENT), vmin=0, vmax=1, interpolation="none", gid="confusion"
+        shares,
+        cmap=fade(HEAT),
+        norm=PowerNorm(0.5, vmin=0, vmax=1),  # so that an error in a hundred is seen
+        interpolation="none",
+        gid="confusion",
     )
-    axes.set_xticks(range(classes), list(names), rotation=90 if classes > 8 else 0)
-    axes.set_yticks(range(classes), list(names))
-    size = float(np.clip(0.66 * 72 * side / classes, 4, 8))
+    each = -(-classes // 80)  # of more than 80 classes, not every one finds room for its name
+    labels = [name if len(name) <= 14 else f"{name[:13]}…" for name in names][::each]
+    axes.set_xticks(range(0, classes, each), labels, rotation=90 if classes > 8 else 0)
+    axes.set_yticks(range(0, classes, each), labels)
+    size = float(np.clip(0.66 * 72 * side / classes * each, 4, 8))
     axes.tick_params(colors=MUTED, labelsize=size, length=0, pad=2)
     axes.set_xticks(np.arange(0.5, classes - 1), minor=True)
     axes.set_yticks(np.arange(0.5, classes - 1), minor=True)
@@ -125,7 +141,7 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
     bar = picture_axes(figure, left + side + 0.12, top, 0.1, min(side, 2.4))
     bar.axis("on")
     scale = figure.colorbar(heat, cax=bar)
-    scale.set_ticks([0, 0.5, 1], labels=["0 %", "50 %", "100 %"])
+    scale.set_ticks([0, 0.01, 0.1, 0.5, 1], labels=["0 %", "1 %", "10 %", "50 %", "100 %"])
     scale.outline.set_edgecolor(LINE)
     bar.tick_params(colors=MUTED, labelsize=7, length=0, pad=3)
     return figure

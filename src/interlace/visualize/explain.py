@@ -69,14 +69,14 @@ def explain_clip(
     view = view_clip(trace, clip, num_frames=len(pictures))
     scores = as_scores(scores, names)
     guess = int(scores.argmax())
-    title = f"“{names[guess]}”"
+    title = f"Says “{names[guess]}”"
     verdict = f"The model says “{names[guess]}” with probability {percent(scores[guess])}"
     if label is None:
         verdict += "."
     else:
         check_label(label, names)
         right = label == guess
-        title += ", and it is" if right else f", and it is “{names[label]}”"
+        title += ": right" if right else f": wrong, it is “{names[label]}”"
         verdict += (
             ", which is right." if right
             else f"; the true label is “{names[label]}”, which it gives {percent(scores[label])}."

@@ -109,7 +109,7 @@ def frames_figure(
                 axes,
                 boxes[t, n],
                 MATTERS if matters[n] else BYSTANDER,
-                1.4 if matters[n] else 0.7,
+                1.1 if matters[n] else 0.6,
             )
     return figure
 

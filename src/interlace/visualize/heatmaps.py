@@ -9,7 +9,7 @@ import numpy as np
 
 from interlace.graph.trace import Trace
 from interlace.visualize.canvas import (
-    ACCENT,
+    HEAT,
     INK,
     LINE,
     MUTED,
@@ -21,7 +21,7 @@ from interlace.visualize.canvas import (
     write,
 )
 from interlace.visualize.frames import outline
-from interlace.visualize.view import ClipView, as_frames, choose, heads_note, view_clip
+from interlace.visualize.view import ClipView, as_frames, choose, view_clip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def attention_figure(
         axes.axis("on")
         heat = axes.imshow(
             mean[k],
-            cmap="RdBu_r" if signed else fade(ACCENT),
+            cmap="RdBu_r" if signed else fade(HEAT),
             interpolation="none",
             gid=f"attention of round {k}",
             vmin=-most if signed else 0,
@@ -88,7 +88,8 @@ def attention_figure(
             bar = picture_axes(figure, x + side + 0.1, y, 0.1, side)
             bar.axis("on")
             _scale_bar(figure, heat, bar)
-    foot = "Weight of the message, mean over frames" + heads_note(view) + "."
+    heads = f" and {view.heads} heads" if view.heads > 1 else ""
+    foot = "Weight of the message, mean over frames" + heads + "."
     write(figure, left, rows * step - 0.13, foot, fontsize=7.5)
     return figure
 
@@ -135,7 +136,7 @@ def kernels_figure(
                 aspect="auto",
                 interpolation="none",
                 cmap=fade(view.colours[n]),
-                alpha=0.75,
+                alpha=0.6,
                 vmin=0,
                 vmax=most or 1,
                 gid=f"kernel of node {n} in frame {t}",
@@ -150,12 +151,12 @@ def kernels_figure(
 
 
 def _short_names(view: ClipView) -> list[str]:
-    """Names for an axis: "3×3  r2 c1   7", the node's number last, as below its column."""
+    """Names for an axis: "3×3 r2 c1 · 7", the node's number last, as below its column."""
     short = [
-        name.replace(" grid, row ", "  r").replace(", column ", " c").replace("whole ", "")
+        name.replace(" grid, row ", " r").replace(", column ", " c").replace("whole ", "")
         for name in view.names
     ]
-    return [f"{name}   {n}" for n, name in enumerate(short)]
+    return [f"{name} · {n}" for n, name in enumerate(short)]
 
 
 def _scale_bar(figure: Figure, heat: Any, axes: Axes) -> None:

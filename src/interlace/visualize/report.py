@@ -64,7 +64,7 @@ def _page(
     clips: Sequence[ClipReport],
 ) -> str:
     values = {name: str(value) for name, value in summary.items()}
-    tiles = {name: value for name, value in values.items() if len(value) <= 10}
+    tiles = {name: value for name, value in values.items() if len(value) <= 12}
     rows = {name: value for name, value in values.items() if name not in tiles}
     body = [f"<header><h1>{escape(title)}</h1></header>"]
     if values:
@@ -92,14 +92,16 @@ def _page(
     for n, clip in enumerate(clips):
         body.append(f'<section class="clip" id="clip-{n}">')
         body.append(f"<h2><small>Clip {n}</small>{escape(clip.title)}</h2>")
-        body.extend(f"<p>{escape(paragraph)}</p>" for paragraph in clip.text)
-        body.append('<div class="pictures">')
+        beside, below = [], []
         for caption, picture in clip.figures.items():
-            body.append(
-                f'<figure class="{_width(picture)}"><figcaption>{escape(caption)}</figcaption>'
+            (beside if _is_narrow(picture) else below).append(
+                f"<figure><figcaption>{escape(caption)}</figcaption>"
                 f"{_picture(picture, caption)}</figure>"
             )
-        body.append("</div></section>")
+        text = "".join(f"<p>{_unbroken(escape(paragraph))}</p>" for paragraph in clip.text)
+        if beside:
+            text = f'<div class="columns"><div>{"".join(beside)}</div><div>{text}</div></div>'
+        body.extend([text, *below, "</section>"])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -111,11 +113,14 @@ def _page(
     )
 
 
-def _width(picture: Figure | bytes) -> str:
-    """Pictures that go side by side: animations and narrow figures."""
-    if isinstance(picture, bytes):
-        return "half"
-    return "half" if picture.get_size_inches()[0] < 6 else "whole"
+def _unbroken(text: str) -> str:
+    """Keeps "53.8 %" and "K = 0" on one line."""
+    return re.sub(r"(\d) %", "\\1\u00a0%", text).replace("K = 0", "K\u00a0=\u00a00")
+
+
+def _is_narrow(picture: Figure | bytes) -> bool:
+    """Whether a picture goes beside the text: animations and half-width figures."""
+    return isinstance(picture, bytes) or bool(picture.get_size_inches()[0] < 6)
 
 
 def _picture(picture: Figure | bytes, caption: str) -> str:
@@ -171,19 +176,19 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.6 var(--font); }
 main { max-width: 1008px; margin: 0 auto; padding: 56px 24px 40px; }
-h1 { font-size: 34px; line-height: 1.2; letter-spacing: -0.02em; margin: 0 0 28px; }
+h1 { font-size: 31px; line-height: 1.2; letter-spacing: -0.02em; margin: 0 0 28px; }
 h2 { font-size: 21px; line-height: 1.3; letter-spacing: -0.01em; margin: 52px 0 14px; }
 h2 small { display: block; font-size: 13px; font-weight: 500; color: var(--muted);
   letter-spacing: 0; }
 p { max-width: 74ch; margin: 0 0 12px; }
 a { color: var(--accent); text-decoration: none; }
 a:hover { text-decoration: underline; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 1px;
+.tiles { display: flex; flex-wrap: wrap; gap: 1px;
   margin: 0 0 20px; background: var(--line); border: 1px solid var(--line); border-radius: 10px;
   overflow: hidden; }
-.tiles div { background: var(--raised); padding: 14px 18px; }
+.tiles div { flex: 1 0 auto; background: var(--raised); padding: 14px 18px; }
 .tiles dt { font-size: 13px; color: var(--muted); }
-.tiles dd { margin: 2px 0 0; font-size: 24px; font-weight: 600; letter-spacing: -0.01em;
+.tiles dd { margin: 2px 0 0; font-size: 23px; font-weight: 600; letter-spacing: -0.01em;
   font-variant-numeric: tabular-nums; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: left; vertical-align: top; padding: 8px 0; overflow-wrap: anywhere;
@@ -192,9 +197,8 @@ th { width: 190px; font-weight: 500; color: var(--muted); }
 nav ol { display: flex; flex-wrap: wrap; gap: 6px 36px; margin: 0; padding-left: 22px; }
 .clip { border-top: 1px solid var(--line); margin-top: 52px; }
 .clip h2 { margin-top: 36px; }
-.pictures { display: grid; grid-template-columns: 400px 1fr; gap: 32px 40px; margin-top: 28px; }
-figure { margin: 0; min-width: 0; }
-figure.whole { grid-column: 1 / -1; }
+.columns { display: grid; grid-template-columns: 400px 1fr; gap: 0 44px; }
+figure { margin: 0 0 28px; min-width: 0; }
 figcaption { font-size: 14px; font-weight: 600; margin: 0 0 10px; }
 svg, img, video { display: block; width: 100%; height: auto; }
 img { width: auto; max-width: 100%; border-radius: 6px; }
@@ -202,6 +206,6 @@ svg image { image-rendering: pixelated; }
 svg text { fill: var(--ink); }
 footer { margin-top: 64px; padding-top: 16px; border-top: 1px solid var(--line); font-size: 13px;
   color: var(--muted); }
-@media (max-width: 800px) { .pictures { grid-template-columns: 1fr; } }
+@media (max-width: 800px) { .columns { grid-template-columns: 1fr; } }
 @media print { main { max-width: none; } .clip { break-before: page; } }
 """
