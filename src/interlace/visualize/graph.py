@@ -206,7 +206,7 @@ def _drawing_range(weights: Array, threshold: float | None) -> tuple[float, floa
 def _message_caption(view: ClipView, threshold: float, strongest: float) -> str:
     if not view.num_rounds:
         return "Nodes at the centres of their regions. This graph passes no messages (K = 0)."
-    drawn = f"of weight {threshold:.2g} and more" if threshold else "of every weight above 0"
+    drawn = f"of weight {threshold:g} and more" if threshold else "of every weight above 0"
     return (
         f"Arrows: messages {drawn}{heads_note(view)}, sender to receiver, in the sender's colour; "
         f"boldest: {strongest:.3f}."

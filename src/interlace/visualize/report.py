@@ -92,7 +92,8 @@ def _page(
     for n, clip in enumerate(clips):
         body.append(f'<section class="clip" id="clip-{n}">')
         body.append(f"<h2><small>Clip {n}</small>{escape(clip.title)}</h2>")
-        beside, below = [], []
+        beside: list[str] = []
+        below: list[str] = []
         for caption, picture in clip.figures.items():
             (beside if _is_narrow(picture) else below).append(
                 f"<figure><figcaption>{escape(caption)}</figcaption>"

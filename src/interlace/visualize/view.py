@@ -61,8 +61,8 @@ def as_array(values: Any) -> Array:
     """A NumPy array of a tensor on any device, an array or a list."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-        if values.is_floating_point():
-            values = values.double()  # NumPy has no bfloat16
+        if str(values.dtype) == "torch.bfloat16":  # NumPy has none
+            values = values.float()
     return np.asarray(values)
 
 
@@ -167,7 +167,11 @@ def view_clip(trace: Trace, clip: int = 0, *, num_frames: int | None = None) -> 
             )
     names, colours = name_nodes(boxes)
     heads = attention.shape[2]
-    mean = attention.mean(axis=2) if attention.size else np.zeros((time, 0, nodes, nodes))
+    mean = (
+        attention.mean(axis=2, dtype=np.float64)
+        if attention.size
+        else np.zeros((time, 0, nodes, nodes))
+    )
     return ClipView(boxes, kernels, mean, heads, names, colours)
 
 
@@ -240,8 +244,9 @@ def message_threshold(weights: Array, *, edges_per_panel: int = 10) -> float:
     wanted = edges_per_panel * int(np.prod(weights.shape[:-2]))
     if wanted >= len(size):
         return 0.0
-    digits = 1 - int(np.floor(np.log10(size[wanted])))
-    return float(np.floor(size[wanted] * 10.0**digits) / 10.0**digits)
+    weight = float(size[wanted])
+    digits = 1 - int(np.floor(np.log10(weight)))
+    return round(float(np.floor(weight * 10.0**digits)) / 10.0**digits, digits)
 
 
 def message_strength(weight: float, strongest: float) -> float:
