@@ -238,7 +238,7 @@ def test_nodes_are_named_after_their_grid_cells():
     moving = GRID.expand(4, -1, -1).clone()
     moving[2, 5, 0] += 0.1
     names, colours = name_nodes(moving.numpy())
-    assert set(names) == {"region"}
+    assert set(names) == {""}
     assert len(set(colours)) == 10
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from textwrap import fill, shorten
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,9 +64,9 @@ def prediction_figure(
         check_label(label, names)
         if label not in shown:
             shown.append(label)
-    written = [fill(shorten(names[index], 60, placeholder=" …"), 24) for index in shown]
+    written = [fill(names[index], 26, max_lines=2, placeholder=" …") for index in shown]
     longest = max(len(line) for name in written for line in name.split("\n"))
-    left = min(0.085 * longest + 0.12, 1.9)
+    left = 0.075 * longest + 0.14
     figure = new_figure(4, 0.34 * len(shown) + 0.1)
     axes = figure.add_axes((left / 4, 0.02, (4 - left - 0.6) / 4, 0.96))
     colours = [GOOD if index == label else ACCENT for index in shown]
@@ -109,9 +109,12 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
     from matplotlib.colors import PowerNorm
 
     side = float(np.clip(0.5 * classes, 3.2, WHOLE - 1.75))
-    left, top = 0.95, 0.12
-    long = any(len(name) > 5 for name in names)
-    figure = new_figure(WHOLE, side + (1.3 if long else 0.75))
+    labels = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
+    longest = max(map(len, labels))
+    upright = classes > 8 or longest > 6
+    left, top = max(0.95, 0.35 + 0.075 * longest), 0.12
+    side = min(side, WHOLE - left - 0.8)
+    figure = new_figure(WHOLE, top + side + 0.4 + 0.075 * longest * upright)
     axes = picture_axes(figure, left, top, side, side)
     axes.axis("on")
     heat = axes.imshow(
@@ -122,9 +125,8 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
         gid="confusion",
     )
     each = -(-classes // 80)  # of more than 80 classes, not every one finds room for its name
-    labels = [name if len(name) <= 14 else f"{name[:13]}…" for name in names][::each]
-    axes.set_xticks(range(0, classes, each), labels, rotation=90 if classes > 8 else 0)
-    axes.set_yticks(range(0, classes, each), labels)
+    axes.set_xticks(range(0, classes, each), labels[::each], rotation=90 if upright else 0)
+    axes.set_yticks(range(0, classes, each), labels[::each])
     size = float(np.clip(0.66 * 72 * side / classes * each, 4, 8))
     axes.tick_params(colors=MUTED, labelsize=size, length=0, pad=2)
     axes.set_xticks(np.arange(0.5, classes - 1), minor=True)

@@ -114,12 +114,11 @@ def _graph_in_words(view: ClipView) -> str:
     kinds = Counter(name.split(",")[0] for name in view.names)
     parts = [
         "one over the whole frame" if kind == "whole frame"
-        else f"{_count(count, 'region')} of {'its' if count == 1 else 'their'} own"
-        if kind == "region"
         else f"{_count(count, 'cell')} of a {kind}"
         for kind, count in kinds.items()
     ]  # fmt: skip
-    nodes = f"The graph has {_count(view.num_nodes, 'node')}: {_listed(parts)}."
+    what = f": {_listed(parts)}" if view.names[0] else ", each with a region of its own"
+    nodes = f"The graph has {_count(view.num_nodes, 'node')}{what}."
     if not view.num_rounds:
         return f"{nodes} It passes no messages (K = 0): each node follows its region through time."
     heads = f"; weights are the mean of {view.heads} heads" if view.heads > 1 else ""

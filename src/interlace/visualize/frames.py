@@ -139,11 +139,12 @@ def save_gif(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Pa
 def gif_bytes(frames: Any, *, fps: float = 5) -> bytes:
     """The bytes of the gif that `save_gif` writes."""
     image = need("PIL.Image")
-    # Per frame the 256 colours that fit it best, no dithering: flat areas stay flat.
-    pictures = [
-        image.fromarray(frame).quantize(256, image.Quantize.MEDIANCUT, dither=image.Dither.NONE)
-        for frame in _drawn(frames, fps)
-    ]
+    pictures = []
+    for frame in _drawn(frames, fps):
+        picture = image.fromarray(frame)
+        # MAXCOVERAGE keeps the colours of thin lines; dithering touches no colour that is kept.
+        palette = picture.quantize(256, image.Quantize.MAXCOVERAGE)
+        pictures.append(picture.quantize(palette=palette, dither=image.Dither.FLOYDSTEINBERG))
     stream = io.BytesIO()
     pictures[0].save(
         stream,

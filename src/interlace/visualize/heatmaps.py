@@ -122,9 +122,9 @@ def kernels_figure(
     for row, n in enumerate(chosen):
         y = top + row * (down + gap)
         most = float(view.kernels[shown, n].max())
-        about = view.names[n].replace("grid, ", "grid\n")
+        about = f"{view.names[n]}\n".replace("grid, ", "grid\n").lstrip()
         write(figure, 0.03, y + down / 2 - 0.3, f"node {n}", color=INK, fontsize=8.5)
-        write(figure, 0.03, y + down / 2 - 0.1, f"{about}\nfull colour: {most:.3g}", fontsize=7,
+        write(figure, 0.03, y + down / 2 - 0.1, f"{about}full colour: {most:.3g}", fontsize=7,
               linespacing=1.4)  # fmt: skip
         for column, t in enumerate(shown):
             x = left + column * (across + gap)
@@ -156,7 +156,7 @@ def _short_names(view: ClipView) -> list[str]:
         name.replace(" grid, row ", " r").replace(", column ", " c").replace("whole ", "")
         for name in view.names
     ]
-    return [f"{name} · {n}" for n, name in enumerate(short)]
+    return [f"{name} · {n}" if name else str(n) for n, name in enumerate(short)]
 
 
 def _scale_bar(figure: Figure, heat: Any, axes: Axes) -> None:

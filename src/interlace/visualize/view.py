@@ -30,7 +30,7 @@ class ClipView:
         attention: (T, K, N, N) weight of the message to the receiver (second last axis) from the
             sender (last axis), averaged over heads.
         heads: how many heads were averaged.
-        names: per node, "3×3 grid, row 1, column 0" for the cells of a grid, else "region".
+        names: per node, "3×3 grid, row 1, column 0" for the cells of a grid, else "".
         colours: per node, one colour per grid, or one per node where the regions are no grid.
     """
 
@@ -54,7 +54,8 @@ class ClipView:
         return int(self.attention.shape[1])
 
     def describe(self, node: int) -> str:
-        return f"node {node} ({self.names[node]})"
+        """The node's number and, for the cell of a grid, which."""
+        return f"node {node} ({self.names[node]})" if self.names[node] else f"node {node}"
 
 
 def as_array(values: Any) -> Array:
@@ -179,7 +180,7 @@ def name_nodes(boxes: Array) -> tuple[list[str], list[str]]:
     """Names and colours of nodes from their boxes (T, N, 4).
 
     A box that rests at the cell of a square grid is named after it, rows and columns counted from
-    0; grids of one size share a colour. Any other box is a "region" with a colour of its own.
+    0; grids of one size share a colour. Other boxes have no name and a colour each.
     """
     cells: list[tuple[int, int, int] | None] = []
     for cx, cy, rx, ry in boxes[0] if len(boxes) else []:
@@ -191,7 +192,7 @@ def name_nodes(boxes: Array) -> tuple[list[str], list[str]]:
     still = np.allclose(boxes, boxes[:1], atol=1e-4)
     if not still or None in cells:
         return (
-            ["region"] * boxes.shape[1],
+            [""] * boxes.shape[1],
             [NODE_COLOURS[n % len(NODE_COLOURS)] for n in range(boxes.shape[1])],
         )
     grid = [cell for cell in cells if cell is not None]
