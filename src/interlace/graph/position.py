@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -21,9 +23,9 @@ def gaussian_maps(boxes: Tensor, *, size: int = 6, sigma: float = 2.0) -> Tensor
     Returns:
         (..., N, size * size), row by row.
     """
-    distance = torch.arange(size, dtype=boxes.dtype, device=boxes.device)
-    blur = torch.exp(-((distance[:, None] - distance) ** 2) / (2 * sigma**2))
-    blur = blur / torch.exp(-(torch.arange(-4 * size, 4 * size + 1) ** 2) / (2 * sigma**2)).sum()
+    total = sum(math.exp(-(d**2) / (2 * sigma**2)) for d in range(-4 * size, 4 * size + 1))
+    place = torch.arange(size, dtype=boxes.dtype, device=boxes.device)
+    blur = torch.exp(-((place[:, None] - place) ** 2) / (2 * sigma**2)) / total
     rows, cols = coverage_kernel(boxes, (size, size))
     picture = (rows @ blur)[..., :, None] * (cols @ blur)[..., None, :]
     return picture.flatten(-2)
