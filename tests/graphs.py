@@ -6,13 +6,19 @@ from interlace.graph.rstg import RSTG
 
 
 def randomise(module, seed=0):
-    """Random values everywhere, also where a module starts from zeros or ones; float64."""
+    """Random values everywhere, also where a module starts from zeros or ones; float64.
+
+    Vectors are positive: biases that keep a ReLU alive, so that what is tested reaches the output.
+    """
     generator = torch.Generator().manual_seed(seed)
     module.double()
     with torch.no_grad():
         for value in module.parameters():
             value.copy_(torch.randn(value.shape, generator=generator, dtype=value.dtype))
-            value.mul_(0.7 if value.dim() < 2 else 1.5 / value.shape[-1] ** 0.5)
+            if value.dim() < 2:
+                value.abs_().mul_(0.7)
+            else:
+                value.mul_(1.5 / value.shape[-1] ** 0.5)
     return module
 
 
@@ -27,7 +33,7 @@ def exact(values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-def random_rstg(channels=5, *, seed=0, width=4, **options):
+def random_rstg(channels=5, *, seed=0, width=8, **options):
     """A small RSTG with random weights in float64."""
     return randomise(RSTG(channels, width=width, **options), seed)
 

@@ -19,7 +19,7 @@ from interlace.graph.space_stage import (
 )
 from tolerances import EXACT
 
-WIDTH = 4
+WIDTH = 8
 
 
 def random_adjacency(count, seed, density=0.5):

@@ -26,7 +26,9 @@ class JointNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(x.to(self.weight.dtype), self.axes, correction=0, keepdim=True)
+        variance, mean = torch.var_mean(
+            x.to(self.weight.dtype), self.axes, correction=0, keepdim=True
+        )
         return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
 
     def extra_repr(self) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from interlace.graph.kernels import RegionKernel, remap
+from interlace.graph.stream import carried
 
 
 class ToMap(nn.Module):
     """RSTG-to-map: every node goes back to where it came from; regions that overlap add up."""
 
-    def forward(
-        self, nodes: Tensor, state: None, kernel: RegionKernel
-    ) -> tuple[Tensor, None]:
+    def forward(self, nodes: Tensor, state: None, kernel: RegionKernel) -> tuple[Tensor, None]:
         """nodes (B, T, N, C) -> map (B, T, C, H, W)."""
         return remap(nodes, kernel), None
 
@@ -35,8 +34,7 @@ class ToMeanVector(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """nodes (B, T, N, C) -> vector (B, C), state (B, C + 1): sum and count."""
         batch, frames, _, channels = nodes.shape
-        if state is None:
-            state = nodes.new_zeros(batch, channels + 1)
-        added = nn.functional.pad(nodes.sum((1, 2)), (0, 1), value=frames)
-        state = state + added
-        return state[:, :-1] / state[:, -1:], state
+        state = carried(state, (batch, channels + 1), nodes)
+        total = nodes.sum((1, 2), dtype=state.dtype)
+        state = state + nn.functional.pad(total, (0, 1), value=frames)
+        return (state[:, :-1] / state[:, -1:]).to(nodes.dtype), state

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.space_stage import SpaceStage
+from interlace.graph.stream import carried
 
 State = tuple[Tensor | None, ...]
 
@@ -53,20 +54,25 @@ class Recurrence(nn.Module):
             nodes (B, T, N, D), state (one entry for each stage of the schedule, None where a stage
             remembers nothing), attention of each round (B, T, heads, N, N).
         """
-        if state is None:
-            state = (None,) * len(self.schedule)
-        if len(state) != len(self.schedule):
-            raise ValueError(
-                f"state must have {len(self.schedule)} entries, got {len(state)}: pass what this "
-                "same graph returned for the frames before"
-            )
-        kept, attention = [], []
-        for name, before in zip(self.schedule, state, strict=True):
-            nodes, after, weights = self.stages[name](nodes, before, positions)
-            kept.append(after)
+        before = (None,) * len(self.schedule) if state is None else tuple(state)
+        if len(before) != len(self.schedule):
+            raise ValueError(self._not_mine(before))
+        after, attention = [], []
+        for name, memory in zip(self.schedule, before, strict=True):
+            nodes, memory, weights = self.stages[name](nodes, memory, positions)
+            after.append(memory)
             if weights is not None:
                 attention.append(weights)
-        return nodes, tuple(kept), attention
+        if state is not None and [m is None for m in before] != [m is None for m in after]:
+            raise ValueError(self._not_mine(before))
+        return nodes, tuple(after), attention
+
+    def _not_mine(self, state: State) -> str:
+        got = ", ".join("None" if m is None else f"{tuple(m.shape)}" for m in state)
+        return (
+            f"state must be what this same graph returned for the frames before, with an entry for "
+            f"each stage of {' > '.join(self.schedule)}; got ({got})"
+        )
 
     def extra_repr(self) -> str:
         return "schedule: " + " > ".join(self.schedule)
@@ -90,8 +96,8 @@ class HomogeneousStage(nn.Module):
         self, nodes: Tensor, state: Tensor | None = None, positions: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """nodes (B, T, N, D) -> nodes, state (B, N, D), attention (B, T, heads, N, N) in space."""
-        count = nodes.shape[2]
-        past = torch.zeros_like(nodes[:, :1]) if state is None else state[:, None]
+        batch, _, count, width = nodes.shape
+        past = carried(state, (batch, count, width), nodes)[:, None]
         if positions is not None:
             positions = torch.cat((positions, positions), dim=-2)
         frames, attention = [], []

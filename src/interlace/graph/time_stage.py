@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from interlace.graph.stream import carried
+
 
 class TimeStage(nn.Module):
     """h_i^t = f_time(v_i^t, h_i^(t-1)), one recurrent cell shared by all nodes (RSTG, eq. 6).
@@ -39,9 +41,8 @@ class TimeStage(nn.Module):
         """
         batch, _, count, width = nodes.shape
         sequences = nodes.transpose(0, 1).flatten(1, 2)  # (T, B * N, D)
-        if state is None:
-            parts = 2 if isinstance(self.cell, nn.LSTM) else 1
-            state = sequences.new_zeros(batch, count, parts * width)
+        parts = 2 if isinstance(self.cell, nn.LSTM) else 1
+        state = carried(state, (batch, count, parts * width), nodes)
         hidden = [
             part.flatten(0, 1)[None].contiguous()
             for part in state.to(sequences.dtype).split(width, -1)
@@ -66,10 +67,9 @@ class MeanOverTime(nn.Module):
     ) -> tuple[Tensor, Tensor, None]:
         """nodes (B, T, N, D) -> running means (B, T, N, D), state (B, N, D + 1): sum and count."""
         batch, frames, count, width = nodes.shape
-        if state is None:
-            state = nodes.new_zeros(batch, count, width + 1)
-        total = nodes.cumsum(1) + state[:, None, :, :width]
-        seen = state[:, None, :, width:] + torch.arange(
-            1, frames + 1, dtype=nodes.dtype, device=nodes.device
-        ).view(1, frames, 1, 1)
-        return total / seen, torch.cat((total[:, -1], seen[:, -1].expand(batch, count, 1)), -1), None
+        state = carried(state, (batch, count, width + 1), nodes)
+        steps = torch.arange(1, frames + 1, dtype=state.dtype, device=nodes.device)
+        total = state[:, None, :, :width] + nodes.cumsum(1, dtype=state.dtype)
+        seen = state[:, None, :, width:] + steps[:, None, None]  # (B, T, N, 1)
+        state = torch.cat((total[:, -1], seen[:, -1]), dim=-1)
+        return (total / seen).to(nodes.dtype), state, None

@@ -1,0 +1,28 @@
+"""What a stream carries on from call to call."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def carried(state: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """The state that a call starts from: zeros at the start of a stream.
+
+    Args:
+        state: what the last call returned, or None.
+        shape: what it must be for the nodes at hand.
+        like: has its device and type; sums and counts need float32 at least.
+
+    Raises:
+        ValueError: if the state belongs to another graph, or to another number of clips.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    if state is None:
+        return torch.zeros(shape, dtype=dtype, device=like.device)
+    if tuple(state.shape) != shape:
+        raise ValueError(
+            f"state must be {shape}, got {tuple(state.shape)}: pass what this same graph returned "
+            "for the frames before of the same clips, or None to start a new stream"
+        )
+    return state.to(dtype)
