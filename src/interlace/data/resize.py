@@ -42,6 +42,8 @@ def resize(images: Tensor, size: int) -> Tensor:
     """
     low, high, weight = taps(images.shape[-1], size).to(images.device, non_blocking=True)
     down = weight[:, None]
-    rows = images[:, low].int() * (ONE - down) + images[:, high].int() * down  # (M, size, S)
-    both = rows[:, :, low] * (ONE - weight) + rows[:, :, high] * weight  # (M, size, size)
+    rows = images.index_select(1, low).int() * (ONE - down)  # (M, size, S)
+    rows += images.index_select(1, high).int() * down
+    both = rows.index_select(2, low) * (ONE - weight)  # (M, size, size)
+    both += rows.index_select(2, high) * weight
     return ((both + HALF) >> (2 * WEIGHT_BITS)).to(torch.uint8)

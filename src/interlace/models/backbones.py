@@ -1,7 +1,8 @@
 """Backbones: what turns frames into feature maps, behind one face.
 
 Every backbone maps video (B, T, C, H0, W0) in [0, 1] to features (B, T', C', H, W) and says its
-`out_channels`. A per-frame backbone keeps T and sees one frame at a time.
+`out_channels`. A per-frame backbone keeps T, sees one frame at a time, and has two halves that
+pre-training looks at separately: `see`, what is there, and `locate`, joined with where that is.
 """
 
 from __future__ import annotations
@@ -30,11 +31,19 @@ class FrameCNN(nn.Module):
         for inner, outer in zip((in_channels, *widths), widths, strict=False):
             layers += [nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        self.out_channels = widths[-1]
+        self.seen_channels = self.out_channels = widths[-1]
+
+    def see(self, video: Tensor) -> Tensor:
+        """(B, T, C, H0, W0) -> (B, T, C', H0 // 8, W0 // 8)."""
+        return self.layers(_frames(video)).unflatten(0, video.shape[:2])
+
+    def locate(self, seen: Tensor) -> Tensor:
+        """The paper's backbone has no second half."""
+        return seen
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, T, C, H0, W0) -> (B, T, C', H0 // 8, W0 // 8)."""
-        return self.layers(_frames(video)).unflatten(0, video.shape[:2])
+        return self.locate(self.see(video))
 
 
 class StridedCNN(nn.Module):
@@ -72,12 +81,21 @@ class StridedCNN(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        self.seen_channels = widths[-1]
         self.out_channels = out_channels
 
+    def see(self, video: Tensor) -> Tensor:
+        """(B, T, C, H0, W0) -> (B, T, seen_channels, H0 / 8, W0 / 8), rounded up."""
+        return self.layers(_frames(video) * 4 - 0.3).unflatten(0, video.shape[:2])
+
+    def locate(self, seen: Tensor) -> Tensor:
+        """(B, T, seen_channels, H, W) -> (B, T, out_channels, H, W)."""
+        located = self.place(_with_coordinates(seen.flatten(0, 1))).relu()
+        return located.unflatten(0, seen.shape[:2])
+
     def forward(self, video: Tensor) -> Tensor:
-        """(B, T, C, H0, W0) -> (B, T, C', H0 / 8, W0 / 8), rounded up."""
-        x = self.layers(_frames(video))  # (B * T, C, H, W)
-        return self.place(_with_coordinates(x)).relu().unflatten(0, video.shape[:2])
+        """(B, T, C, H0, W0) -> (B, T, out_channels, H0 / 8, W0 / 8), rounded up."""
+        return self.locate(self.see(video))
 
 
 def _frames(video: Tensor) -> Tensor:

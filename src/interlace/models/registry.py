@@ -7,7 +7,7 @@ import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -16,7 +16,7 @@ from interlace.models.backbones import FrameCNN, StridedCNN
 from interlace.models.baselines import ConvLSTM, MeanPool, MeanPoolLSTM
 from interlace.models.classifier import VideoClassifier
 from interlace.models.inflate import SmallI3D
-from interlace.models.weights import load_weights
+from interlace.models.weights import load_weights, read_card
 
 Size = Literal["paper", "small"]
 
@@ -136,6 +136,21 @@ def create_model(
     if weights is not None:
         load_weights(model, weights, name=name)
     return model
+
+
+def open_weights(path: str | Path) -> tuple[VideoClassifier, dict[str, Any]]:
+    """The model that a safetensors file was saved from, and its card.
+
+    Raises:
+        FileNotFoundError: for weights that are not there.
+        ValueError: for a file without a card of ours.
+    """
+    card = read_card(path)
+    if "model" not in card:
+        raise ValueError(
+            f"{path} has no card that names its model: use create_model(name, weights={str(path)!r})"
+        )
+    return create_model(card["model"], num_classes=card["num_classes"], weights=path), card
 
 
 def _entry(name: str) -> Entry:

@@ -30,16 +30,24 @@ def save_weights(
         tensors[name] = value.half() if half and value.is_floating_point() else value
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"card": json.dumps(dict(card))})
+    partial = path.with_suffix(".partial")
+    try:
+        save_file(tensors, partial, metadata={"card": json.dumps(dict(card))})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
     """The card that `save_weights` wrote."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(_existing(path), framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("card", "{}"))
+    try:
+        with safe_open(_existing(path), framework="pt") as file:
+            return json.loads((file.metadata() or {}).get("card", "{}"))
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a complete safetensors file ({error})") from error
 
 
 def load_weights(model: nn.Module, path: str | Path, *, name: str) -> None:
@@ -54,13 +62,10 @@ def load_weights(model: nn.Module, path: str | Path, *, name: str) -> None:
         FileNotFoundError: if there is no file.
         ValueError: if the file is damaged or holds weights of another model.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
-        tensors = load_file(_existing(path))
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a complete safetensors file ({error})") from error
+    made_for = read_card(path).get("model", "another model")
+    tensors = load_file(_existing(path))
     own = model.state_dict()
     wrong = [
         key
@@ -68,7 +73,6 @@ def load_weights(model: nn.Module, path: str | Path, *, name: str) -> None:
         if key not in own or key not in tensors or own[key].shape != tensors[key].shape
     ]
     if wrong:
-        made_for = read_card(path).get("model", "another model")
         raise ValueError(
             f"{path} holds weights of {made_for}, not of {name}: {len(wrong)} tensors differ, "
             f"{min(wrong)} first; create the model that its card names"

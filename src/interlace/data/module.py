@@ -1,0 +1,167 @@
+"""What a run shows a model, batch by batch, as a function of the step: it resumes anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from interlace.data.digits import Digits, load_digits
+from interlace.data.syncmnist import MultiSyncMNIST, SyncMNIST, VideoBatch
+from interlace.options import DataOptions, RecipeOptions
+
+Videos = SyncMNIST | MultiSyncMNIST
+
+
+def make_videos(
+    options: DataOptions,
+    digits: Digits,
+    *,
+    split: str,
+    num_digits: int | None = None,
+    no_pair: float | None = None,
+    num_frames: int | None = None,
+) -> Videos:
+    """The data set that the options describe.
+
+    Args:
+        options: what is None in them is the data set's own default.
+        digits: what the videos are made of.
+        split: "train", "validation" or "test".
+        num_digits, no_pair, num_frames: instead of those in the options.
+    """
+    kind = {"SyncMNIST": SyncMNIST, "MultiSyncMNIST": MultiSyncMNIST}[options.dataset]
+    chosen = {
+        "num_digits": num_digits if num_digits is not None else options.num_digits,
+        "no_pair": no_pair if no_pair is not None else options.no_pair,
+        "num_frames": num_frames if num_frames is not None else options.num_frames,
+        "classes": options.classes,
+        "canvas": options.canvas,
+        "frame": options.frame,
+    }
+    size = {
+        "train": options.train_size,
+        "validation": options.validation_size,
+        "test": options.test_size,
+    }[split]
+    given = {key: value for key, value in chosen.items() if value is not None}
+    return kind(digits, split=split, size=size, seed=options.seed, **given)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a run on one kind of video.
+
+    Args:
+        videos: drawn in order, from the first again after the last.
+        steps: how many batches.
+        batch_size: videos in each.
+        pretrain: whether single frames train the backbone alone.
+    """
+
+    videos: Videos
+    steps: int
+    batch_size: int
+    pretrain: bool = False
+
+    def batch(self, step: int, device: torch.device | str) -> VideoBatch:
+        """Batch number `step` of this phase."""
+        first = step * self.batch_size
+        indices = torch.arange(first, first + self.batch_size) % len(self.videos)
+        return self.videos.batch(indices, device=device)
+
+
+class Plan:
+    """The phases of a run, one after another: which batch step number s is.
+
+    Args:
+        phases: in order.
+    """
+
+    def __init__(self, phases: Sequence[Phase]):
+        self.phases = [phase for phase in phases if phase.steps > 0]
+        if not self.phases:
+            raise ValueError("there is nothing to train on: ask for more videos than one batch")
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def pretrain_steps(self) -> int:
+        """Of the pre-training, which comes first."""
+        return sum(phase.steps for phase in self.phases if phase.pretrain)
+
+    def at(self, step: int) -> tuple[Phase, int]:
+        """The phase that step is in, and its number there."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase, step
+            step -= phase.steps
+        raise IndexError(f"the run has {self.steps} steps")
+
+
+def make_plan(data: DataOptions, recipe: RecipeOptions, digits: Digits) -> Plan:
+    """Pre-training on frames, lessons, then the experiment's own videos."""
+    videos = make_videos(data, digits, split="train")
+    frames = [
+        Phase(
+            make_videos(data, digits, split="train", num_frames=FRAMES_A_VIDEO),
+            recipe.pretrain_frames // recipe.pretrain_batch,
+            recipe.pretrain_batch // FRAMES_A_VIDEO,
+            pretrain=True,
+        )
+    ]
+    lessons = [
+        Phase(
+            make_videos(
+                data, digits, split="train", num_digits=lesson.num_digits, no_pair=lesson.no_pair
+            ),
+            lesson.videos // recipe.batch_size,
+            recipe.batch_size,
+        )
+        for lesson in recipe.lessons
+    ]
+    return Plan(
+        [*frames, *lessons, Phase(videos, recipe.videos // recipe.batch_size, recipe.batch_size)]
+    )
+
+
+FRAMES_A_VIDEO = 2  # a pre-training batch is made of such short videos
+
+
+class Loader:
+    """Batches of a run from a step on. They are made where they are used, at no cost worth a worker.
+
+    Args:
+        batch: step -> batch.
+        steps: of the whole run.
+        start: called when iteration begins: the step to begin with.
+    """
+
+    def __init__(
+        self, batch: Callable[[int], VideoBatch], steps: int, *, start: Callable[[], int] = int
+    ):
+        self.batch = batch
+        self.steps = steps
+        self.start = start
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[VideoBatch]:
+        for step in range(self.start(), self.steps):
+            yield self.batch(step)
+
+
+def batches(videos: Videos, batch_size: int, device: torch.device | str) -> Iterator[VideoBatch]:
+    """All videos of a data set once, in order."""
+    for indices in torch.arange(len(videos)).split(batch_size):
+        yield videos.batch(indices, device=device)
+
+
+def load_split(options: DataOptions, split: str) -> Videos:
+    """The videos of one split, made of training digits, or of test digits for "test"."""
+    return make_videos(options, load_digits(options.digits, train=split != "test"), split=split)

@@ -1,0 +1,107 @@
+"""Top-1, top-5, per class and confusion of a model on videos; one JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interlace.data.syncmnist import VideoBatch
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model got right.
+
+    Args:
+        confusion: int64 (num_classes, num_classes): videos by true (row), predicted class (column).
+        top5: fraction of videos whose class is among the five with the highest scores.
+        loss: mean cross entropy, in nats.
+    """
+
+    confusion: Tensor
+    top5: float
+    loss: float
+
+    @property
+    def count(self) -> int:
+        """Videos seen."""
+        return int(self.confusion.sum())
+
+    @property
+    def top1(self) -> float:
+        """Fraction of videos whose class has the highest score."""
+        return float(self.confusion.diagonal().sum()) / max(self.count, 1)
+
+    def per_class(self, names: Iterable[str]) -> dict[str, float | None]:
+        """Fraction of each class's videos that were right; None where there was no such video."""
+        seen, right = self.confusion.sum(1).tolist(), self.confusion.diagonal().tolist()
+        return {n: r / s if s else None for n, s, r in zip(names, seen, right, strict=True)}
+
+    def as_dict(self, names: list[str]) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "top1": self.top1,
+            "top5": self.top5,
+            "loss": self.loss,
+            "count": self.count,
+            "per_class": self.per_class(names),
+            "confusion": self.confusion.tolist(),
+            "classes": names,
+        }
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, batches: Iterable[VideoBatch], num_classes: int, *, bf16: bool = False
+) -> Evaluation:
+    """Classifies every video once.
+
+    Args:
+        model: video -> logits (B, num_classes), on the device of the batches; put in eval mode
+            while this runs.
+        batches: videos with labels.
+        num_classes: of the labels.
+        bf16: whether to autocast to bfloat16.
+
+    Raises:
+        ValueError: if a label is out of range, or the model gives NaN.
+    """
+    confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+    in_top5, loss = 0, 0.0
+    was_training = model.training
+    model.eval()
+    try:
+        for batch in batches:
+            check_labels(batch.label, num_classes)
+            with torch.autocast(batch.video.device.type, torch.bfloat16, enabled=bf16):
+                logits = model(batch.video)
+            logits = logits.float()
+            if not bool(logits.isfinite().all()):
+                raise ValueError(
+                    "the model's scores are not finite: look for NaN in the frames or the weights"
+                )
+            loss += float(nn.functional.cross_entropy(logits, batch.label, reduction="sum"))
+            best = logits.topk(min(5, num_classes), dim=1).indices
+            in_top5 += int((best == batch.label[:, None]).any(1).sum())
+            cell = batch.label.cpu() * num_classes + best[:, 0].cpu()
+            confusion += torch.bincount(cell, minlength=num_classes**2).view_as(confusion)
+    finally:
+        model.train(was_training)
+    count = int(confusion.sum())
+    if count == 0:
+        raise ValueError("there are no videos to evaluate on")
+    return Evaluation(confusion, in_top5 / count, loss / count)
+
+
+def check_labels(labels: Tensor, num_classes: int) -> None:
+    """Raises ValueError, and names the label, if one is not in [0, num_classes)."""
+    outside = (labels < 0) | (labels >= num_classes)
+    if bool(outside.any()):
+        raise ValueError(
+            f"labels must be in [0, {num_classes}), got {int(labels[outside][0])}: the model has "
+            "fewer classes than the data; build it with num_classes of the data set"
+        )

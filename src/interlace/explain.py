@@ -1,0 +1,138 @@
+"""What a trained model looked at: pictures of clips, and the report of a run."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interlace.data.module import Videos
+from interlace.evaluate import Evaluation
+from interlace.models.classifier import VideoClassifier
+from interlace.visualize import (
+    ClipReport,
+    confusion_figure,
+    curve_figure,
+    explain_clip,
+    write_report,
+)
+
+
+@torch.no_grad()
+def explain_videos(
+    model: VideoClassifier, videos: Videos, indices: Sequence[int]
+) -> list[ClipReport]:
+    """Pictures and sentences for some videos of a data set.
+
+    Args:
+        model: a classifier; one without a graph gets pictures of its prediction only.
+        videos: of the data set it was trained for.
+        indices: which.
+    """
+    names = class_names(videos)
+    model.eval()
+    reports = []
+    for index in indices:
+        one = videos.batch([index])
+        logits, trace = model(one.video, return_trace=True)
+        reports.append(
+            explain_clip(
+                one.video[0],
+                trace,
+                logits[0].softmax(0),
+                names,
+                label=int(one.label),
+                boxes=one.boxes[0],
+                highlight=one.synchronous[0],
+            )
+        )
+    return reports
+
+
+def run_report(
+    path: str | Path,
+    *,
+    title: str,
+    model: VideoClassifier,
+    videos: Videos,
+    result: Evaluation,
+    summary: Mapping[str, str],
+    clips: int,
+    logs: str | Path | None = None,
+) -> Path:
+    """One HTML page on a trained model.
+
+    Args:
+        path: of the page.
+        title: its headline.
+        model: what was trained.
+        videos: held out.
+        result: of the model on them.
+        summary: name -> value, shown on top below the accuracy.
+        clips: how many videos to explain, the first of the data set.
+        logs: folder with the CSV logs of the run, for its learning curve.
+    """
+    figures: dict[str, Any] = {}
+    curves = {} if logs is None else read_curves(logs, ("train/accuracy", "validation/accuracy"))
+    if curves:
+        figures["Accuracy while training"] = curve_figure(
+            {name.split("/")[0]: curve for name, curve in curves.items()},
+            xlabel="step",
+            ylabel="accuracy",
+        )
+    figures["Which classes are taken for which"] = confusion_figure(
+        result.confusion, class_names(videos)
+    )
+    head = {
+        "Held-out accuracy": f"{result.top1:.1%}",
+        "Top-5": f"{result.top5:.1%}",
+        "Held-out videos": f"{result.count:,}",
+        "Most frequent class": f"{float(result.confusion.sum(1).max()) / result.count:.1%}",
+    }
+    reports = explain_videos(model, videos, range(min(clips, len(videos))))
+    return write_report(
+        path, title=title, summary=head | dict(summary), figures=figures, clips=reports
+    )
+
+
+def class_names(videos: Videos) -> list[str]:
+    """The label of every class in words."""
+    return [videos.class_name(label) for label in range(videos.num_classes)]
+
+
+def read_curves(
+    logs: str | Path, names: Sequence[str], *, smooth: int = 20
+) -> dict[str, tuple[list[int], list[float]]]:
+    """Curves from the CSV logs of a run, the parts of a resumed one joined.
+
+    Args:
+        logs: the run's logs/csv folder.
+        names: of columns.
+        smooth: lines to average training curves over.
+
+    Returns:
+        name -> (steps, values), without the names that were never logged.
+    """
+    values: dict[str, dict[int, float]] = {name: {} for name in names}
+    for part in sorted(Path(logs).glob("*/metrics.csv")):
+        with part.open(newline="") as file:
+            for row in csv.DictReader(file):
+                for name in names:
+                    if row.get(name):
+                        values[name][int(row["step"])] = float(row[name])
+    curves = {}
+    for name, points in values.items():
+        if not points:
+            continue
+        steps = sorted(points)
+        series = [points[step] for step in steps]
+        if name.startswith("train/"):
+            series = [
+                sum(series[max(0, k - smooth + 1) : k + 1]) / min(k + 1, smooth)
+                for k in range(len(series))
+            ]
+        curves[name] = (steps, series)
+    return curves

@@ -1,0 +1,130 @@
+"""What a training run can be told: the keys of a config file and of the command line.
+
+Importing this imports no torch, so that `interlace train --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which network.
+
+    Args:
+        name: a registered model, see `interlace list`.
+        weights: safetensors of the same model to start from, e.g. of a run on fewer digits;
+            the pre-training is then skipped.
+    """
+
+    name: str = "rstg_positional_small"
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which videos. What is left out is as in the data set of that name.
+
+    Args:
+        dataset: of two synchronous digits, or of any number of them with repeated classes.
+        digits: "mnist" (downloaded), "embedded" (scikit-learn's), or a folder with the idx files.
+        num_digits: on screen.
+        classes: digits 0 .. classes - 1 take part.
+        num_frames: of a video.
+        canvas: pixels a side of the square that digits of 28 pixels move on.
+        frame: pixels a side of the video.
+        no_pair: probability that nobody moves alike.
+        train_size: videos in one pass.
+        validation_size: videos watched during training; they are made of training digits.
+        test_size: held-out videos, made of test digits.
+        seed: another seed gives other videos.
+    """
+
+    dataset: Literal["SyncMNIST", "MultiSyncMNIST"] = "SyncMNIST"
+    digits: str = "mnist"
+    num_digits: int | None = None
+    classes: int | None = None
+    num_frames: int | None = None
+    canvas: int | None = None
+    frame: int | None = None
+    no_pair: float | None = None
+    train_size: int = 600_000  # section 3.1
+    validation_size: int = 1_000
+    test_size: int = 10_000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A stretch of training on easier videos.
+
+    Args:
+        videos: how many.
+        num_digits: on screen; the experiment's own if left out.
+        no_pair: probability that nobody moves alike; the experiment's own if left out.
+    """
+
+    videos: int
+    num_digits: int | None = None
+    no_pair: float | None = None
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """How to learn.
+
+    Args:
+        videos: of the experiment itself, after pre-training and lessons.
+        pretrain_frames: single frames on which the backbone learns which digits are where.
+        pretrain_batch: frames a step.
+        pretrain_lr: peak learning rate of the pre-training.
+        lessons: easier videos first.
+        batch_size: videos a step.
+        optimizer: "adamw" follows a cosine down to nothing; "sgd" is the paper's, Nesterov
+            momentum 0.9, ten times slower whenever validation saturates.
+        lr: peak learning rate.
+        backbone_lr: times lr, for the pre-trained backbone.
+        weight_decay: of AdamW.
+        warmup: steps from nothing to lr.
+        clip: largest norm of the gradient.
+        patience: validations without gain before "sgd" slows down.
+    """
+
+    videos: int = 600_000
+    pretrain_frames: int = 300_000
+    pretrain_batch: int = 512
+    pretrain_lr: float = 2e-3
+    lessons: list[Lesson] = field(default_factory=list)
+    batch_size: int = 64
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    backbone_lr: float = 0.3
+    weight_decay: float = 1e-3
+    warmup: int = 100
+    clip: float = 1.0
+    patience: int = 5
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """Where and how to run.
+
+    Args:
+        out: folder of the run: config, logs, checkpoints, weights, evaluation.
+        precision: "bf16" is autocast to bfloat16.
+        device: "auto" takes a GPU where there is one.
+        seed: of the weights' first values.
+        validate_every: videos between looks at the validation videos.
+        save_every: steps between checkpoints to resume from.
+        log_every: steps between lines of the logs.
+    """
+
+    out: str = "runs/train"
+    precision: Literal["bf16", "fp32"] = "bf16"
+    device: str = "auto"
+    seed: int = 0
+    validate_every: int = 10_000
+    save_every: int = 200
+    log_every: int = 20

@@ -1,0 +1,104 @@
+"""Pre-training of a backbone: which digits are in a frame, and where.
+
+RSTG, section 3.1: the backbone is "pre-trained to classify a digit randomly placed in a frame".
+Without it a recurrent graph stays at chance for tens of thousands of videos. Here a frame has as
+many digits as the videos will have, and each is also located, from the very averages over regions
+that become nodes: so nodes know from the start who is in them and where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interlace.graph.boxes import corners, grid_boxes
+from interlace.graph.kernels import area_kernel, pool
+
+
+class PlacementLoss(NamedTuple):
+    """The loss, and how well the whole frame's average tells what is in it."""
+
+    loss: Tensor
+    exact: Tensor  # fraction of frames whose set of digits is right
+    distance: Tensor  # mean distance to the true centre, as a fraction of the frame
+
+
+class DigitPlacement(nn.Module):
+    """Linear heads on features: class per cell; presence and place of each class per region.
+
+    Only for training a backbone; thrown away afterwards.
+
+    Args:
+        seen_channels: of what the backbone sees, before it is located.
+        channels: C of the features.
+        classes: of digits.
+        scales: of the grids over which features are averaged.
+    """
+
+    def __init__(
+        self, seen_channels: int, channels: int, classes: int, *, scales: Sequence[int] = (3, 2, 1)
+    ):
+        super().__init__()
+        self.classes = classes
+        self.scales = tuple(scales)
+        self.cells = nn.Linear(seen_channels, classes + 1)
+        self.regions = nn.ModuleList(nn.Linear(channels, 3 * classes) for _ in scales)
+
+    def forward(
+        self, seen: Tensor, features: Tensor, boxes: Tensor, classes: Tensor
+    ) -> PlacementLoss:
+        """Compare what the heads read with what is there.
+
+        Args:
+            seen: (B, T, seen_channels, H, W), before the coordinates are joined.
+            features: (B, T, C, H, W), after.
+            boxes: (B, T, D, 4) of the digits.
+            classes: int64 (B, D), all different in a video.
+        """
+        frames = features.flatten(0, 1)[:, None]  # (M, 1, C, H, W)
+        count = boxes.shape[1]
+        digits = boxes.flatten(0, 1)[:, :, :2]  # (M, D, 2) centres
+        classes = classes.repeat_interleave(count, dim=0)  # (M, D)
+
+        loss = self._cell_loss(seen.flatten(0, 1), digits, classes)
+        place = torch.zeros(len(digits), self.classes, 2, device=digits.device)
+        place = place.scatter(1, classes[..., None].expand(-1, -1, 2), digits)
+        for scale, head in zip(self.scales, self.regions, strict=True):
+            grid = grid_boxes((scale,), device=digits.device)
+            nodes = pool(frames, area_kernel(grid[None, None], tuple(frames.shape[-2:])))
+            guess = head(nodes[:, 0]).float().unflatten(-1, (self.classes, 3))  # (M, N, classes, 3)
+            present = self._present(grid.float(), digits, classes)  # (M, N, classes)
+            loss = loss + F.binary_cross_entropy_with_logits(guess[..., 0], present) * 3
+            off = guess[..., 1:] - (2 * place[:, None] - 1)
+            near = F.smooth_l1_loss(off, torch.zeros_like(off), reduction="none", beta=0.1).sum(-1)
+            loss = loss + (near * present).sum() / present.sum()
+        whole = present[:, -1] > 0
+        exact = ((guess[:, -1, :, 0] > 0) == whole).all(-1).float().mean()
+        distance = (off[:, -1].norm(dim=-1) / 2)[whole].mean()
+        return PlacementLoss(loss, exact.detach(), distance.detach())
+
+    def _cell_loss(self, frames: Tensor, digits: Tensor, classes: Tensor) -> Tensor:
+        """Cross entropy of each cell: the digit whose centre is near, or nothing."""
+        height, width = frames.shape[-2:]
+        y = (torch.arange(height, device=digits.device) + 0.5) / height
+        x = (torch.arange(width, device=digits.device) + 0.5) / width
+        where = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)  # (HW, 2)
+        distance, nearest = torch.cdist(where.expand(len(digits), -1, -1), digits).min(-1)
+        truth = classes.gather(1, nearest)
+        truth = torch.where(distance < 0.1, truth, self.classes)  # (M, H * W)
+        guess = self.cells(frames.flatten(2).transpose(1, 2)).float()
+        wrong = F.cross_entropy(guess.flatten(0, 1), truth.flatten(), reduction="none")
+        digit = truth.flatten() < self.classes
+        return 2 * (wrong[digit].mean() + wrong[~digit].mean())
+
+    def _present(self, grid: Tensor, digits: Tensor, classes: Tensor) -> Tensor:
+        """(M, N, classes): 1 where a digit of the class has its centre in the region."""
+        low, high = corners(grid)
+        centre = digits[:, None]  # (M, 1, D, 2)
+        inside = ((centre >= low[:, None]) & (centre < high[:, None])).all(-1).float()  # (M, N, D)
+        present = inside.new_zeros(*inside.shape[:2], self.classes)
+        return present.scatter_add(2, classes[:, None].expand_as(inside), inside)

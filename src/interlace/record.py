@@ -1,0 +1,80 @@
+"""Every number has a record: which code, on what, when."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import interlace
+
+
+def environment() -> dict[str, Any]:
+    """Commit, versions, hardware and date, for the JSON of a result."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "interlace": interlace.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "hardware": hardware(),
+    }
+
+
+def hardware() -> str:
+    """The GPU, or the CPU's features and how many cores are used."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {capability}"
+
+
+def commit() -> str | None:
+    """The commit of the checkout this package runs from, with a + if changed; None if installed."""
+    folder = Path(interlace.__file__).parent
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no", "--", "."],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip()[:12] + ("+" if changed.stdout.strip() else "")
+
+
+def write_json(path: str | Path, value: Any) -> Path:
+    """Writes whole or not at all: a full disk or a kill leaves what was there."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        try:
+            json.dump(value, file, indent=1)
+            file.write("\n")
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+    return path

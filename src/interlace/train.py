@@ -1,0 +1,301 @@
+"""Training: a plan of phases in one Lightning run that can stop and go on at any step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor, nn
+
+from interlace.data.digits import load_digits
+from interlace.data.module import Loader, Plan, batches, make_plan, make_videos
+from interlace.data.syncmnist import VideoBatch
+from interlace.evaluate import evaluate
+from interlace.models.classifier import VideoClassifier
+from interlace.models.registry import create_model
+from interlace.models.weights import save_weights
+from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
+from interlace.pretrain import DigitPlacement
+from interlace.record import environment, write_json
+
+log = logging.getLogger(__name__)
+
+
+class Training(L.LightningModule):
+    """Fits a classifier to the phases of a plan.
+
+    Args:
+        model: what is trained.
+        plan: which batch each step sees.
+        recipe: how fast to learn.
+        pretrained: whether the backbone has learnt before the first video.
+    """
+
+    def __init__(
+        self, model: VideoClassifier, plan: Plan, recipe: RecipeOptions, *, pretrained: bool
+    ):
+        super().__init__()
+        self.pretrained = pretrained
+        self.model = model
+        self.plan = plan
+        self.recipe = recipe
+        self.placement = (
+            DigitPlacement(
+                model.backbone.seen_channels,
+                model.backbone.out_channels,
+                plan.phases[0].videos.classes,
+            )
+            if plan.pretrain_steps
+            else None
+        )
+
+    def forward(self, video: Tensor) -> Tensor:
+        return self.model(video)
+
+    def training_step(self, batch: VideoBatch, _: int) -> Tensor:
+        phase, _ = self.plan.at(self.global_step)
+        if phase.pretrain and self.placement is not None:
+            seen = self.model.backbone.see(batch.video.float() / 255)
+            features = self.model.backbone.locate(seen)
+            result = self.placement(seen, features, batch.boxes, batch.classes)
+            self.log("pretrain/exact", result.exact, prog_bar=True)
+            self.log("pretrain/distance", result.distance)
+            loss = result.loss
+        else:
+            if self.pretrained:
+                self.model.backbone.eval()  # its batch norms know more frames than a step shows
+            logits = self.model(batch.video).float()
+            loss = nn.functional.cross_entropy(logits, batch.label)
+            right = (logits.argmax(1) == batch.label).float().mean()
+            self.log("train/accuracy", right, prog_bar=True)
+        self.log("train/loss", loss)
+        if not bool(loss.isfinite()):
+            raise ValueError(
+                f"the loss is {float(loss)} at step {self.global_step}: lower recipe.lr or "
+                "recipe.clip; the last checkpoint is from before"
+            )
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        recipe, backbone = self.recipe, list(self.model.backbone.parameters())
+        ids = {id(p) for p in backbone}
+        others = [p for p in self.parameters() if id(p) not in ids]
+        groups = [{"params": others}, {"params": backbone}]
+        if recipe.optimizer == "sgd":
+            sgd = torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True)
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                sgd, mode="max", factor=0.1, patience=recipe.patience
+            )
+            self.plateau = plateau
+            return sgd
+        adamw = torch.optim.AdamW(
+            groups, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
+        )
+        rates = [lambda step: self._rate(step, 1.0), lambda step: self._rate(step, recipe.backbone_lr)]
+        schedule = torch.optim.lr_scheduler.LambdaLR(adamw, rates)
+        return {
+            "optimizer": adamw,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _rate(self, step: int, videos_rate: float) -> float:
+        """Learning rate at a step, in units of recipe.lr."""
+        first = self.plan.pretrain_steps
+        if step < first:
+            warmup = max(1, round(0.15 * first))
+            return self.recipe.pretrain_lr / self.recipe.lr * _cosine(step, first, warmup)
+        return videos_rate * _cosine(step - first, self.plan.steps - first, self.recipe.warmup)
+
+
+def _cosine(step: int, steps: int, warmup: int) -> float:
+    rise = min(1.0, (step + 1) / max(1, warmup))
+    return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
+
+
+class Watch(Callback):
+    """Looks at the validation videos now and then, and keeps the best weights.
+
+    Args:
+        videos: of the validation split.
+        every: steps between looks, after the pre-training.
+        folder: where best.safetensors goes.
+        card: written into it, with the accuracy.
+    """
+
+    def __init__(self, videos: Any, every: int, folder: Path, card: dict[str, Any]):
+        self.videos = videos
+        self.every = max(1, every)
+        self.folder = folder
+        self.card = card
+        self.best = -1.0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Training, *_: Any  # type: ignore[override]
+    ) -> None:
+        seen = trainer.global_step - module.plan.pretrain_steps
+        last = trainer.global_step == module.plan.steps
+        if seen <= 0 or (seen % self.every and not last):
+            return
+        result = evaluate(
+            module.model,
+            batches(self.videos, 100, module.device),
+            self.videos.num_classes,
+            bf16=trainer.precision == "bf16-mixed",
+        )
+        module.log("validation/accuracy", result.top1, prog_bar=True)
+        module.log("validation/loss", result.loss)
+        if isinstance(module.lr_schedulers(), torch.optim.lr_scheduler.ReduceLROnPlateau):
+            module.lr_schedulers().step(result.top1)  # type: ignore[union-attr, call-arg, arg-type]
+        if result.top1 > self.best:
+            self.best = result.top1
+            save_weights(
+                module.model,
+                self.folder / "best.safetensors",
+                card=self.card | {"validation": self.best, "step": trainer.global_step},
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+
+class Resume(Callback):
+    """Writes last.ckpt every few steps, whole or not at all, so that a kill costs only those.
+
+    Args:
+        path: of the checkpoint.
+        every: steps.
+    """
+
+    def __init__(self, path: Path, every: int):
+        self.path = path
+        self.every = every
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:  # type: ignore[override]
+        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
+            self.save(trainer)
+
+    def save(self, trainer: L.Trainer) -> None:
+        """Save now."""
+        partial = self.path.with_suffix(".partial")
+        try:
+            trainer.save_checkpoint(partial, weights_only=False)
+            partial.replace(self.path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(
+                f"cannot write {self.path} ({error}): make room and run the same command again, "
+                "it goes on from the last checkpoint"
+            ) from error
+
+
+def train(
+    model: ModelOptions, data: DataOptions, recipe: RecipeOptions, trainer: TrainerOptions
+) -> Path:
+    """Trains a registered model on synthetic videos; goes on where a killed run stopped.
+
+    Args:
+        model: which network.
+        data: which videos.
+        recipe: how to learn.
+        trainer: where and how to run.
+
+    Returns:
+        The best weights, a safetensors file in trainer.out.
+
+    Raises:
+        ValueError: if the options do not fit together, or the folder holds another run.
+        OSError: if the folder cannot be written.
+    """
+    options = {
+        "model": asdict(model),
+        "data": asdict(data),
+        "recipe": asdict(recipe),
+        "trainer": asdict(trainer),
+    }
+    folder = Path(trainer.out)
+    _claim(folder, options)
+    L.seed_everything(trainer.seed, verbose=False)
+    if model.weights is not None:
+        recipe = replace(recipe, pretrain_frames=0)
+    digits = load_digits(data.digits, train=True)
+    plan = make_plan(data, recipe, digits)
+    watched = make_videos(data, digits, split="validation")
+    network = create_model(
+        model.name, num_classes=watched.num_classes, weights=model.weights
+    )
+    if not getattr(network.backbone, "per_frame", False):
+        plan = Plan([phase for phase in plan.phases if not phase.pretrain])
+    pretrained = plan.pretrain_steps > 0 or model.weights is not None
+    module = Training(network, plan, recipe, pretrained=pretrained)
+
+    last = folder / "last.ckpt"
+    card = {"model": model.name, "num_classes": watched.num_classes, "data": asdict(data)}
+    loop = L.Trainer(
+        default_root_dir=folder,
+        accelerator=trainer.device,
+        devices=1,
+        precision="bf16-mixed" if trainer.precision == "bf16" else "32-true",
+        max_steps=plan.steps,
+        max_epochs=1,
+        gradient_clip_val=recipe.clip,
+        log_every_n_steps=trainer.log_every,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        callbacks=[
+            RichProgressBar(),
+            Watch(watched, trainer.validate_every // recipe.batch_size, folder, card),
+            Resume(last, trainer.save_every),
+        ],
+        logger=_loggers(folder, last),
+    )
+    loader = Loader(
+        lambda step: _batch(plan, step, module.device),
+        plan.steps,
+        start=lambda: loop.global_step,
+    )
+    loop.fit(
+        module, loader, ckpt_path=last if last.exists() else None, weights_only=True
+    )
+    write_json(folder / "run.json", {"options": options, "environment": environment()})
+    return folder / "best.safetensors"
+
+
+def _batch(plan: Plan, step: int, device: torch.device) -> VideoBatch:
+    phase, inner = plan.at(step)
+    return phase.batch(inner, device)
+
+
+def _claim(folder: Path, options: dict[str, Any]) -> None:
+    """Makes the folder of a run, or checks that it holds this very run."""
+    config = folder / "config.json"
+    if config.exists():
+        before = json.loads(config.read_text())
+        if before != json.loads(json.dumps(options)):
+            raise ValueError(
+                f"{folder} holds a run with other options: choose another trainer.out, or remove it"
+            )
+        return
+    try:
+        write_json(config, options)
+    except OSError as error:
+        raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
+
+
+def _loggers(folder: Path, last: Path) -> list[Any]:
+    """TensorBoard and CSV; a run that goes on writes a CSV of its own, as Lightning clears one."""
+    part = len(list(folder.glob("logs/csv/*"))) if last.exists() else 0
+    return [
+        TensorBoardLogger(folder, name="logs", version="tensorboard"),
+        CSVLogger(folder, name="logs/csv", version=f"part{part}", flush_logs_every_n_steps=20),
+    ]
