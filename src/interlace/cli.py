@@ -5,10 +5,14 @@ What is slow to import is imported inside the commands, so that --help answers a
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
+
+from jsonargparse import ArgumentParser, auto_cli
 
 from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
 
@@ -162,18 +166,8 @@ def bench(
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; what a user can mend ends in one sentence and exit code 1."""
-    from jsonargparse import auto_cli
-
-    commands = {
-        "train": train,
-        "evaluate": evaluate,
-        "explain": explain,
-        "generate": generate,
-        "list": list_,
-        "bench": bench,
-    }
     try:
-        auto_cli(commands, args=argv, prog="interlace")
+        auto_cli(_COMMANDS, args=argv, prog="interlace", parser_class=_Parser, allow_abbrev=False)
     except KeyboardInterrupt:
         _say("stopped; the same command goes on", file=sys.stderr)
         return 130
@@ -182,6 +176,30 @@ def main(argv: list[str] | None = None) -> int:
         _say(f"interlace: {text}", file=sys.stderr)
         return 1
     return 0
+
+
+_COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "explain": explain,
+    "generate": generate,
+    "list": list_,
+    "bench": bench,
+}
+
+
+class _Parser(ArgumentParser):
+    """Answers a wrong option with one sentence and the nearest right one, not with all of them."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        text = re.sub(r"\s+", " ", message).strip().rstrip(".")
+        known = [option.removeprefix("--") for option in self._option_string_actions]
+        for word in re.findall(r"(?:--|option '|key '|choice: ')([\w.]+)", message):
+            near = difflib.get_close_matches(word, [*known, *_COMMANDS], n=1)
+            if near and near[0] != word:
+                text += f"; did you mean {near[0]!r}?"
+        _say(f"interlace: {text}; `{self.prog.split(' [')[0]} --help` lists all", file=sys.stderr)
+        raise SystemExit(2)
 
 
 def _say(text: str, file=None) -> None:

@@ -17,6 +17,8 @@ from interlace.visualize import (
     confusion_figure,
     curve_figure,
     explain_clip,
+    frames_figure,
+    prediction_figure,
     write_report,
 )
 
@@ -38,18 +40,36 @@ def explain_videos(
     for index in indices:
         one = videos.batch([index])
         logits, trace = model(one.video, return_trace=True)
-        reports.append(
-            explain_clip(
-                one.video[0],
-                trace,
-                logits[0].softmax(0),
-                names,
-                label=int(one.label),
-                boxes=one.boxes[0],
-                highlight=one.synchronous[0],
+        scores, label = logits[0].softmax(0), int(one.label)
+        boxes, pair = one.boxes[0], one.synchronous[0]
+        if trace is None:
+            reports.append(_without_graph(one.video[0], scores, names, label, boxes, pair))
+        else:
+            reports.append(
+                explain_clip(
+                    one.video[0],
+                    trace,
+                    scores,
+                    names,
+                    label=label,
+                    boxes=boxes,
+                    highlight=pair,
+                )
             )
-        )
     return reports
+
+
+def _without_graph(video, scores, names, label, boxes, pair) -> ClipReport:
+    """What there is to show of a model without a graph."""
+    said = names[int(scores.argmax())]
+    return ClipReport(
+        title=f"Predicted {said}, is {names[label]}",
+        text=["This model has no graph to look at."],
+        figures={
+            "The frames": frames_figure(video, boxes=boxes, highlight=pair),
+            "The five highest scores": prediction_figure(scores, names, label=label),
+        },
+    )
 
 
 def run_report(

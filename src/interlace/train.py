@@ -20,7 +20,7 @@ from interlace.data.module import Loader, Plan, batches, make_plan, make_videos
 from interlace.data.syncmnist import VideoBatch
 from interlace.evaluate import evaluate
 from interlace.models.classifier import VideoClassifier
-from interlace.models.registry import create_model
+from interlace.models.registry import create_model, describe_model
 from interlace.models.weights import save_weights
 from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
 from interlace.pretrain import DigitPlacement
@@ -223,6 +223,7 @@ def train(
         "recipe": asdict(recipe),
         "trainer": asdict(trainer),
     }
+    describe_model(model.name)  # says if there is no such model, before anything is made
     folder = Path(trainer.out)
     _claim(folder, options)
     L.seed_everything(trainer.seed, verbose=False)
