@@ -144,6 +144,19 @@ def test_type_checkers_see_the_same_names() -> None:
     assert seen == interlace._HOME
 
 
+def test_public_names_need_no_optional_package(tmp_path: Path) -> None:
+    """`pip install interlace` alone gives every public name; extras are imported where used."""
+    optional = ["torchvision", "timm", "lightning", "numba", "sklearn", "av", "matplotlib", "rich"]
+    optional += ["jsonargparse", "tensorboard", "PIL"]
+    program = (
+        "import sys\n"
+        f"sys.modules |= dict.fromkeys({optional})\n"  # importing one of them now fails
+        "import interlace\n"
+        "for name in interlace.__all__: getattr(interlace, name)\n"
+    )
+    run(sys.executable, "-c", program, cwd=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
     [
