@@ -507,6 +507,13 @@ def test_indices_outside(kind):
         with pytest.raises(IndexError):
             videos[index]
     assert len(list(videos)) == 10
+    for right in (
+        torch.tensor([3], dtype=torch.uint8),
+        torch.tensor([3]).numpy(),
+        (3,),
+        range(3, 4),
+    ):
+        assert torch.equal(videos.batch(right).boxes[0], videos[3].boxes)
     for wrong in ([0.5], torch.tensor(3), torch.tensor([True]), [[1]]):
         with pytest.raises(TypeError, match="indices must be whole numbers"):
             videos.batch(wrong)

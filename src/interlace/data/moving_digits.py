@@ -46,7 +46,7 @@ class _Tables(NamedTuple):
     images: Tensor  # uint8 (M, 28, 28), sorted by class, faint pixels removed
     first: Tensor  # int64 (classes,) index of the first image of each class
     amount: Tensor  # int64 (classes,) images of each class
-    centre: Tensor  # float32 (canvas - 28 + 1,) centre of a tile, by its first pixel
+    canvas: Tensor  # float32 (1,) its side: CUDA divides by a tensor as exactly as a CPU does
     subsets: Tensor  # bool (S, D) the sets of digits that may move together
 
 
@@ -57,6 +57,7 @@ class _Scene(NamedTuple):
     together: Tensor  # bool (B, D)
     image: Tensor  # int64 (B, D) of each digit in the table of images
     places: Tensor  # int64 (B, T, D, 2) column and row of each tile's first pixel
+    boxes: Tensor  # float32 (B, T, D, 4)
 
 
 class MovingDigits(Dataset[VideoBatch], ABC):
@@ -181,13 +182,13 @@ class MovingDigits(Dataset[VideoBatch], ABC):
             TypeError: indices are no whole numbers.
         """
         index = torch.as_tensor(indices).cpu()
-        if index.numel() == 0:
-            index = index.to(torch.int64)
-        if index.ndim != 1 or index.is_floating_point() or index.dtype == torch.bool:
+        whole = not (index.is_floating_point() or index.dtype == torch.bool)
+        if index.ndim != 1 or not (whole or index.numel() == 0):
             raise TypeError(
                 f"indices must be whole numbers (B,), got {index.dtype} {tuple(index.shape)}; "
                 "for one video use dataset[i]"
             )
+        index = index.to(torch.int64)
         outside = (index < 0) | (index >= self.size)
         if bool(outside.any()):
             raise IndexError(
@@ -195,23 +196,22 @@ class MovingDigits(Dataset[VideoBatch], ABC):
                 "make the data set larger with size="
             )
         device = torch.empty(0, device=device).device  # with its number
-        index = index.to(device, torch.int64, non_blocking=True)
+        index = index.to(device, non_blocking=True)
         tables = self._tables_on(device)
         if device.type == "cpu" and len(index) > 0:
             # PyTorch splits larger tensors among threads, and waits long where cores are shared
-            pieces = index.split(max(1, ONE_THREAD // sum(self._draws())))
+            largest = max(sum(self._draws()), 4 * self.num_frames * self.num_digits)
+            pieces = index.split(max(1, ONE_THREAD // largest))
             scenes = [self._scene(piece, tables) for piece in pieces]
             scene = _Scene(*(torch.cat(parts) for parts in zip(*scenes, strict=True)))
         else:
             scene = self._scene(index, tables)
-        centre = tables.centre[scene.places]  # (B, T, D, 2)
-        extent = torch.full_like(centre, SIZE / 2 / self.canvas)
         return VideoBatch(
             video=render(
                 tables.images, scene.image, scene.places, canvas=self.canvas, frame=self.frame
             ),
             label=self._label(scene.classes, scene.together),
-            boxes=torch.cat([centre, extent], dim=-1),
+            boxes=scene.boxes,
             classes=scene.classes,
             synchronous=scene.together,
         )
@@ -223,12 +223,11 @@ class MovingDigits(Dataset[VideoBatch], ABC):
             kept = kept[labels[kept].argsort(stable=True)]
             images = self.digits.images[kept]
             count = torch.bincount(labels[kept], minlength=self.classes)
-            tile = torch.arange(self.canvas - SIZE + 1, dtype=torch.float64)
             tables = _Tables(
                 images=torch.where(images >= INK, images, torch.zeros_like(images)),
                 first=count.cumsum(0) - count,
                 amount=count,
-                centre=((tile + SIZE / 2) / self.canvas).float(),
+                canvas=torch.tensor([float(self.canvas)]),
                 subsets=self._subsets(),
             )
             self._tables[device] = _Tables(*(table.to(device) for table in tables))
@@ -256,7 +255,9 @@ class MovingDigits(Dataset[VideoBatch], ABC):
             room=room,
         )  # (B, T, D, 2)
         image = tables.first[classes] + below(which, tables.amount[classes])  # (B, D)
-        return _Scene(classes, together, image, places)
+        centre = (places + SIZE // 2) / tables.canvas  # (B, T, D, 2)
+        boxes = torch.cat([centre, torch.full_like(centre, SIZE / 2 / self.canvas)], dim=-1)
+        return _Scene(classes, together, image, places, boxes)
 
     def _label(self, classes: Tensor, together: Tensor) -> Tensor:
         """int64 (B,): of the largest class i and the smallest j that move together.
@@ -290,11 +291,11 @@ def _walk(*, start: Tensor, own: Tensor, common: Tensor, together: Tensor, room:
     Returns:
         int64 (B, T, D, 2).
     """
-    place, places = start, [start]
+    place, places, alone = start, [start], ~together
     for step in range(own.shape[1]):
-        back = place.masked_fill(~together, room).amin(1, keepdim=True)
-        ahead = room - place.masked_fill(~together, 0).amax(1, keepdim=True)
-        shared = torch.minimum(torch.maximum(common[:, step], -back), ahead)  # (B, 1, 2)
+        least = (-place).masked_fill(alone, -room).amax(1, keepdim=True)  # (B, 1, 2)
+        most = room - place.masked_fill(alone, 0).amax(1, keepdim=True)
+        shared = torch.minimum(torch.maximum(common[:, step], least), most)
         single = (place + own[:, step]).clamp(0, room)
         place = torch.where(together, place + shared, single)
         places.append(place)
