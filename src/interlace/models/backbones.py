@@ -49,15 +49,16 @@ class FrameCNN(nn.Module):
 class StridedCNN(nn.Module):
     """The same three layers made fast for CPUs: strides instead of pooling, and coordinates.
 
-    Full-resolution maps cost more memory traffic than arithmetic, so every layer strides. A last
-    1x1 convolution joins what is seen with where it is, so that averages over a region still tell
-    where in it something was.
+    Full-resolution maps cost more memory traffic than arithmetic, so the first layers stride. Two
+    1x1 convolutions then join what is seen with where it is, so that the average over a region
+    still tells where in it something was.
 
     Args:
         in_channels: of the frames.
         widths: channels of each strided layer.
         kernels: of each strided layer, cells a side.
-        out_channels: of the 1x1 convolution.
+        strides: of each strided layer.
+        out_channels: of the 1x1 convolutions.
     """
 
     per_frame = True
@@ -68,19 +69,28 @@ class StridedCNN(nn.Module):
         *,
         widths: Sequence[int] = (32, 64, 128),
         kernels: Sequence[int] = (5, 5, 3),
+        strides: Sequence[int] = (2, 2, 2),
         out_channels: int = 256,
     ):
         super().__init__()
         layers: list[nn.Module] = []
-        for inner, outer, k in zip((in_channels, *widths), widths, kernels, strict=False):
-            conv = nn.Conv2d(inner, outer, k, stride=2, padding=k // 2, bias=False)
+        for inner, outer, k, stride in zip(
+            (in_channels, *widths), widths, kernels, strides, strict=False
+        ):
+            conv = nn.Conv2d(inner, outer, k, stride=stride, padding=k // 2, bias=False)
             layers += [conv, nn.BatchNorm2d(outer), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        self.place = nn.Conv2d(widths[-1] + 4, out_channels, 1)
-        self.place.to(memory_format=torch.channels_last)
+        self.place = nn.Sequential(
+            nn.Conv2d(widths[-1] + 4, out_channels, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(out_channels, out_channels, 1),
+            nn.ReLU(inplace=True),
+        ).to(memory_format=torch.channels_last)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         self.seen_channels = widths[-1]
         self.out_channels = out_channels
 
@@ -90,7 +100,7 @@ class StridedCNN(nn.Module):
 
     def locate(self, seen: Tensor) -> Tensor:
         """(B, T, seen_channels, H, W) -> (B, T, out_channels, H, W)."""
-        located = self.place(_with_coordinates(seen.flatten(0, 1))).relu()
+        located = self.place(_with_coordinates(seen.flatten(0, 1)))
         return located.unflatten(0, seen.shape[:2])
 
     def forward(self, video: Tensor) -> Tensor:
