@@ -1,4 +1,5 @@
 import itertools
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 import naive
 from graphs import draw, exact, randomise, weights_of
-from interlace.graph.edges import Edges, message_layer
+from interlace.graph.edges import Edges, Messages
 from interlace.graph.space_stage import (
     AdditiveGather,
     DotGather,
@@ -20,6 +21,11 @@ from interlace.graph.space_stage import (
 from tolerances import EXACT
 
 WIDTH = 8
+
+
+class Layer(NamedTuple):
+    weight: torch.Tensor
+    bias: torch.Tensor
 
 
 def random_adjacency(count, seed, density=0.5):
@@ -115,50 +121,79 @@ def test_full_is_the_sparse_graph_of_all_pairs():
         assert a is b is None or torch.allclose(a, b, **EXACT)
 
 
-@pytest.mark.parametrize("joined", ["sparse", "full", "none"])
-def test_message_layer_has_the_gradient_of_its_formula(joined):
-    adjacency = {
-        "sparse": random_adjacency(4, 0),
-        "full": None,
-        "none": torch.zeros(4, 4, dtype=torch.bool),
-    }[joined]
-    edges = Edges(adjacency).double()
-    inputs = [draw(*s, seed=k) for k, s in enumerate([(2, 2, 4, 3)] * 2 + [(3, 3), (3,)])]
-    for value in inputs:
-        value.requires_grad_()
+def pairs(parameters):
+    return list(zip(parameters[::2], parameters[1::2], strict=True))
 
-    def plain(sent, received, weight, bias):
-        pairs = [
-            (sent[:, :, j] + received[:, :, i]).relu()
-            for i, j in itertools.product(range(4), repeat=2)
-            if adjacency is None or adjacency[i, j]
-        ]
-        hidden = torch.stack(pairs, 2) if pairs else (sent + received)[:, :, :0]
-        return (hidden @ weight.T + bias).relu()
 
-    def fast(*values):
-        return message_layer(*values, edges)
+JOINED = {
+    "sparse": random_adjacency(4, 0),
+    "full": None,
+    "none": torch.zeros(4, 4, dtype=torch.bool),
+}
+NAMES = ["weights", "sent", "received", "weight", "bias"]
 
-    torch.testing.assert_close(fast(*inputs), plain(*inputs), **EXACT)
-    weights = torch.randn_like(fast(*inputs))
-    ours = torch.autograd.grad((fast(*inputs) * weights).sum(), inputs)
-    theirs = torch.autograd.grad((plain(*inputs) * weights).sum(), inputs)
+
+def collecting(joined, layers):
+    """Inputs of a gathering, how the package does it, and the formula."""
+    edges = Edges(JOINED[joined]).double()
+    shapes = [(1, 3, 2, 4, 4), (1, 3, 4, 3), (1, 3, 4, 3), *[(3, 3), (3,)] * layers]
+    inputs = [draw(*s, seed=k).requires_grad_() for k, s in enumerate(shapes)]
+
+    def fast(weights, sent, received, *parameters):
+        linears = [Layer(w, b) for w, b in pairs(parameters)]
+        return Messages(sent, received, linears, edges).collect(weights)
+
+    def plain(weights, sent, received, *parameters):
+        gathered = [[0 * sent[:, :, 0] for _ in range(4)] for _ in range(2)]
+        for h, i, j in itertools.product(range(2), range(4), range(4)):
+            if joined == "full" or (joined == "sparse" and JOINED[joined][i, j]):
+                message = (sent[:, :, j] + received[:, :, i]).relu()
+                for w, b in pairs(parameters):
+                    message = (message @ w.T + b).relu()
+                gathered[h][i] = gathered[h][i] + weights[:, :, h, i, j, None] * message
+        return torch.stack([torch.stack(g, 2) for g in gathered], 2)
+
+    return inputs, fast, plain
+
+
+@pytest.mark.parametrize("chunk", [1, 2**20], ids=["frame by frame", "at once"])
+@pytest.mark.parametrize("layers", [0, 1, 2])
+@pytest.mark.parametrize("joined", JOINED)
+def test_gathering_has_the_gradient_of_its_formula(joined, layers, chunk, monkeypatch):
+    monkeypatch.setattr("interlace.graph.edges.CHUNK", chunk)
+    inputs, fast, plain = collecting(joined, layers)
+    ours, theirs = fast(*inputs), plain(*inputs)
+    torch.testing.assert_close(ours, theirs, **EXACT)
+    weights = draw(*ours.shape)
+    ours = torch.autograd.grad((ours * weights).sum(), inputs)
+    theirs = torch.autograd.grad((theirs * weights).sum(), inputs, materialize_grads=True)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, **EXACT)
     if joined != "none":
         torch.autograd.gradcheck(fast, inputs)
 
 
-@pytest.mark.parametrize("frozen", [("weight", "bias"), ("nodes",), ("bias",)])
-def test_message_layer_with_parts_that_need_no_gradient(frozen):
-    edges = Edges(random_adjacency(4, 0))
-    names = ["nodes", "nodes", "weight", "bias"]
-    inputs = [draw(*s) for s in [(1, 2, 4, 3)] * 2 + [(3, 3), (3,)]]
-    for name, value in zip(names, inputs, strict=True):
-        value.requires_grad_(name not in frozen)
-    message_layer(*inputs, edges.double()).sum().backward()
-    for name, value in zip(names, inputs, strict=True):
-        assert (value.grad is None) == (name in frozen)
+@pytest.mark.parametrize("needed", [["weight"], ["sent", "received"], ["weights"], ["bias"]])
+def test_gathering_where_parts_need_no_gradient(needed):
+    inputs, fast, plain = collecting("sparse", 1)
+    for name, value in zip(NAMES, inputs, strict=True):
+        value.requires_grad_(name in needed)
+    wanted = [value for value in inputs if value.requires_grad]
+    ours = torch.autograd.grad(fast(*inputs).sum(), wanted)
+    theirs = torch.autograd.grad(plain(*inputs).sum(), wanted)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, **EXACT)
+
+
+def test_a_send_of_ones_own_may_return_all_messages_as_a_tensor():
+    class Dense(Send):
+        def forward(self, nodes, edges, positions=None):
+            return super().forward(nodes, edges, positions).dense()
+
+    stage, nodes = random_stage(random_adjacency(5, 0), heads=2), draw(1, 3, 5, WIDTH)
+    expected = stage(nodes)[0]
+    stage.send.__class__ = Dense
+    torch.testing.assert_close(stage(nodes)[0], expected, **EXACT)
 
 
 @pytest.mark.parametrize("kind", [DotGather, AdditiveGather])

@@ -1,10 +1,15 @@
-"""Edges: who hears whom, and the fast path of a message along them."""
+"""Edges: who hears whom, and the messages along them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+CHUNK = 2**20  # numbers of all messages that are worked on at once: they should fit into a cache
 
 
 class Edges(nn.Module):
@@ -46,7 +51,7 @@ class Edges(nn.Module):
         return self.adjacency
 
     def add(self, sent: Tensor, received: Tensor) -> Tensor:
-        """What sender and receiver bring to each edge, added: (B, T, N, D) twice -> (B, T, E, D)."""
+        """Adds what sender and receiver bring to each edge: (..., N, D) twice -> (..., E, D)."""
         if self.from_sender is None or self.from_receiver is None:
             return (sent[..., None, :, :] + received[..., :, None, :]).flatten(-3, -2)
         self.mask(sent.shape[-2], sent.device)
@@ -54,7 +59,7 @@ class Edges(nn.Module):
         return both @ torch.cat((sent, received), dim=-2)
 
     def sum_to_nodes(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The transpose of `add`: (B, T, E, D) -> sums at senders and at receivers (B, T, N, D)."""
+        """The transpose of `add`: (..., E, D) -> sums at senders and at receivers (..., N, D)."""
         if self.from_sender is None or self.from_receiver is None:
             count = round(values.shape[-2] ** 0.5)
             square = values.unflatten(-2, (count, count))  # (B, T, receiver, sender, D)
@@ -75,60 +80,123 @@ class Edges(nn.Module):
         """Weighted sums of the messages to each node.
 
         Args:
-            weights: (B, T, heads, N, N), receiver first.
-            messages: (B, T, E, D).
+            weights: (..., heads, N, N), receiver first.
+            messages: (..., E, D).
 
         Returns:
-            (B, T, heads, N, D).
+            (..., heads, N, D).
         """
         weights = weights.to(messages.dtype)
-        if self.from_sender is None or self.from_receiver is None:
-            square = messages.unflatten(-2, weights.shape[-2:])  # (B, T, receiver, sender, D)
-            return torch.einsum("bthij,btijd->bthid", weights, square)
-        incidence = self.from_sender.to(messages.dtype).t()  # (N, E)
-        onto = weights @ incidence * self.from_receiver.to(messages.dtype).t()  # (B,T,heads,N,E)
-        return onto.flatten(2, 3).matmul(messages).unflatten(2, weights.shape[2:4])
+        if self.from_sender is None:
+            square = messages.unflatten(-2, weights.shape[-2:])  # (..., receiver, sender, D)
+            return (weights.transpose(-2, -3) @ square).transpose(-2, -3)
+        onto = self._onto_edges(weights)  # (..., heads, N, E)
+        return (onto.flatten(-3, -2) @ messages).unflatten(-2, weights.shape[-3:-1])
+
+    def collect_backward(
+        self, grad: Tensor, weights: Tensor, messages: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of `collect`: (..., heads, N, D) -> those of the weights and the messages."""
+        weights = weights.to(messages.dtype)
+        if self.from_sender is None:
+            square = messages.unflatten(-2, weights.shape[-2:])
+            rows = grad.transpose(-2, -3)  # (..., receiver, heads, D)
+            to_weights = (rows @ square.transpose(-1, -2)).transpose(-2, -3)
+            to_messages = weights.movedim(-3, -1) @ rows  # (..., receiver, sender, D)
+            return to_weights, to_messages.flatten(-3, -2)
+        onto = self._onto_edges(weights).flatten(-3, -2)  # (..., heads * N, E)
+        flat = grad.flatten(-3, -2)  # (..., heads * N, D)
+        to_onto = (flat @ messages.transpose(-1, -2)).unflatten(-2, weights.shape[-3:-1])
+        to_onto = to_onto * self.from_receiver.to(grad.dtype).t()
+        return to_onto @ self.from_sender.to(grad.dtype), onto.transpose(-1, -2) @ flat
+
+    def _onto_edges(self, weights: Tensor) -> Tensor:
+        """(..., heads, N, N) -> (..., heads, N, E): each receiver's weights of its own edges."""
+        sender, receiver = self.from_sender.to(weights.dtype), self.from_receiver.to(weights.dtype)
+        return weights @ sender.t() * receiver.t()
 
 
-def message_layer(
-    sent: Tensor, received: Tensor, weight: Tensor, bias: Tensor, edges: Edges
-) -> Tensor:
-    """relu(W relu(sent_j + received_i) + b) on every edge, keeping only its result for backward.
+class Messages(NamedTuple):
+    """m_ij = MLP_s([v_j | v_i]) on every edge: what is needed to compute them, not their values.
 
-    What enters the layer is added up again in the backward pass, where autograd would keep it:
-    a sum is cheaper than the memory it would take.
-
-    Args:
-        sent: (B, T, N, D) the sender's part of the first layer.
-        received: (B, T, N, D) the receiver's part.
-        weight: (D, D) of the second layer.
-        bias: (D,).
-        edges: where to compute it.
-
-    Returns:
-        (B, T, E, D).
+    There are many more edges than nodes, so messages are computed a few frames at a time while
+    they are collected, and once more in the backward pass. Nothing with a row for each edge is
+    kept: it costs one product more and several times less memory.
     """
-    if torch.is_autocast_enabled(sent.device.type):
-        dtype = torch.get_autocast_dtype(sent.device.type)
-        sent, received, weight, bias = (x.to(dtype) for x in (sent, received, weight, bias))
-    return _MessageLayer.apply(sent, received, weight, bias, edges)
 
+    sent: Tensor  # (B, T, N, D), the sender's part of the first layer
+    received: Tensor  # (B, T, N, D), the receiver's part
+    layers: Sequence[nn.Linear]  # the other layers
+    edges: Edges
 
-class _MessageLayer(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, sent, received, weight, bias, edges):
-        messages = F.linear(edges.add(sent, received).relu_(), weight, bias).relu_()
-        ctx.save_for_backward(sent, received, weight, messages)
-        ctx.edges = edges
+    def dense(self) -> Tensor:
+        """(B, T, E, D): all messages at once, receiver by receiver."""
+        messages = self.edges.add(self.sent, self.received).relu()
+        for layer in self.layers:
+            messages = layer(messages).relu()
         return messages
+
+    def collect(self, weights: Tensor) -> Tensor:
+        """Weighted sums (B, T, heads, N, D), with weights (B, T, heads, N, N), receiver first."""
+        parameters = [p for layer in self.layers for p in (layer.weight, layer.bias)]
+        return _Collect.apply(self.edges, weights, self.sent, self.received, *parameters)
+
+
+class _Collect(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, edges, weights, sent, received, *parameters):
+        ctx.edges = edges
+        ctx.save_for_backward(weights, sent, received, *parameters)
+        layers = _layers(parameters, sent.dtype)
+        parts = [
+            edges.collect(w, _mlp(edges.add(s, r), layers)[-1])
+            for w, s, r in _chunks(edges, weights, sent, received)
+        ]
+        return torch.cat(parts).unflatten(0, sent.shape[:2])
 
     @staticmethod
     def backward(ctx, grad):
-        sent, received, weight, messages = ctx.saved_tensors
-        grad = torch.where(messages > 0, grad, 0).flatten(0, -2)  # (B * T * E, D)
-        hidden = ctx.edges.add(sent, received).relu_()
-        flat = hidden.flatten(0, -2)
-        grad_weight, grad_bias = grad.t() @ flat, grad.sum(0)
-        grad_hidden = torch.where(flat > 0, grad @ weight, 0).view_as(hidden)
-        grad_sent, grad_received = ctx.edges.sum_to_nodes(grad_hidden)
-        return grad_sent, grad_received, grad_weight, grad_bias, None
+        edges, (weights, sent, received, *parameters) = ctx.edges, ctx.saved_tensors
+        layers = _layers(parameters, sent.dtype)
+        grads = [torch.zeros_like(p) for p in parameters]
+        to_nodes = []
+        for g, w, s, r in _chunks(edges, grad, weights, sent, received):
+            values = _mlp(edges.add(s, r), layers)
+            to_weights, to_value = edges.collect_backward(g, w, values[-1])
+            for k in reversed(range(len(layers))):
+                to_value = _relu_backward(to_value, values[k + 1]).flatten(0, -2)
+                grads[2 * k] += to_value.t() @ values[k].flatten(0, -2)
+                grads[2 * k + 1] += to_value.sum(0)
+                to_value = (to_value @ layers[k][0]).view_as(values[k])
+            to_value = _relu_backward(to_value, values[0])
+            to_nodes.append((to_weights.to(weights.dtype), *edges.sum_to_nodes(to_value)))
+        joined = [torch.cat(parts).unflatten(0, sent.shape[:2]) for parts in zip(*to_nodes, strict=True)]
+        return None, *joined, *grads
+
+
+def _layers(parameters: Sequence[Tensor], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+    cast = [p.to(dtype) for p in parameters]
+    return list(zip(cast[::2], cast[1::2], strict=True))
+
+
+def _mlp(first: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    """What comes out of every layer of the MLP; `first` is overwritten."""
+    values = [first.relu_()]
+    for weight, bias in layers:
+        values.append(F.linear(values[-1], weight, bias).relu_())
+    return values
+
+
+def _relu_backward(grad: Tensor, out: Tensor) -> Tensor:
+    return torch.ops.aten.threshold_backward(grad, out, 0)
+
+
+def _chunks(edges: Edges, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Values of a few frames at a time: (B, T, ...) -> (frames, ...)."""
+    flat = [tensor.flatten(0, 1) for tensor in tensors]
+    count, width = tensors[-1].shape[-2:]
+    number = count * count if edges.from_sender is None else len(edges.from_sender)
+    frames = max(1, CHUNK // max(1, number * width))
+    if torch.compiler.is_compiling():
+        frames = len(flat[0])
+    return zip(*(tensor.split(frames) for tensor in flat), strict=True)

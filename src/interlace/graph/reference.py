@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.edges import Edges
+from interlace.graph.edges import Edges, Messages
 from interlace.graph.space_stage import AdditiveGather, DotGather
 
 
@@ -45,7 +45,8 @@ class NormedSend(nn.Module):
 
     def forward(self, nodes: Tensor, edges: Edges, positions: Tensor | None = None) -> Tensor:
         """nodes (B, T, N, D) -> messages (B, T, E, D)."""
-        return self.norm(self.send(nodes, edges, positions))
+        messages = self.send(nodes, edges, positions)
+        return self.norm(messages.dense() if isinstance(messages, Messages) else messages)
 
 
 class _BiasedGather:

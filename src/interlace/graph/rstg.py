@@ -18,6 +18,7 @@ from interlace.graph.space_stage import (
     AdditiveGather,
     DotGather,
     MeanGather,
+    ResidualUpdate,
     Send,
     SpaceStage,
     SumGather,
@@ -43,6 +44,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     send_layers: int = 2,  # eq. 2
     update_layers: int = 2,
     update_per_scale: bool = False,
+    residual: bool = False,
     adjacency: Literal["sparse", "full"] = "sparse",
     readout: Literal["map", "vector", "mean-vector"] = "map",
 ) -> GraphBlock:
@@ -65,6 +67,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         send_layers: of the message MLP.
         update_layers: of the update MLP.
         update_per_scale: one update MLP for each scale, else one for all nodes.
+        residual: updates add to the nodes; learns faster from few videos.
         adjacency: "sparse" joins neighbours in space and regions that intersect, "full" all pairs,
             each node with itself too (appendix C).
         readout: "map" adds the nodes to the features through a branch that starts at zero,
@@ -91,10 +94,11 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     edges = neighbours(boxes) if adjacency == "sparse" else None
 
     def space(edges: Tensor | None, groups: list[int] | None) -> SpaceStage:
+        update = Update(width, layers=update_layers, groups=groups)
         return SpaceStage(
             Send(width, layers=send_layers, positions=36 if positional else 0),
             _gather(gather, width, heads),
-            Update(width, layers=update_layers, groups=groups),
+            ResidualUpdate(update) if residual else update,
             norm=nn.LayerNorm(width),
             adjacency=edges,
         )

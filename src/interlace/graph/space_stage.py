@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.edges import Edges, message_layer
+from interlace.graph.edges import Edges, Messages
 
 
 class Send(nn.Module):
@@ -40,14 +40,7 @@ class Send(nn.Module):
             if positions is None:
                 raise ValueError("this space stage sends positions, but the graph gave it none")
             nodes = torch.cat((nodes, positions.to(nodes.dtype).expand(*nodes.shape[:-1], -1)), -1)
-        sent, received = self.sender(nodes), self.receiver(nodes)
-        if not self.deeper:
-            return edges.add(sent, received).relu()
-        first, *rest = self.deeper
-        messages = message_layer(sent, received, first.weight, first.bias, edges)
-        for layer in rest:
-            messages = layer(messages).relu()
-        return messages
+        return Messages(self.sender(nodes), self.receiver(nodes), tuple(self.deeper), edges)
 
 
 class SumGather(nn.Module):
@@ -55,9 +48,9 @@ class SumGather(nn.Module):
 
     def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
         """-> gathered (B, T, N, D), weights (B, T, 1, N, N)."""
-        weights = edges.mask(nodes.shape[-2], nodes.device).to(messages.dtype)
+        weights = edges.mask(nodes.shape[-2], nodes.device).to(nodes.dtype)
         weights = weights.expand(*nodes.shape[:2], 1, -1, -1)
-        return edges.collect(weights, messages).squeeze(2), weights
+        return _collect(weights, messages, edges).squeeze(2), weights
 
 
 class MeanGather(SumGather):
@@ -96,7 +89,7 @@ class DotGather(nn.Module):
     def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
         """-> gathered (B, T, N, D), weights (B, T, heads, N, N)."""
         weights = edges.softmax(self.logits(nodes))
-        return self.message(edges.collect(weights, messages), weights), weights
+        return self.message(_collect(weights, messages, edges), weights), weights
 
 
 class AdditiveGather(DotGather):
@@ -171,6 +164,22 @@ class Update(nn.Module):
         return updated[0] if len(updated) == 1 else torch.cat(updated, dim=-2)
 
 
+class ResidualUpdate(nn.Module):
+    """v_i <- v_i + MLP_u([v_i | g_i]): a node starts as itself, which makes deep rounds easy to train.
+
+    Args:
+        update: nodes, gathered -> nodes.
+    """
+
+    def __init__(self, update: nn.Module):
+        super().__init__()
+        self.update = update
+
+    def forward(self, nodes: Tensor, gathered: Tensor) -> Tensor:
+        """nodes and gathered (B, T, N, D) -> (B, T, N, D)."""
+        return nodes + self.update(nodes, gathered)
+
+
 class SpaceStage(nn.Module):
     """One exchange of messages: send, gather, update, norm.
 
@@ -214,6 +223,12 @@ class SpaceStage(nn.Module):
         messages = self.send(nodes, self.edges, positions)  # (B, T, E, D)
         gathered, attention = self.gather(nodes, messages, self.edges)
         return self.norm(self.update(nodes, gathered)), None, attention
+
+
+def _collect(weights: Tensor, messages: Messages | Tensor, edges: Edges) -> Tensor:
+    if isinstance(messages, Messages):
+        return messages.collect(weights)
+    return edges.collect(weights, messages)
 
 
 def _check_heads(width: int, heads: int) -> int:
