@@ -5,16 +5,21 @@ What is slow to import is imported inside the commands, so that --help answers a
 
 from __future__ import annotations
 
-import difflib
-import re
+import json
+import logging
 import sys
-import time
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from jsonargparse import ArgumentParser, auto_cli
+from jsonargparse import auto_cli
 
 from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
+from interlace.parser import Parser
+
+if TYPE_CHECKING:
+    from interlace.data.module import Videos
+    from interlace.evaluate import Evaluation
+    from interlace.models.classifier import VideoClassifier
 
 Precision = Literal["bf16", "fp32"]
 
@@ -37,9 +42,8 @@ def train(
     """
     from interlace.train import train
 
-    start = time.monotonic()
     weights = train(model, data, recipe, trainer)
-    minutes = (time.monotonic() - start) / 60
+    seconds = json.loads((Path(trainer.out) / "run.json").read_text())["seconds"]
     _report(
         weights,
         Path(trainer.out),
@@ -47,7 +51,7 @@ def train(
         title=f"{model.name} on {data.dataset}",
         clips=4,
         logs=Path(trainer.out) / "logs/csv",
-        summary={"Training time": f"{minutes:.1f} min"},
+        summary={"Training time": f"{seconds / 60:.1f} min"},
     )
 
 
@@ -166,8 +170,12 @@ def bench(
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; what a user can mend ends in one sentence and exit code 1."""
+    notes = logging.StreamHandler()
+    logger = logging.getLogger("interlace")
+    logger.addHandler(notes)
+    logger.setLevel(logging.INFO)
     try:
-        auto_cli(_COMMANDS, args=argv, prog="interlace", parser_class=_Parser, allow_abbrev=False)
+        auto_cli(_COMMANDS, args=argv, prog="interlace", parser_class=Parser, allow_abbrev=False)
     except KeyboardInterrupt:
         _say("stopped; the same command goes on", file=sys.stderr)
         return 130
@@ -175,10 +183,12 @@ def main(argv: list[str] | None = None) -> int:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         _say(f"interlace: {text}", file=sys.stderr)
         return 1
+    finally:
+        logger.removeHandler(notes)
     return 0
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Any] = {
     "train": train,
     "evaluate": evaluate,
     "explain": explain,
@@ -188,25 +198,13 @@ _COMMANDS = {
 }
 
 
-class _Parser(ArgumentParser):
-    """Answers a wrong option with one sentence and the nearest right one, not with all of them."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        text = re.sub(r"\s+", " ", message).strip().rstrip(".")
-        known = [option.removeprefix("--") for option in self._option_string_actions]
-        for word in re.findall(r"(?:--|option '|key '|choice: ')([\w.]+)", message):
-            near = difflib.get_close_matches(word, [*known, *_COMMANDS], n=1)
-            if near and near[0] != word:
-                text += f"; did you mean {near[0]!r}?"
-        _say(f"interlace: {text}; `{self.prog.split(' [')[0]} --help` lists all", file=sys.stderr)
-        raise SystemExit(2)
-
-
-def _say(text: str, file=None) -> None:
+def _say(text: str, file: TextIO | None = None) -> None:
     print(text, file=file or sys.stdout)
 
 
-def _open(weights, digits, num_digits, videos):
+def _open(
+    weights: str | Path, digits: str | None, num_digits: int | None, videos: int | None
+) -> tuple[VideoClassifier, Videos, dict[str, Any]]:
     """The model of a weights file, its held-out videos and its card."""
     from dataclasses import replace
 
@@ -214,21 +212,40 @@ def _open(weights, digits, num_digits, videos):
     from interlace.models.registry import open_weights
 
     model, card = open_weights(weights)
-    options = DataOptions(**card["data"])
-    chosen = {"digits": digits, "num_digits": num_digits, "test_size": videos}
+    try:
+        options = DataOptions(**card["data"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"the card of {weights} does not describe videos ({error}): take weights that "
+            "`interlace train` wrote, or a newer interlace"
+        ) from error
+    chosen: dict[str, Any] = {"digits": digits, "num_digits": num_digits, "test_size": videos}
     options = replace(options, **{key: v for key, v in chosen.items() if v is not None})
     return model, load_split(options, "test"), card | {"data": options}
 
 
-def _evaluate(model, videos, card, weights, path, *, bf16: bool):
+def _evaluate(
+    model: VideoClassifier,
+    videos: Videos,
+    card: dict[str, Any],
+    weights: str | Path,
+    path: Path,
+    *,
+    bf16: bool,
+) -> Evaluation:
     from dataclasses import asdict
+
+    import torch
 
     from interlace.data.module import batches
     from interlace.evaluate import evaluate
     from interlace.explain import class_names
     from interlace.record import environment, write_json
 
-    result = evaluate(model, batches(videos, 100, "cpu"), card["num_classes"], bf16=bf16)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    shown = batches(videos, 100, device)
+    result = evaluate(model.to(device), shown, card["num_classes"], bf16=bf16)
+    model.cpu()
     record = {
         "model": card["model"],
         "weights": Path(weights).name,
@@ -247,8 +264,18 @@ def _evaluate(model, videos, card, weights, path, *, bf16: bool):
 
 
 def _report(
-    weights, folder, *, bf16, title, clips, logs, summary, digits=None, num_digits=None, videos=None
-):
+    weights: str | Path,
+    folder: Path,
+    *,
+    bf16: bool,
+    title: str,
+    clips: int,
+    logs: Path | None,
+    summary: dict[str, str],
+    digits: str | None = None,
+    num_digits: int | None = None,
+    videos: int | None = None,
+) -> None:
     from interlace.explain import run_report
     from interlace.record import environment
 

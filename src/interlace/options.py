@@ -128,3 +128,37 @@ class TrainerOptions:
     validate_every: int = 10_000
     save_every: int = 200
     log_every: int = 20
+
+
+def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:
+    """Raises ValueError, and names the option, if a number makes no sense."""
+    least_values: dict[str, tuple[float, int]] = {
+        "recipe.batch_size": (recipe.batch_size, 1),
+        "recipe.videos": (recipe.videos, recipe.batch_size),
+        "recipe.pretrain_batch": (recipe.pretrain_batch, 2),
+        "recipe.pretrain_frames": (
+            recipe.pretrain_frames,
+            recipe.pretrain_batch if recipe.pretrain_frames else 0,
+        ),
+        "recipe.warmup": (recipe.warmup, 0),
+        "recipe.patience": (recipe.patience, 0),
+        "recipe.backbone_lr": (recipe.backbone_lr, 0),
+        "recipe.weight_decay": (recipe.weight_decay, 0),
+        "trainer.seed": (trainer.seed, 0),
+        "trainer.validate_every": (trainer.validate_every, 1),
+        "trainer.save_every": (trainer.save_every, 1),
+        "trainer.log_every": (trainer.log_every, 1),
+    }
+    for k, lesson in enumerate(recipe.lessons):
+        least_values[f"recipe.lessons[{k}].videos"] = (lesson.videos, recipe.batch_size)
+    for name, (value, least) in least_values.items():
+        if not value >= least:
+            a_batch = ", one batch" if least > 2 else ""
+            raise ValueError(f"{name} must be at least {least}{a_batch}, got {value}")
+    for name, rate in (
+        ("recipe.lr", recipe.lr),
+        ("recipe.pretrain_lr", recipe.pretrain_lr),
+        ("recipe.clip", recipe.clip),
+    ):
+        if not rate > 0:
+            raise ValueError(f"{name} must be above 0, got {rate}")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from interlace.data.digits import load_digits
@@ -22,8 +26,15 @@ from interlace.evaluate import evaluate
 from interlace.models.classifier import VideoClassifier
 from interlace.models.registry import create_model, describe_model
 from interlace.models.weights import save_weights
-from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
+from interlace.options import (
+    DataOptions,
+    ModelOptions,
+    RecipeOptions,
+    TrainerOptions,
+    check_options,
+)
 from interlace.pretrain import DigitPlacement
+from interlace.progress import RunProgress
 from interlace.record import environment, write_json
 
 log = logging.getLogger(__name__)
@@ -47,15 +58,18 @@ class Training(L.LightningModule):
         self.model = model
         self.plan = plan
         self.recipe = recipe
+        backbone: Any = model.backbone
         self.placement = (
             DigitPlacement(
-                model.backbone.seen_channels,
-                model.backbone.out_channels,
+                backbone.seen_channels,
+                backbone.out_channels,
                 plan.phases[0].videos.classes,
             )
             if plan.pretrain_steps
             else None
         )
+        self._plateau_before: dict[str, Any] | None = None
+        self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
 
     def forward(self, video: Tensor) -> Tensor:
         return self.model(video)
@@ -63,8 +77,9 @@ class Training(L.LightningModule):
     def training_step(self, batch: VideoBatch, _: int) -> Tensor:
         phase, _ = self.plan.at(self.global_step)
         if phase.pretrain and self.placement is not None:
-            seen = self.model.backbone.see(batch.video.float() / 255)
-            features = self.model.backbone.locate(seen)
+            backbone: Any = self.model.backbone
+            seen = backbone.see(batch.video.float() / 255)
+            features = backbone.locate(seen)
             result = self.placement(seen, features, batch.boxes, batch.classes)
             self.log("pretrain/exact", result.exact, prog_bar=True)
             self.log("pretrain/distance", result.distance)
@@ -91,20 +106,36 @@ class Training(L.LightningModule):
         groups = [{"params": others}, {"params": backbone}]
         if recipe.optimizer == "sgd":
             sgd = torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True)
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
                 sgd, mode="max", factor=0.1, patience=recipe.patience
             )
-            self.plateau = plateau
             return sgd
         adamw = torch.optim.AdamW(
             groups, lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
         )
-        rates = [lambda step: self._rate(step, 1.0), lambda step: self._rate(step, recipe.backbone_lr)]
+        rates = [
+            lambda step: self._rate(step, 1.0),
+            lambda step: self._rate(step, recipe.backbone_lr),
+        ]
         schedule = torch.optim.lr_scheduler.LambdaLR(adamw, rates)
         return {
             "optimizer": adamw,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.plateau is not None:
+            checkpoint["plateau"] = {
+                key: float(value) if key == "best" else value
+                for key, value in self.plateau.state_dict().items()
+            }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._plateau_before = checkpoint.get("plateau")
+
+    def on_train_start(self) -> None:
+        if self.plateau is not None and self._plateau_before is not None:
+            self.plateau.load_state_dict(self._plateau_before)
 
     def _rate(self, step: int, videos_rate: float) -> float:
         """Learning rate at a step, in units of recipe.lr."""
@@ -137,8 +168,8 @@ class Watch(Callback):
         self.card = card
         self.best = -1.0
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: Training, *_: Any  # type: ignore[override]
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, module: Training, *_: Any
     ) -> None:
         seen = trainer.global_step - module.plan.pretrain_steps
         last = trainer.global_step == module.plan.steps
@@ -152,8 +183,8 @@ class Watch(Callback):
         )
         module.log("validation/accuracy", result.top1, prog_bar=True)
         module.log("validation/loss", result.loss)
-        if isinstance(module.lr_schedulers(), torch.optim.lr_scheduler.ReduceLROnPlateau):
-            module.lr_schedulers().step(result.top1)  # type: ignore[union-attr, call-arg, arg-type]
+        if module.plateau is not None:
+            module.plateau.step(result.top1)
         if result.top1 > self.best:
             self.best = result.top1
             save_weights(
@@ -181,7 +212,7 @@ class Resume(Callback):
         self.path = path
         self.every = every
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
             self.save(trainer)
 
@@ -224,8 +255,13 @@ def train(
         "trainer": asdict(trainer),
     }
     describe_model(model.name)  # says if there is no such model, before anything is made
+    check_options(recipe, trainer)
     folder = Path(trainer.out)
+    last, best = folder / "last.ckpt", folder / "best.safetensors"
     _claim(folder, options)
+    if (folder / "run.json").exists() and best.exists():
+        log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
+        return best
     L.seed_everything(trainer.seed, verbose=False)
     if model.weights is not None:
         recipe = replace(recipe, pretrain_frames=0)
@@ -233,43 +269,74 @@ def train(
     plan = make_plan(data, recipe, digits)
     watched = make_videos(data, digits, split="validation")
     network = create_model(
-        model.name, num_classes=watched.num_classes, weights=model.weights
+        model.name,
+        num_classes=watched.num_classes,
+        weights=None if last.exists() else model.weights,
     )
     if not getattr(network.backbone, "per_frame", False):
         plan = Plan([phase for phase in plan.phases if not phase.pretrain])
     pretrained = plan.pretrain_steps > 0 or model.weights is not None
     module = Training(network, plan, recipe, pretrained=pretrained)
 
-    last = folder / "last.ckpt"
     card = {"model": model.name, "num_classes": watched.num_classes, "data": asdict(data)}
-    loop = L.Trainer(
-        default_root_dir=folder,
-        accelerator=trainer.device,
-        devices=1,
-        precision="bf16-mixed" if trainer.precision == "bf16" else "32-true",
-        max_steps=plan.steps,
-        max_epochs=1,
-        gradient_clip_val=recipe.clip,
-        log_every_n_steps=trainer.log_every,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        callbacks=[
-            RichProgressBar(),
-            Watch(watched, trainer.validate_every // recipe.batch_size, folder, card),
-            Resume(last, trainer.save_every),
-        ],
-        logger=_loggers(folder, last),
+    progress = RunProgress()
+    with _quiet():
+        loop = L.Trainer(
+            default_root_dir=folder,
+            accelerator=trainer.device,
+            devices=1,
+            precision="bf16-mixed" if trainer.precision == "bf16" else "32-true",
+            max_steps=plan.steps,
+            max_epochs=1,
+            gradient_clip_val=recipe.clip,
+            log_every_n_steps=trainer.log_every,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            callbacks=[
+                Watch(watched, trainer.validate_every // recipe.batch_size, folder, card),
+                progress,
+                Resume(last, trainer.save_every),
+            ],
+            logger=_loggers(folder, last),
+        )
+        loader = Loader(
+            lambda step: _batch(plan, step, module.device),
+            plan.steps,
+            start=lambda: loop.global_step,
+        )
+        _fit(loop, module, loader, last)
+    write_json(
+        folder / "run.json",
+        {"options": options, "seconds": round(progress.seconds, 1), "environment": environment()},
     )
-    loader = Loader(
-        lambda step: _batch(plan, step, module.device),
-        plan.steps,
-        start=lambda: loop.global_step,
-    )
-    loop.fit(
-        module, loader, ckpt_path=last if last.exists() else None, weights_only=True
-    )
-    write_json(folder / "run.json", {"options": options, "environment": environment()})
-    return folder / "best.safetensors"
+    return best
+
+
+def _fit(loop: L.Trainer, module: Training, loader: Loader, last: Path) -> None:
+    """Runs the loop from the last checkpoint, if there is one, to the end."""
+    try:
+        loop.fit(module, loader, ckpt_path=last if last.exists() else None, weights_only=True)
+    except SIGTERMException:
+        raise SystemExit(143) from None  # Lightning's own says 0, as if all were done
+    except SystemExit:
+        raise KeyboardInterrupt from None  # Lightning makes an exit of it
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves Lightning's greetings and its notes to its own developers out."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    before = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\.")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
 
 
 def _batch(plan: Plan, step: int, device: torch.device) -> VideoBatch:
@@ -280,17 +347,26 @@ def _batch(plan: Plan, step: int, device: torch.device) -> VideoBatch:
 def _claim(folder: Path, options: dict[str, Any]) -> None:
     """Makes the folder of a run, or checks that it holds this very run."""
     config = folder / "config.json"
-    if config.exists():
-        before = json.loads(config.read_text())
-        if before != json.loads(json.dumps(options)):
-            raise ValueError(
-                f"{folder} holds a run with other options: choose another trainer.out, or remove it"
-            )
-        return
+    if any((folder / name).exists() for name in ("last.ckpt", "best.safetensors")):
+        before = _flat(json.loads(config.read_text())) if config.exists() else {}
+        now = _flat(json.loads(json.dumps(options)))
+        for key in now.keys() | before.keys():
+            if before.get(key) != now.get(key) and key not in _MAY_CHANGE:
+                raise ValueError(
+                    f"{folder} holds a run with {key}={before.get(key)}, not {now.get(key)}: "
+                    "choose another trainer.out, or remove that folder"
+                )
     try:
         write_json(config, options)
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
+
+
+_MAY_CHANGE = {"trainer.out", "trainer.device", "trainer.save_every", "trainer.log_every"}
+
+
+def _flat(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {f"{part}.{key}": v for part, values in options.items() for key, v in values.items()}
 
 
 def _loggers(folder: Path, last: Path) -> list[Any]:

@@ -22,6 +22,7 @@ def save_weights(
         card: model name, data, accuracy, ...; values that JSON knows.
         half: store floating-point tensors in half precision.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {}
@@ -34,6 +35,10 @@ def save_weights(
     try:
         save_file(tensors, partial, metadata={"card": json.dumps(dict(card))})
         partial.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise OSError(
+            f"cannot write {path} ({error}): make room, or choose another path"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
     return path
@@ -72,6 +77,11 @@ def load_weights(model: nn.Module, path: str | Path, *, name: str) -> None:
         for key in own.keys() | tensors.keys()
         if key not in own or key not in tensors or own[key].shape != tensors[key].shape
     ]
+    if wrong and made_for == name:
+        raise ValueError(
+            f"{path} holds weights of a {name} of another size: {min(wrong)} differs; create it "
+            "with the num_classes that its card names"
+        )
     if wrong:
         raise ValueError(
             f"{path} holds weights of {made_for}, not of {name}: {len(wrong)} tensors differ, "
