@@ -170,7 +170,9 @@ class _Collect(torch.autograd.Function):
                 to_value = (to_value @ layers[k][0]).view_as(values[k])
             to_value = _relu_backward(to_value, values[0])
             to_nodes.append((to_weights.to(weights.dtype), *edges.sum_to_nodes(to_value)))
-        joined = [torch.cat(parts).unflatten(0, sent.shape[:2]) for parts in zip(*to_nodes, strict=True)]
+        joined = [
+            torch.cat(parts).unflatten(0, sent.shape[:2]) for parts in zip(*to_nodes, strict=True)
+        ]
         return None, *joined, *grads
 
 

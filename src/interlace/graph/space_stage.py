@@ -93,7 +93,7 @@ class DotGather(nn.Module):
 
 
 class AdditiveGather(DotGather):
-    """As `DotGather`, with logits leaky_relu(w_1 . v_j + w_2 . v_i), slope 0.2 (graph attention)."""
+    """As `DotGather`, with logits leaky_relu(w_1 . v_j + w_2 . v_i), slope 0.2."""
 
     def __init__(self, width: int, *, heads: int = 1):
         nn.Module.__init__(self)
@@ -165,7 +165,7 @@ class Update(nn.Module):
 
 
 class ResidualUpdate(nn.Module):
-    """v_i <- v_i + MLP_u([v_i | g_i]): a node starts as itself, which makes deep rounds easy to train.
+    """v_i <- v_i + MLP_u([v_i | g_i]): a node starts as itself, so that many rounds train.
 
     Args:
         update: nodes, gathered -> nodes.

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from interlace.graph.cells import Cell
 from interlace.graph.stream import carried
 
 
@@ -24,7 +25,7 @@ class TimeStage(nn.Module):
         super().__init__()
         if cell not in ("lstm", "gru"):
             raise ValueError(f"cell must be 'lstm' or 'gru', got {cell!r}")
-        self.cell = nn.LSTM(width, width) if cell == "lstm" else nn.GRU(width, width)
+        self.cell = Cell(cell, width)
 
     def forward(
         self, nodes: Tensor, state: Tensor | None = None, positions: Tensor | None = None
@@ -40,20 +41,12 @@ class TimeStage(nn.Module):
             nodes (B, T, N, D); state (B, N, D) for a GRU or (B, N, 2 D) for an LSTM; no attention.
         """
         batch, _, count, width = nodes.shape
+        state = carried(state, (batch, count, self.cell.memories * width), nodes)
+        hidden = [part.flatten(0, 1)[None].contiguous() for part in state.split(width, -1)]
         sequences = nodes.transpose(0, 1).flatten(1, 2)  # (T, B * N, D)
-        parts = 2 if isinstance(self.cell, nn.LSTM) else 1
-        state = carried(state, (batch, count, parts * width), nodes)
-        hidden = [
-            part.flatten(0, 1)[None].contiguous()
-            for part in state.to(sequences.dtype).split(width, -1)
-        ]
-        if isinstance(self.cell, nn.LSTM):
-            sequences, last = self.cell(sequences, tuple(hidden))
-            state = torch.cat(last, dim=-1)
-        else:
-            sequences, state = self.cell(sequences, hidden[0])
-        nodes = sequences.unflatten(1, (batch, count)).transpose(0, 1)  # (B, T, N, D)
-        return nodes, state[0].unflatten(0, (batch, count)), None
+        sequences, *hidden = self.cell(sequences, hidden)
+        nodes = sequences.unflatten(1, (batch, count)).transpose(0, 1).contiguous()  # (B, T, N, D)
+        return nodes, torch.cat(hidden, -1)[0].unflatten(0, (batch, count)), None
 
 
 class MeanOverTime(nn.Module):
