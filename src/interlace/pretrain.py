@@ -67,9 +67,10 @@ class DigitPlacement(nn.Module):
         loss = self._cell_loss(seen.flatten(0, 1), digits, classes)
         place = torch.zeros(len(digits), self.classes, 2, device=digits.device)
         place = place.scatter(1, classes[..., None].expand(-1, -1, 2), digits)
+        size = (frames.shape[-2], frames.shape[-1])
         for scale, head in zip(self.scales, self.regions, strict=True):
             grid = grid_boxes((scale,), device=digits.device)
-            nodes = pool(frames, area_kernel(grid[None, None], tuple(frames.shape[-2:])))
+            nodes = pool(frames, area_kernel(grid[None, None], size))
             guess = head(nodes[:, 0]).float().unflatten(-1, (self.classes, 3))  # (M, N, classes, 3)
             present = self._present(grid.float(), digits, classes)  # (M, N, classes)
             loss = loss + F.binary_cross_entropy_with_logits(guess[..., 0], present) * 3
@@ -93,7 +94,10 @@ class DigitPlacement(nn.Module):
         guess = self.cells(frames.flatten(2).transpose(1, 2)).float()
         wrong = F.cross_entropy(guess.flatten(0, 1), truth.flatten(), reduction="none")
         digit = truth.flatten() < self.classes
-        return 2 * (wrong[digit].mean() + wrong[~digit].mean())
+        count = digit.sum()  # 0 where the map is coarse and no cell is that near to a digit
+        of_digits = wrong[digit].sum() / count.clamp(min=1)
+        of_nothing = wrong[~digit].sum() / (digit.numel() - count).clamp(min=1)
+        return 2 * (of_digits + of_nothing)
 
     def _present(self, grid: Tensor, digits: Tensor, classes: Tensor) -> Tensor:
         """(M, N, classes): 1 where a digit of the class has its centre in the region."""

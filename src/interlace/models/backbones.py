@@ -29,7 +29,7 @@ class FrameCNN(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inner, outer in zip((in_channels, *widths), widths, strict=False):
-            layers += [nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+            layers += [nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU(True), nn.MaxPool2d(2)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         self.seen_channels = self.out_channels = widths[-1]
 

@@ -50,7 +50,7 @@ class VideoClassifier(nn.Module):
             state, the trace, as asked for.
 
         Raises:
-            ValueError: for another shape.
+            ValueError: for another shape or type.
         """
         if video.dim() != 5:
             hint = "; for a single clip use video[None]" if video.dim() == 4 else ""
@@ -68,6 +68,10 @@ class VideoClassifier(nn.Module):
 def _to_unit(video: Tensor, dtype: torch.dtype) -> Tensor:
     if video.dtype == torch.uint8:
         return video.to(dtype) / 255
+    if not video.is_floating_point():
+        raise ValueError(
+            f"video must be uint8 in 0..255 or floats in [0, 1], got {video.dtype}: convert it"
+        )
     return video.to(dtype)
 
 

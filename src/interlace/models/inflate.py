@@ -23,7 +23,13 @@ def inflate(network: nn.Module, *, frames: int = 3) -> nn.Module:
         if isinstance(child, nn.Conv2d):
             setattr(network, name, _inflate_conv(child, frames))
         elif isinstance(child, nn.BatchNorm2d):
-            norm = nn.BatchNorm3d(child.num_features, child.eps, child.momentum)
+            norm = nn.BatchNorm3d(
+                child.num_features,
+                child.eps,
+                child.momentum,
+                device=child.weight.device,
+                dtype=child.weight.dtype,
+            )
             norm.load_state_dict(child.state_dict())
             setattr(network, name, norm)
         elif isinstance(child, nn.MaxPool2d):
@@ -44,8 +50,11 @@ def _inflate_conv(conv: nn.Conv2d, frames: int) -> nn.Conv3d:
         (time, *conv.kernel_size),
         stride=(1, *conv.stride),
         padding=(time // 2, *conv.padding),  # type: ignore[arg-type]
+        dilation=(1, *conv.dilation),
         groups=conv.groups,
         bias=conv.bias is not None,
+        device=conv.weight.device,
+        dtype=conv.weight.dtype,
     )
     with torch.no_grad():
         inflated.weight.copy_(conv.weight[:, :, None] / time)

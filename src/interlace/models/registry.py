@@ -92,9 +92,7 @@ def _i3d(size: Size, num_classes: int) -> VideoClassifier:
 @_register("nonlocal", "small I3D with a non-local block")
 def _nonlocal(size: Size, num_classes: int) -> VideoClassifier:
     backbone = (
-        SmallI3D(non_local=True)
-        if size == "paper"
-        else SmallI3D(base=16, blocks=1, non_local=True)
+        SmallI3D(non_local=True) if size == "paper" else SmallI3D(base=16, blocks=1, non_local=True)
     )
     return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
 
@@ -146,16 +144,16 @@ def open_weights(path: str | Path) -> tuple[VideoClassifier, dict[str, Any]]:
         ValueError: for a file without a card of ours.
     """
     card = read_card(path)
-    if "model" not in card:
+    if not {"model", "num_classes"} <= card.keys():
         raise ValueError(
-            f"{path} has no card that names its model: use create_model(name, weights={str(path)!r})"
+            f"{path} has no card that names its model: use create_model(name, weights=...) instead"
         )
     return create_model(card["model"], num_classes=card["num_classes"], weights=path), card
 
 
 def _entry(name: str) -> Entry:
     if name not in _MODELS:
-        near = difflib.get_close_matches(name, _MODELS, n=1)
+        near = difflib.get_close_matches(name.lower(), _MODELS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"no model is named {name!r}; {hint}`interlace list` shows all")
     return _MODELS[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,31 @@ def save_weights(
         path: ends in .safetensors.
         card: model name, data, accuracy, ...; values that JSON knows.
         half: store floating-point tensors in half precision.
+
+    Raises:
+        ValueError: if a weight is not finite, or too large for half precision.
+        OSError: if the file cannot be written; what was there stays.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {}
     for name, value in model.state_dict().items():
         value = value.detach().cpu().contiguous()
         tensors[name] = value.half() if half and value.is_floating_point() else value
+    _check_finite(tensors, "in half precision: save without half" if half else "")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     try:
-        save_file(tensors, partial, metadata={"card": json.dumps(dict(card))})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(save(tensors, metadata={"card": json.dumps(dict(card))}))
         partial.replace(path)
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
         raise OSError(
             f"cannot write {path} ({error}): make room, or choose another path"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return path
 
 
@@ -50,9 +56,16 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
     try:
         with safe_open(_existing(path), framework="pt") as file:
-            return json.loads((file.metadata() or {}).get("card", "{}"))
+            text = (file.metadata() or {}).get("card", "{}")
     except SafetensorError as error:
         raise ValueError(f"{path} is not a complete safetensors file ({error})") from error
+    try:
+        card = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the card of {path} is damaged ({error}): take another copy") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"the card of {path} is damaged (no names in it): take another copy")
+    return card
 
 
 def load_weights(model: nn.Module, path: str | Path, *, name: str) -> None:
@@ -87,8 +100,15 @@ def load_weights(model: nn.Module, path: str | Path, *, name: str) -> None:
             f"{path} holds weights of {made_for}, not of {name}: {len(wrong)} tensors differ, "
             f"{min(wrong)} first; create the model that its card names"
         )
+    _check_finite(tensors, f"in {path}: take weights from before training failed")
     with torch.no_grad():
         model.load_state_dict({key: tensors[key].to(own[key].dtype) for key in own})
+
+
+def _check_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(f"the weight {name} is not finite {where}".rstrip())
 
 
 def _existing(path: str | Path) -> Path:

@@ -1,0 +1,202 @@
+"""One contract for all registered models."""
+
+import copy
+import functools
+
+import pytest
+import torch
+
+from interlace.graph.trace import Trace
+from interlace.models.registry import create_model, list_models
+from tolerances import BFLOAT16, FLOAT32
+
+ALL = list_models()
+GRAPHS = [name for name in ALL if name.startswith("rstg_")]
+WHOLE_CLIP = [name for name in ALL if name.startswith(("i3d", "nonlocal"))]
+STREAMS = [name for name in ALL if name not in WHOLE_CLIP]
+
+
+@functools.cache
+def model_of(name):
+    """A model in eval mode with nothing at zero, so that every part has a say."""
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=7).eval()
+    with torch.no_grad():
+        for value in model.parameters():
+            if not bool(value.any()):
+                value.normal_(std=0.3)
+    return model
+
+
+def video_of(frames=3, *, clips=2, size=(50, 37), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (clips, frames, 1, *size)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def largest(value):
+    return float(value.detach().abs().max())
+
+
+@pytest.mark.parametrize("name", ALL)
+@torch.no_grad()
+def test_logits_are_finite_for_odd_sizes_and_depend_on_each_clip_alone(name):
+    model, video = model_of(name), video_of()
+    logits = model(video)
+    assert logits.shape == (2, 7)
+    assert bool(logits.isfinite().all())
+    assert largest(logits[0] - logits[1]) > 1e-5
+    torch.testing.assert_close(model(video[1:]), logits[1:], **FLOAT32)
+
+
+@pytest.mark.parametrize("name", ALL)
+@torch.no_grad()
+def test_bytes_and_floats_are_the_same_video(name):
+    video = video_of()
+    torch.testing.assert_close(model_of(name)(video), model_of(name)(video / 255), **FLOAT32)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_parameter_gets_a_gradient(name):
+    model = model_of(name)
+    model.zero_grad()
+    torch.nn.functional.cross_entropy(model(video_of()), torch.tensor([1, 4])).backward()
+    without = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@torch.no_grad()
+def test_a_stream_is_its_clip(name):
+    model, video = model_of(name), video_of(5, size=(24, 24))
+    whole, last = model(video, return_state=True)
+    state = None
+    for chunk in (video[:, :1], video[:, 1:4], video[:, 4:]):
+        logits, state = model(chunk, state, return_state=True)
+    torch.testing.assert_close(logits, whole, **FLOAT32)
+    assert size_of(state) == size_of(last)
+    started_late = model(video[:, 4:])
+    assert largest(started_late - whole) > 1e-5  # the state matters
+
+
+def size_of(state):
+    if isinstance(state, torch.Tensor):
+        return state.numel()
+    if state is None:
+        return 0
+    return sum(size_of(part) for part in (state.values() if isinstance(state, dict) else state))
+
+
+@pytest.mark.parametrize("name", WHOLE_CLIP)
+@torch.no_grad()
+def test_a_3d_network_refuses_a_state(name):
+    model, video = model_of(name), video_of()
+    _, state = model(video, return_state=True)
+    assert state is None
+    with pytest.raises(ValueError, match="whole clips"):
+        model(video, torch.zeros(1))
+
+
+@pytest.mark.parametrize("name", ALL)
+@torch.no_grad()
+def test_a_trace_comes_on_request_from_graphs_only(name):
+    model, video = model_of(name), video_of()
+    logits, trace = model(video, return_trace=True)
+    torch.testing.assert_close(logits, model(video), **FLOAT32)
+    if name not in GRAPHS:
+        assert trace is None
+        return
+    assert isinstance(trace, Trace)
+    assert trace.boxes.shape == (2, 3, 14, 4)
+    assert trace.nodes.shape[:3] == (2, 3, 14)
+    area = trace.kernels.sum((-2, -1))
+    torch.testing.assert_close(area, torch.ones_like(area), **FLOAT32)
+    rounds = 0 if "time_only" in name else 3
+    assert trace.attention.shape[:4] == (2, 3, rounds, 1)
+    rows = trace.attention.sum(-1)
+    if "homogeneous" in name:  # the past is listened to as well
+        assert bool((rows > 0).all())
+        assert bool((rows < 1 + 1e-5).all())
+    else:
+        torch.testing.assert_close(rows, torch.ones_like(rows), **FLOAT32)
+
+
+@pytest.mark.parametrize("name", ALL)
+@torch.no_grad()
+def test_bfloat16_is_finite_and_close(name):
+    model, video = model_of(name), video_of()
+    full = model(video)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(video).float()
+    assert bool(half.isfinite().all())
+    assert largest(half - full) < BFLOAT16 * largest(full)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name.endswith("_small")])
+def test_a_deep_copy_is_equal_and_apart(name):
+    model, video = model_of(name), video_of()
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        before = model(video)
+        assert torch.equal(twin(video), before)
+        for value in twin.parameters():
+            value.mul_(1.5)
+        assert torch.equal(model(video), before)
+        assert not torch.equal(twin(video), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("i3d", 9e6, 11e6),  # RSTG, appendix D: "around 10M", comparable with the graphs
+        ("nonlocal", 9e6, 11e6),
+        ("rstg_all_temp", 5e6, 10e6),
+        ("rstg_positional", 5e6, 10e6),
+    ],
+)
+def test_paper_size(name, least, most):
+    assert least < sum(p.numel() for p in create_model(name).parameters()) < most
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if not name.endswith("_small")])
+def test_the_small_size_is_smaller(name):
+    paper, small = (create_model(n) for n in (name, f"{name}_small"))
+    assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in paper.parameters())
+
+
+def test_what_sets_the_paper_s_variants_apart():
+    def count(name):
+        return sum(p.numel() for p in create_model(name).parameters())
+
+    lstm = 2 * (4 * 512 * 512 + 4 * 512)  # one time stage of 512: two matrices, two biases
+    assert count("rstg_all_temp") - count("rstg_1temp") == lstm
+    assert count("rstg_1temp") - count("rstg_space_only") == lstm
+    positions = 2 * 36 * 512  # sender's and receiver's 6 x 6 picture into the first send layer
+    assert count("rstg_positional") - count("rstg_all_temp") == positions
+
+
+@pytest.mark.parametrize("name", ["rstg_all_temp_small", "mean_lstm_small", "i3d_small"])
+@torch.no_grad()
+def test_wrong_videos_are_refused(name):
+    model = model_of(name)
+    with pytest.raises(ValueError, match=r"video\[None\]"):
+        model(video_of()[0])
+    with pytest.raises(ValueError, match=r"\(B, T, C, H, W\), got \(50, 37\)"):
+        model(video_of()[0, 0, 0])
+    with pytest.raises(ValueError, match=r"uint8 in 0\.\.255 or floats"):
+        model(video_of().long())
+
+
+@pytest.mark.parametrize("name", ALL)
+@torch.no_grad()
+def test_order_of_frames_matters_to_whoever_sees_time(name):
+    model, video = copy.deepcopy(model_of(name)), video_of(4, size=(24, 24))
+    if name in WHOLE_CLIP:  # inflated kernels start out even in time
+        for value in model.parameters():
+            value.add_(torch.randn_like(value) * value.std(correction=0) * 0.3)
+    changed = largest(model(video) - model(video.flip(1)))
+    if "space_only" in name:  # a mean over time does not know the order
+        assert changed < 1e-4
+    else:
+        assert changed > 1e-4
