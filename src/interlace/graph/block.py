@@ -97,6 +97,11 @@ class GraphBlock(nn.Module):
             ValueError: if the features have another shape or number of channels.
         """
         _check(features, self.channels)
+        if state is not None and len(state) != 3:
+            raise ValueError(
+                f"state must be what this block returned with return_state=True, got {len(state)} "
+                "parts instead of 3"
+            )
         regions, inner, outer = state or (None, None, None)
         size = (features.shape[-2], features.shape[-1])
 

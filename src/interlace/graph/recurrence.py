@@ -85,7 +85,7 @@ class HomogeneousStage(nn.Module):
     section 3.1.1). The past is the node as this round left it one frame ago, zero at the start.
 
     Args:
-        space: a stage over 2 N nodes, the present ones first, see `with_past`.
+        space: a stage with edges among 2 N nodes, the present ones first, see `with_past`.
     """
 
     def __init__(self, space: SpaceStage):
@@ -103,8 +103,8 @@ class HomogeneousStage(nn.Module):
         frames, attention = [], []
         for present in nodes.split(1, dim=1):  # (B, 1, N, D)
             both = torch.cat((present, past.to(present.dtype)), dim=2)
-            both, _, weights = self.space(both, None, positions)
-            past = both[:, :, :count]
+            told, weights = self.space.hear(both, positions)
+            past = self.space.norm(self.space.update(present, told[:, :, :count]))
             frames.append(past)
             attention.append(weights[..., :count, :count])
         return torch.cat(frames, dim=1), past[:, 0], torch.cat(attention, dim=1)

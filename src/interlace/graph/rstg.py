@@ -110,7 +110,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         if name == "both":
             pairs = torch.ones(len(boxes), len(boxes), dtype=torch.bool)
             joined = with_past(pairs if edges is None else edges)
-            return HomogeneousStage(space(joined, groups and groups * 2))
+            return HomogeneousStage(space(joined, groups))
         if name == "mean":
             return MeanOverTime()
         return TimeStage(width, cell=cell)  # "time" and "final"

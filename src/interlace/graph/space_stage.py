@@ -220,9 +220,13 @@ class SpaceStage(nn.Module):
         Returns:
             nodes (B, T, N, D); no state; attention (B, T, heads, N receiver, N sender).
         """
-        messages = self.send(nodes, self.edges, positions)  # (B, T, E, D)
-        gathered, attention = self.gather(nodes, messages, self.edges)
+        gathered, attention = self.hear(nodes, positions)
         return self.norm(self.update(nodes, gathered)), None, attention
+
+    def hear(self, nodes: Tensor, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Send and gather: nodes (B, T, N, D) -> what each was told, and its attention."""
+        messages = self.send(nodes, self.edges, positions)  # E for each frame
+        return self.gather(nodes, messages, self.edges)
 
 
 def _collect(weights: Tensor, messages: Messages | Tensor, edges: Edges) -> Tensor:

@@ -1,0 +1,217 @@
+import copy
+import io
+import shutil
+
+import pytest
+import torch
+
+from graphs import draw, random_rstg
+from interlace import RSTG
+from interlace.graph.recurrence import SCHEDULES
+from tolerances import BFLOAT16, EXACT, FLOAT32
+
+READOUTS = ["map", "vector", "mean-vector"]
+
+
+def same(a, b, **tolerance):
+    torch.testing.assert_close(a, b, **tolerance)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("readout", READOUTS)
+def test_a_stream_is_the_clip(schedule, readout):
+    block = random_rstg(schedule=schedule, readout=readout, rounds=2, scales=(2, 1))
+    clip = draw(2, 7, 5, 6, 4)
+    whole, last = block(clip, return_state=True)
+    sizes = {k: v.shape for k, v in enumerate(flat(last))}
+    for chunks in ([1] * 7, [3, 1, 3], [5, 2]):
+        state, parts = None, []
+        for chunk in clip.split(chunks, dim=1):
+            out, state = block(chunk, state, return_state=True)
+            parts.append(out)
+            assert {k: v.shape for k, v in enumerate(flat(state))} == sizes
+        same(torch.cat(parts, 1) if readout == "map" else parts[-1], whole, **EXACT)
+        for a, b in zip(flat(state), flat(last), strict=True):
+            same(a, b, **EXACT)
+
+
+def flat(state):
+    """The tensors of a state."""
+    return [v for v in (state.regions, *state.recurrence, state.readout) if v is not None]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_fresh_block_is_the_identity_and_learns(schedule):
+    block, clip = RSTG(5, width=8, schedule=schedule), draw(1, 2, 5, 6, 6).float()
+    assert torch.equal(block(clip), clip)
+    (block(clip) ** 2).sum().backward()
+    assert block.branch.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(1, 1, 1), (1, 2, 5), (3, 7, 2), (2, 13, 9), (1, 14, 14)],
+)
+def test_any_size(size):
+    frames, height, width = size
+    block = random_rstg(scales=(3, 2, 1), positional=True)
+    clip = draw(2, frames, 5, height, width)
+    out = block(clip)
+    assert out.shape == clip.shape
+    assert out.isfinite().all()
+    assert not torch.equal(out, clip)
+    same(block(clip[1:]), out[1:], **EXACT)  # clips of a batch do not mix
+
+
+def test_a_constant_map_stays_constant():
+    """Up to what nodes know of their place: here one node, which sees and fills the frame."""
+    block = random_rstg(scales=(1,))
+    branch = block(torch.ones(1, 2, 5, 4, 6).double()) - 1
+    same(branch, branch.mean((-1, -2), keepdim=True).expand_as(branch), **EXACT)
+
+
+@pytest.mark.parametrize("gather", [("dot", 1), ("dot", 2), ("additive", 1), ("sum", 1)])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("readout", ["map", "vector"])
+def test_every_parameter_gets_a_gradient(gather, cell, schedule, readout):
+    gather, heads = gather
+    block = random_rstg(
+        cell=cell,
+        gather=gather,
+        heads=heads,
+        schedule=schedule,
+        readout=readout,
+        positional=True,
+        update_per_scale=True,
+        rounds=2,
+        scales=(2, 1),
+    )
+    clip = draw(2, 3, 5, 6, 6).requires_grad_()
+    out = block(clip)
+    (out * draw(*out.shape)).sum().backward()
+    assert clip.grad.isfinite().all()
+    unused = {"gather.key.bias"}  # one number for all senders cancels in a softmax
+    for name, value in block.named_parameters():
+        assert value.grad is not None, name
+        assert value.grad.isfinite().all(), name
+        moves = value.grad.abs().max() > 1e-12
+        assert moves or (gather == "dot" and any(name.endswith(end) for end in unused)), name
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("options", [{}, {"cell": "gru"}, {"gather": "additive"}, {"heads": 4}])
+def test_bfloat16_is_close_to_float32(schedule, options):
+    torch.manual_seed(0)
+    block = RSTG(64, width=64, schedule=schedule, readout="vector", **options)
+    clip = torch.randn(2, 6, 64, 8, 8)
+    plain = block(clip)
+    with torch.autocast("cpu", torch.bfloat16):
+        fast = block(clip)
+        _, state = block(clip[:, :3], return_state=True)
+        stream = block(clip[:, 3:], state)
+    for out in (fast, stream):
+        assert out.isfinite().all()
+        assert (out - plain).abs().max() < BFLOAT16 * plain.abs().max()
+
+    weights, values = torch.randn_like(plain), list(block.parameters())
+    exact, close = (torch.autograd.grad((v * weights).sum(), values) for v in (plain, fast))
+    assert all(value.dtype == torch.float32 for value in close)
+    exact, close = (torch.cat([v.flatten() for v in grads]) for grads in (exact, close))
+    assert (close - exact).norm() < 5 * BFLOAT16 * exact.norm()
+
+
+def test_copies_compute_the_same():
+    block, clip = random_rstg(positional=True), draw(1, 3, 5, 6, 6)
+    out, state = block(clip, return_state=True)
+    stored = io.BytesIO()
+    torch.save(block, stored)
+    stored.seek(0)
+    for other in (copy.deepcopy(block), torch.load(stored, weights_only=False)):
+        assert torch.equal(other(clip), out)
+    stored = io.BytesIO()
+    torch.save(tuple(state), stored)  # a state goes through a file without running pickled code
+    stored.seek(0)
+    kept = torch.load(stored, weights_only=True)
+    assert torch.equal(block(clip, kept), block(clip, state))
+
+
+def test_weights_are_all_there_is_to_save():
+    block, clip = random_rstg(positional=True, update_per_scale=True), draw(1, 3, 5, 6, 6)
+    assert set(block.state_dict()) == {name for name, _ in block.named_parameters()}
+    other = random_rstg(positional=True, update_per_scale=True, seed=1)
+    assert not torch.allclose(other(clip), block(clip))
+    other.load_state_dict(block.state_dict())
+    assert torch.equal(other(clip), block(clip))
+
+
+def compiled_as_eager(block, backend, frames, **tolerance):
+    torch._dynamo.reset()
+    compiled, values = torch.compile(block, fullgraph=True, backend=backend), [*block.parameters()]
+    for count in frames:
+        clip, results = draw(2, count, 5, 6, 6).to(values[0].dtype), []
+        for run in (compiled, block):
+            out, state, trace = run(clip, return_state=True, return_trace=True)
+            grads = torch.autograd.grad(out.square().sum(), values)
+            results.append([out, *flat(state), trace.attention.to(out.dtype), *grads])
+        for a, b in zip(*results, strict=True):
+            same(a, b, **tolerance)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_compiler_finds_one_unbroken_graph(schedule):
+    options = {"cell": "gru", "readout": "mean-vector"} if schedule == "1-temp" else {}
+    block = random_rstg(schedule=schedule, positional=True, rounds=1, scales=(2,), **options)
+    compiled_as_eager(block, "aot_eager", [2], rtol=1e-6, atol=1e-6)  # a trace is in float32
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on CPUs needs g++")
+def test_compiled_is_eager():
+    """At any number of frames; from the second one on without compiling again."""
+    block = random_rstg(rounds=1, scales=(2, 1)).float()
+    compiled_as_eager(block, "inductor", [3, 5, 8], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_trace_is_true_to_the_computation(schedule):
+    block, clip = random_rstg(schedule=schedule, rounds=2, heads=2), draw(2, 3, 5, 6, 6)
+    out, trace = block(clip, return_trace=True)
+    assert torch.equal(out, block(clip))
+    assert not any(value.requires_grad for value in vars(trace).values())
+    assert trace.boxes.shape == (2, 3, 14, 4)
+    same(trace.kernels.sum((-1, -2)), torch.ones(2, 3, 14), **FLOAT32)
+    rounds = 0 if schedule == "time-only" else 2
+    assert trace.attention.shape[2] == rounds
+    rows = trace.attention.sum(-1)
+    assert (rows <= 1 + 1e-5).all()
+    if rounds and schedule != "homogeneous":  # there the past has its share
+        same(rows, torch.ones_like(rows), **FLOAT32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((16, 5, 6, 6), r"must be \(B, T, C, H, W\), got \(16, 5, 6, 6\); .*unflatten\(0"),
+        ((5, 6, 6), r"must be \(B, T, C, H, W\), got \(5, 6, 6\)$"),
+        ((1, 2, 7, 6, 6), "built for 5 channels, got features of 7"),
+        ((1, 0, 5, 6, 6), "must not be empty"),
+        ((0, 2, 5, 6, 6), "must not be empty"),
+    ],
+)
+def test_wrong_features(shape, message):
+    with pytest.raises(ValueError, match=message):
+        RSTG(5, width=8)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_states_of_other_clips_or_graphs_are_refused(readout):
+    block = RSTG(5, width=8, readout=readout)
+    _, state = block(torch.zeros(2, 1, 5, 6, 6), return_state=True)
+    with pytest.raises(ValueError, match="state must be"):
+        block(torch.zeros(3, 1, 5, 6, 6), state)
+    with pytest.raises(ValueError, match="state must be"):
+        RSTG(5, width=8, schedule="1-temp")(torch.zeros(2, 1, 5, 6, 6), state)
+    with pytest.raises(ValueError, match="state must be"):
+        RSTG(5, width=16)(torch.zeros(2, 1, 5, 6, 6), state)
+    with pytest.raises(ValueError, match="state must be what this block returned"):
+        block(torch.zeros(2, 1, 5, 6, 6), state.recurrence)
