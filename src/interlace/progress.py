@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from torch import Tensor
 
 from interlace.data.module import Phase
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHOWN = {  # logged name -> what people read
+SHOWN = {  # name -> what people read
     "pretrain/exact": "digits right",
     "train/accuracy": "accuracy",
     "validation/accuracy": "validation",
@@ -47,7 +49,9 @@ class RunProgress(Callback):
         self._bar: Progress | None = None
         self._values: dict[str, float] = {}
 
-    def on_train_start(self, trainer: L.Trainer, module: Training) -> None:  # type: ignore[override]
+    def on_train_start(  # type: ignore[override]
+        self, trainer: L.Trainer, module: Training
+    ) -> None:
         phases = module.plan.phases
         self._start = self._looked = self._said = time.monotonic()
         self._before = self.before
@@ -57,7 +61,7 @@ class RunProgress(Callback):
         step, steps = trainer.global_step, module.plan.steps
         log.info(f"goes on at step {step:,} of {steps:,}" if step else f"{steps:,} steps")
         done = _done(phases, step)
-        self._speed = deque([(self._start, done)])
+        self._speed: deque[tuple[float, int]] = deque()  # (when, frames done)
         if self.console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -69,27 +73,30 @@ class RunProgress(Callback):
                 expand=True,
             )
             self._task = self._bar.add_task(
-                self._names[0], total=self._total, completed=done, left="-:--:--", says=""
+                self._names[0], total=self._total, completed=done, left=_clock(None), says=""
             )
             self._bar.start()
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: Training, *_: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, module: Training, *_: Any
+    ) -> None:
         now = time.monotonic()
         self.seconds = self._before + now - self._start
         step = trainer.global_step
         phase = module.plan.at(max(step - 1, 0))[0]
         last = step >= module.plan.steps
-        if now - self._looked < LOOK and not last:
+        validated = "validation/accuracy" in module.seen
+        if now - self._looked < LOOK and not last and not validated:
             return
         self._looked = now
-        self._read(trainer)
+        self._read(module.seen)
         done = _done(module.plan.phases, step)
         self._speed.append((now, done))
         while len(self._speed) > 2 and now - self._speed[0][0] > WINDOW:
             self._speed.popleft()
-        (then, before), (now, done) = self._speed[0], self._speed[-1]
-        left = (self._total - done) * (now - then) / max(done - before, 1)
-        name = self._names[[id(p) for p in module.plan.phases].index(id(phase))]
+        then, before = self._speed[0]  # after the first step, which is slower than all others
+        left = (self._total - done) * (now - then) / (done - before) if done > before else None
+        name = self._names[module.plan.phases.index(phase)]
         if self._bar is not None:
             self._bar.update(
                 self._task, completed=done, description=name, left=_clock(left), says=self._says()
@@ -111,15 +118,14 @@ class RunProgress(Callback):
             self._bar.stop()
             self._bar = None
 
-    def _read(self, trainer: L.Trainer) -> None:
+    def _read(self, seen: Mapping[str, Tensor | float]) -> None:
         """Takes the newest accuracies; those of single batches are smoothed."""
-        for key, value in trainer.progress_bar_metrics.items():
-            if key not in SHOWN:
-                continue
-            if key in self._values and not key.startswith("validation/"):
-                value = self._values[key] + SMOOTH * (float(value) - self._values[key])
-            self._values[key] = float(value)
-        if "train/accuracy" in self._values:
+        for key in SHOWN.keys() & seen.keys():
+            value, before = float(seen[key]), self._values.get(key)
+            if before is not None and not key.startswith("validation/"):
+                value = before + SMOOTH * (value - before)
+            self._values[key] = value
+        if "train/accuracy" in seen:
             self._values.pop("pretrain/exact", None)
 
     def _parts(self) -> list[str]:
@@ -166,6 +172,8 @@ def _done(phases: list[Phase], step: int) -> int:
     return done
 
 
-def _clock(seconds: float) -> str:
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "-:--:--"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -59,6 +59,7 @@ class Training(L.LightningModule):
         self.plan = plan
         self.recipe = recipe
         backbone: Any = model.backbone
+        self.seen: dict[str, Tensor | float] = {}  # what the last step showed, by name
         self.placement = (
             DigitPlacement(
                 backbone.seen_channels,
@@ -81,20 +82,19 @@ class Training(L.LightningModule):
             seen = backbone.see(batch.video.float() / 255)
             features = backbone.locate(seen)
             result = self.placement(seen, features, batch.boxes, batch.classes)
-            self.log("pretrain/exact", result.exact, prog_bar=True)
-            self.log("pretrain/distance", result.distance)
             loss = result.loss
+            self.seen = {"pretrain/exact": result.exact, "pretrain/distance": result.distance}
         else:
             if self.pretrained:
                 self.model.backbone.eval()  # its batch norms know more frames than a step shows
             logits = self.model(batch.video).float()
             loss = nn.functional.cross_entropy(logits, batch.label)
             right = (logits.argmax(1) == batch.label).float().mean()
-            self.log("train/accuracy", right, prog_bar=True)
-        self.log("train/loss", loss)
+            self.seen = {"train/accuracy": right}
+        self.seen["train/loss"] = loss.detach()
         if not bool(loss.isfinite()):
             raise ValueError(
-                f"the loss is {float(loss)} at step {self.global_step}: lower recipe.lr or "
+                f"the loss is {loss.item()} at step {self.global_step}: lower recipe.lr or "
                 "recipe.clip; the last checkpoint is from before"
             )
         return loss
@@ -181,8 +181,7 @@ class Watch(Callback):
             self.videos.num_classes,
             bf16=trainer.precision == "bf16-mixed",
         )
-        module.log("validation/accuracy", result.top1, prog_bar=True)
-        module.log("validation/loss", result.loss)
+        module.seen |= {"validation/accuracy": result.top1, "validation/loss": result.loss}
         if module.plateau is not None:
             module.plateau.step(result.top1)
         if result.top1 > self.best:
@@ -198,6 +197,26 @@ class Watch(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
+
+
+class Logs(Callback):
+    """Writes what steps showed: every few steps, and always after a look at validation videos.
+
+    Args:
+        every: steps.
+    """
+
+    def __init__(self, every: int):
+        self.every = every
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, module: Training, *_: Any
+    ) -> None:
+        step = trainer.global_step
+        if step % self.every == 0 or "validation/accuracy" in module.seen:
+            values = {name: float(value) for name, value in module.seen.items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(values, step=step)
 
 
 class Resume(Callback):
@@ -289,12 +308,12 @@ def train(
             max_steps=plan.steps,
             max_epochs=1,
             gradient_clip_val=recipe.clip,
-            log_every_n_steps=trainer.log_every,
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
             callbacks=[
                 Watch(watched, trainer.validate_every // recipe.batch_size, folder, card),
+                Logs(trainer.log_every),
                 progress,
                 Resume(last, trainer.save_every),
             ],
@@ -374,5 +393,5 @@ def _loggers(folder: Path, last: Path) -> list[Any]:
     part = len(list(folder.glob("logs/csv/*"))) if last.exists() else 0
     return [
         TensorBoardLogger(folder, name="logs", version="tensorboard"),
-        CSVLogger(folder, name="logs/csv", version=f"part{part}", flush_logs_every_n_steps=20),
+        CSVLogger(folder, name="logs/csv", version=f"part{part}", flush_logs_every_n_steps=1),
     ]
