@@ -20,6 +20,9 @@ def bench(
     model: ModelOptions, data: DataOptions, *, batch_size: int, precision: str, repeats: int
 ) -> Iterator[str]:
     """Lines to read: videos a second of the data, of inference and of training steps."""
+    for name, value in (("batch_size", batch_size), ("repeats", repeats)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
     videos = make_videos(data, load_digits(data.digits, train=True), split="train")
     network = create_model(model.name, num_classes=videos.num_classes, weights=model.weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -9,17 +9,12 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from jsonargparse import auto_cli
 
 from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
 from interlace.parser import Parser
-
-if TYPE_CHECKING:
-    from interlace.data.module import Videos
-    from interlace.evaluate import Evaluation
-    from interlace.models.classifier import VideoClassifier
 
 Precision = Literal["bf16", "fp32"]
 
@@ -40,19 +35,23 @@ def train(
         recipe: how to learn.
         trainer: where and how to run.
     """
+    from interlace.results import open_trained, write_page
     from interlace.train import train
 
-    weights = train(model, data, recipe, trainer)
-    seconds = json.loads((Path(trainer.out) / "run.json").read_text())["seconds"]
-    _report(
-        weights,
-        Path(trainer.out),
-        bf16=trainer.precision == "bf16",
+    folder = Path(trainer.out)
+    trained = open_trained(train(model, data, recipe, trainer))
+    result = _evaluate(trained, folder / "evaluation.json", trainer.precision)
+    seconds = json.loads((folder / "run.json").read_text())["seconds"]
+    page = write_page(
+        trained,
+        folder / "report.html",
+        result,
         title=f"{model.name} on {data.dataset}",
         clips=4,
-        logs=Path(trainer.out) / "logs/csv",
         summary={"Training time": f"{seconds / 60:.1f} min"},
+        logs=folder / "logs/csv",
     )
+    _say(str(page))
 
 
 def evaluate(
@@ -73,9 +72,11 @@ def evaluate(
         out: the JSON file; next to the weights if left out.
         precision: "bf16" is autocast to bfloat16.
     """
-    model, data, card = _open(weights, digits, num_digits, videos)
+    from interlace.results import open_trained
+
+    trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
     path = Path(out) if out else Path(weights).with_suffix(".evaluation.json")
-    _evaluate(model, data, card, weights, path, bf16=precision == "bf16")
+    _evaluate(trained, path, precision)
 
 
 def explain(
@@ -98,18 +99,15 @@ def explain(
         videos: how many held-out videos the accuracy on the page is of.
         precision: "bf16" is autocast to bfloat16.
     """
-    _report(
-        weights,
-        Path(out),
-        bf16=precision == "bf16",
-        title=f"What {Path(weights).stem} looks at",
-        clips=clips,
-        logs=None,
-        summary={},
-        digits=digits,
-        num_digits=num_digits,
-        videos=videos,
+    from interlace.results import open_trained, write_page
+
+    trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
+    result = _evaluate(trained, Path(out) / "evaluation.json", precision)
+    title = f"What {Path(weights).stem} looks at"
+    page = write_page(
+        trained, Path(out) / "report.html", result, title=title, clips=clips, summary={}
     )
+    _say(str(page))
 
 
 def generate(
@@ -202,107 +200,14 @@ def _say(text: str, file: TextIO | None = None) -> None:
     print(text, file=file or sys.stdout)
 
 
-def _open(
-    weights: str | Path, digits: str | None, num_digits: int | None, videos: int | None
-) -> tuple[VideoClassifier, Videos, dict[str, Any]]:
-    """The model of a weights file, its held-out videos and its card."""
-    from dataclasses import replace
+def _evaluate(trained: Any, path: Path, precision: Precision) -> Any:
+    from interlace.results import write_evaluation
 
-    from interlace.data.module import load_split
-    from interlace.models.registry import open_weights
-
-    model, card = open_weights(weights)
-    try:
-        options = DataOptions(**card["data"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"the card of {weights} does not describe videos ({error}): take weights that "
-            "`interlace train` wrote, or a newer interlace"
-        ) from error
-    chosen: dict[str, Any] = {"digits": digits, "num_digits": num_digits, "test_size": videos}
-    options = replace(options, **{key: v for key, v in chosen.items() if v is not None})
-    return model, load_split(options, "test"), card | {"data": options}
-
-
-def _evaluate(
-    model: VideoClassifier,
-    videos: Videos,
-    card: dict[str, Any],
-    weights: str | Path,
-    path: Path,
-    *,
-    bf16: bool,
-) -> Evaluation:
-    from dataclasses import asdict
-
-    import torch
-
-    from interlace.data.module import batches
-    from interlace.evaluate import evaluate
-    from interlace.explain import class_names
-    from interlace.record import environment, write_json
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    shown = batches(videos, 100, device)
-    result = evaluate(model.to(device), shown, card["num_classes"], bf16=bf16)
-    model.cpu()
-    record = {
-        "model": card["model"],
-        "weights": Path(weights).name,
-        "data": asdict(card["data"]),
-        "seed": card["data"].seed,
-        "bf16": bf16,
-        **result.as_dict(class_names(videos)),
-        "environment": environment(),
-    }
-    write_json(path, record)
-    _say(
-        f"held-out accuracy {result.top1:.1%} (top-5 {result.top5:.1%}) on {result.count:,} videos"
-        f"\n{path}"
-    )
+    result = write_evaluation(trained, path, bf16=precision == "bf16")
+    top1, top5 = f"{result.top1:.1%}", f"{result.top5:.1%}"
+    _say(f"held-out accuracy {top1} (top-5 {top5}) on {result.count:,} videos")
+    _say(str(path))
     return result
-
-
-def _report(
-    weights: str | Path,
-    folder: Path,
-    *,
-    bf16: bool,
-    title: str,
-    clips: int,
-    logs: Path | None,
-    summary: dict[str, str],
-    digits: str | None = None,
-    num_digits: int | None = None,
-    videos: int | None = None,
-) -> None:
-    from interlace.explain import run_report
-    from interlace.record import environment
-
-    model, data, card = _open(weights, digits, num_digits, videos)
-    result = _evaluate(model, data, card, weights, folder / "evaluation.json", bf16=bf16)
-    about = environment()
-    page = run_report(
-        folder / "report.html",
-        title=title,
-        model=model,
-        videos=data,
-        result=result,
-        clips=clips,
-        logs=logs,
-        summary=summary
-        | {
-            "Parameters": f"{sum(p.numel() for p in model.parameters()):,}",
-            "Model": card["model"],
-            "Videos": f"{card['data'].dataset} of {card['data'].digits} digits, "
-            f"{data.num_digits} on screen, {data.classes} classes, {data.num_frames} frames of "
-            f"{data.frame} x {data.frame}",
-            "Weights": str(weights),
-            "Commit": str(about["commit"]),
-            "Hardware": about["hardware"],
-        },
-    )
-    _say(str(page))
 
 
 if __name__ == "__main__":

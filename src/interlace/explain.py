@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from interlace.data.module import Videos
 from interlace.evaluate import Evaluation
@@ -59,7 +60,9 @@ def explain_videos(
     return reports
 
 
-def _without_graph(video, scores, names, label, boxes, pair) -> ClipReport:
+def _without_graph(
+    video: Tensor, scores: Tensor, names: list[str], label: int, boxes: Tensor, pair: Tensor
+) -> ClipReport:
     """What there is to show of a model without a graph."""
     said = names[int(scores.argmax())]
     return ClipReport(

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from interlace.data.module import load_split
+from interlace.data.syncmnist import VideoBatch
 from interlace.options import DataOptions
 from interlace.record import write_json
 
@@ -30,7 +31,14 @@ def write_videos(
         format: mp4 or gif, enlarged and with the boxes of synchronous digits drawn bright; npz
             holds the arrays of a `VideoBatch`.
     """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
     videos = load_split(options, split)
+    if count > len(videos):
+        raise ValueError(
+            f"count must be at most {split}_size, as there are only {len(videos)} videos, "
+            f"got {count}: ask for a larger data.{split}_size"
+        )
     batch = videos.batch(range(count))
     folder.mkdir(parents=True, exist_ok=True)
     labels = []
@@ -55,7 +63,7 @@ def write_videos(
     return folder
 
 
-def _draw(path: Path, one) -> None:
+def _draw(path: Path, one: VideoBatch) -> None:
     from interlace.visualize import draw_clip, save_gif, save_mp4
 
     bright, dim = (255, 160, 0), (110, 110, 110)
