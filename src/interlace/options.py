@@ -17,10 +17,13 @@ class ModelOptions:
         name: a registered model, see `interlace list`.
         weights: safetensors of the same model to start from, e.g. of a run on fewer digits;
             the pre-training is then skipped.
+        backbone: safetensors of any model with the same backbone, which alone is taken; the
+            pre-training is then skipped.
     """
 
     name: str = "rstg_positional_small"
     weights: str | None = None
+    backbone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class DataOptions:
         num_frames: of a video.
         canvas: pixels a side of the square that digits of 28 pixels move on.
         frame: pixels a side of the video.
+        max_step: a digit moves by whole pixels in [-max_step, max_step) per axis and frame.
         no_pair: probability that nobody moves alike.
         train_size: videos in one pass.
         validation_size: videos watched during training; they are made of training digits.
@@ -49,6 +53,7 @@ class DataOptions:
     num_frames: int | None = None
     canvas: int | None = None
     frame: int | None = None
+    max_step: int | None = None
     no_pair: float | None = None
     train_size: int = 600_000  # section 3.1
     validation_size: int = 1_000
@@ -58,16 +63,20 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A stretch of training on easier videos.
+    """A stretch of training on easier videos. What is left out is the experiment's own.
 
     Args:
         videos: how many.
-        num_digits: on screen; the experiment's own if left out.
-        no_pair: probability that nobody moves alike; the experiment's own if left out.
+        num_digits: on screen.
+        classes: digits that take part.
+        max_step: larger steps are easier to see.
+        no_pair: probability that nobody moves alike.
     """
 
     videos: int
     num_digits: int | None = None
+    classes: int | None = None
+    max_step: int | None = None
     no_pair: float | None = None
 
 
@@ -85,7 +94,7 @@ class RecipeOptions:
         optimizer: "adamw" follows a cosine down to nothing; "sgd" is the paper's, Nesterov
             momentum 0.9, ten times slower whenever validation saturates.
         lr: peak learning rate.
-        backbone_lr: times lr, for the pre-trained backbone.
+        backbone_lr: times lr, for the pre-trained backbone; 0 leaves it as it is, which is faster.
         weight_decay: of AdamW.
         warmup: steps from nothing to lr.
         clip: largest norm of the gradient.
@@ -93,13 +102,13 @@ class RecipeOptions:
     """
 
     videos: int = 600_000
-    pretrain_frames: int = 300_000
-    pretrain_batch: int = 512
-    pretrain_lr: float = 2e-3
+    pretrain_frames: int = 600_000
+    pretrain_batch: int = 256
+    pretrain_lr: float = 4e-3
     lessons: list[Lesson] = field(default_factory=list)
-    batch_size: int = 64
+    batch_size: int = 32
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 1e-3
+    lr: float = 3e-3
     backbone_lr: float = 0.3
     weight_decay: float = 1e-3
     warmup: int = 100
@@ -134,7 +143,7 @@ def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:
     """Raises ValueError, and names the option, if a number makes no sense."""
     least_values: dict[str, tuple[float, int]] = {
         "recipe.batch_size": (recipe.batch_size, 1),
-        "recipe.videos": (recipe.videos, recipe.batch_size),
+        "recipe.videos": (recipe.videos, 0 if recipe.pretrain_frames else recipe.batch_size),
         "recipe.pretrain_batch": (recipe.pretrain_batch, 2),
         "recipe.pretrain_frames": (
             recipe.pretrain_frames,

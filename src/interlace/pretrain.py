@@ -76,27 +76,31 @@ class DigitPlacement(nn.Module):
             loss = loss + F.binary_cross_entropy_with_logits(guess[..., 0], present) * 3
             off = guess[..., 1:] - (2 * place[:, None] - 1)
             near = F.smooth_l1_loss(off, torch.zeros_like(off), reduction="none", beta=0.1).sum(-1)
-            loss = loss + (near * present).sum() / present.sum()
+            loss = loss + 2 * (near * present).sum() / present.sum()
         whole = present[:, -1] > 0
         exact = ((guess[:, -1, :, 0] > 0) == whole).all(-1).float().mean()
         distance = (off[:, -1].norm(dim=-1) / 2)[whole].mean()
         return PlacementLoss(loss, exact.detach(), distance.detach())
 
     def _cell_loss(self, frames: Tensor, digits: Tensor, classes: Tensor) -> Tensor:
-        """Cross entropy of each cell: the digit whose centre is near, or nothing."""
+        """Cross entropy of each cell with the digits there, cells of digits and the rest alike.
+
+        A digit is shared by the four cells around its centre, by bilinear weights: these sum to 1
+        and their mean place is the centre, so that averages over a region keep it exactly.
+        """
         height, width = frames.shape[-2:]
         y = (torch.arange(height, device=digits.device) + 0.5) / height
         x = (torch.arange(width, device=digits.device) + 0.5) / width
-        where = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)  # (HW, 2)
-        distance, nearest = torch.cdist(where.expand(len(digits), -1, -1), digits).min(-1)
-        truth = classes.gather(1, nearest)
-        truth = torch.where(distance < 0.1, truth, self.classes)  # (M, H * W)
-        guess = self.cells(frames.flatten(2).transpose(1, 2)).float()
-        wrong = F.cross_entropy(guess.flatten(0, 1), truth.flatten(), reduction="none")
-        digit = truth.flatten() < self.classes
-        count = digit.sum()  # 0 where the map is coarse and no cell is that near to a digit
-        of_digits = wrong[digit].sum() / count.clamp(min=1)
-        of_nothing = wrong[~digit].sum() / (digit.numel() - count).clamp(min=1)
+        rows = (1 - (y - digits[..., 1:]).abs() * height).clamp(min=0)  # (M, D, H)
+        cols = (1 - (x - digits[..., :1]).abs() * width).clamp(min=0)  # (M, D, W)
+        share = (rows[..., :, None] * cols[..., None, :]).flatten(2).transpose(1, 2)  # (M, HW, D)
+        truth = share.new_zeros(*share.shape[:2], self.classes)
+        truth = truth.scatter_add(2, classes[:, None].expand_as(share), share)
+        truth = truth / truth.sum(-1, keepdim=True).clamp(min=1)  # where digits overlap
+        nothing = 1 - truth.sum(-1)
+        guess = self.cells(frames.flatten(2).transpose(1, 2)).float().log_softmax(-1)
+        of_digits = -(truth * guess[..., :-1]).sum() / truth.sum()
+        of_nothing = -(nothing * guess[..., -1]).sum() / nothing.sum()
         return 2 * (of_digits + of_nothing)
 
     def _present(self, grid: Tensor, digits: Tensor, classes: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from interlace.data.syncmnist import VideoBatch
 from interlace.evaluate import evaluate
 from interlace.models.classifier import VideoClassifier
 from interlace.models.registry import create_model, describe_model
-from interlace.models.weights import save_weights
+from interlace.models.weights import load_weights, save_weights
 from interlace.options import (
     DataOptions,
     ModelOptions,
@@ -173,7 +173,7 @@ class Watch(Callback):
     ) -> None:
         seen = trainer.global_step - module.plan.pretrain_steps
         last = trainer.global_step == module.plan.steps
-        if seen <= 0 or (seen % self.every and not last):
+        if not last and (seen <= 0 or seen % self.every):
             return
         result = evaluate(
             module.model,
@@ -282,7 +282,7 @@ def train(
         log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
         return best
     L.seed_everything(trainer.seed, verbose=False)
-    if model.weights is not None:
+    if model.weights is not None or model.backbone is not None:
         recipe = replace(recipe, pretrain_frames=0)
     digits = load_digits(data.digits, train=True)
     plan = make_plan(data, recipe, digits)
@@ -292,9 +292,11 @@ def train(
         num_classes=watched.num_classes,
         weights=None if last.exists() else model.weights,
     )
+    if model.backbone is not None and not last.exists():
+        load_weights(network.backbone, model.backbone, name=model.name, part="backbone.")
     if not getattr(network.backbone, "per_frame", False):
         plan = Plan([phase for phase in plan.phases if not phase.pretrain])
-    pretrained = plan.pretrain_steps > 0 or model.weights is not None
+    pretrained = plan.pretrain_steps > 0 or bool(model.weights or model.backbone)
     module = Training(network, plan, recipe, pretrained=pretrained)
 
     card = {"model": model.name, "num_classes": watched.num_classes, "data": asdict(data)}

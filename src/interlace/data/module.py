@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
+from torch import Tensor
 
 from interlace.data.digits import Digits, load_digits
 from interlace.data.syncmnist import MultiSyncMNIST, SyncMNIST, VideoBatch
@@ -19,9 +20,6 @@ def make_videos(
     digits: Digits,
     *,
     split: str,
-    num_digits: int | None = None,
-    no_pair: float | None = None,
-    num_frames: int | None = None,
 ) -> Videos:
     """The data set that the options describe.
 
@@ -29,16 +27,11 @@ def make_videos(
         options: what is None in them is the data set's own default.
         digits: what the videos are made of.
         split: "train", "validation" or "test".
-        num_digits, no_pair, num_frames: instead of those in the options.
     """
     kind = {"SyncMNIST": SyncMNIST, "MultiSyncMNIST": MultiSyncMNIST}[options.dataset]
     chosen = {
-        "num_digits": num_digits if num_digits is not None else options.num_digits,
-        "no_pair": no_pair if no_pair is not None else options.no_pair,
-        "num_frames": num_frames if num_frames is not None else options.num_frames,
-        "classes": options.classes,
-        "canvas": options.canvas,
-        "frame": options.frame,
+        name: getattr(options, name)
+        for name in ("num_digits", "classes", "num_frames", "canvas", "frame", "max_step", "no_pair")
     }
     size = {
         "train": options.train_size,
@@ -58,18 +51,27 @@ class Phase:
         steps: how many batches.
         batch_size: videos in each.
         pretrain: whether single frames train the backbone alone.
+        shift: added to labels that are no pairs, where the experiment has more pairs than this.
     """
 
     videos: Videos
     steps: int
     batch_size: int
     pretrain: bool = False
+    shift: int = 0
 
     def batch(self, step: int, device: torch.device | str) -> VideoBatch:
         """Batch number `step` of this phase."""
         first = step * self.batch_size
         indices = torch.arange(first, first + self.batch_size) % len(self.videos)
-        return self.videos.batch(indices, device=device)
+        batch = self.videos.batch(indices, device=device)
+        moved = torch.where(batch.label < _pairs(self.videos), batch.label, batch.label + self.shift)
+        return batch._replace(label=moved)
+
+
+def _pairs(videos: Videos) -> int:
+    """How many labels are pairs of different digits; they come first."""
+    return videos.classes * (videos.classes - 1) // 2
 
 
 class Plan:
@@ -105,28 +107,20 @@ class Plan:
 
 def make_plan(data: DataOptions, recipe: RecipeOptions, digits: Digits) -> Plan:
     """Pre-training on frames, lessons, then the experiment's own videos."""
-    videos = make_videos(data, digits, split="train")
-    frames = [
-        Phase(
-            make_videos(data, digits, split="train", num_frames=FRAMES_A_VIDEO),
-            recipe.pretrain_frames // recipe.pretrain_batch,
-            recipe.pretrain_batch // FRAMES_A_VIDEO,
-            pretrain=True,
-        )
-    ]
-    lessons = [
-        Phase(
-            make_videos(
-                data, digits, split="train", num_digits=lesson.num_digits, no_pair=lesson.no_pair
-            ),
-            lesson.videos // recipe.batch_size,
-            recipe.batch_size,
-        )
-        for lesson in recipe.lessons
-    ]
-    return Plan(
-        [*frames, *lessons, Phase(videos, recipe.videos // recipe.batch_size, recipe.batch_size)]
-    )
+    own = make_videos(data, digits, split="train")
+
+    def phase(videos: Videos, count: int, batch_size: int, *, pretrain: bool = False) -> Phase:
+        shift = _pairs(own) - _pairs(videos)
+        return Phase(videos, count // batch_size, batch_size, pretrain=pretrain, shift=shift)
+
+    short = make_videos(replace(data, num_frames=FRAMES_A_VIDEO), digits, split="train")
+    frames = recipe.pretrain_frames // FRAMES_A_VIDEO, recipe.pretrain_batch // FRAMES_A_VIDEO
+    phases = [phase(short, *frames, pretrain=True)]
+    for lesson in recipe.lessons:
+        given = {k: v for k, v in asdict(lesson).items() if k != "videos" and v is not None}
+        easier = make_videos(replace(data, **given), digits, split="train")
+        phases.append(phase(easier, lesson.videos, recipe.batch_size))
+    return Plan([*phases, phase(own, recipe.videos, recipe.batch_size)])
 
 
 FRAMES_A_VIDEO = 2  # a pre-training batch is made of such short videos

@@ -17,7 +17,6 @@ from interlace.data.render import render
 Split = Literal["train", "validation", "test"]
 
 INK = 10  # pixels below this are not drawn
-STEP = 10  # a digit moves by -STEP to STEP - 1 pixels per axis and frame
 ONE_THREAD = 1 << 15  # elements that PyTorch gives to one thread
 
 
@@ -78,6 +77,7 @@ class MovingDigits(Dataset[VideoBatch], ABC):
         num_frames: int,
         canvas: int,
         frame: int,
+        max_step: int,
         no_pair: float,
     ) -> None:
         for name, value, least in (
@@ -87,6 +87,7 @@ class MovingDigits(Dataset[VideoBatch], ABC):
             ("num_frames", num_frames, 2),
             ("canvas", canvas, SIZE + 1),
             ("frame", frame, 1),
+            ("max_step", max_step, 1),
         ):
             if value < least:
                 raise ValueError(
@@ -116,6 +117,7 @@ class MovingDigits(Dataset[VideoBatch], ABC):
         self.num_frames = num_frames
         self.canvas = canvas
         self.frame = frame
+        self.max_step = max_step
         self.no_pair = no_pair
         self._key = stream_key(seed, get_args(Split).index(split))
         self._tables: dict[torch.device, _Tables] = {}
@@ -249,8 +251,8 @@ class MovingDigits(Dataset[VideoBatch], ABC):
         together = together & ~chance(alone, self.no_pair)  # (B, D)
         places = _walk(
             start=below(start, room + 1).unflatten(1, (digits, 2)),
-            own=(below(own, 2 * STEP) - STEP).unflatten(1, (steps, digits, 2)),
-            common=(below(common, 2 * STEP) - STEP).unflatten(1, (steps, 1, 2)),
+            own=(below(own, 2 * self.max_step) - self.max_step).unflatten(1, (steps, digits, 2)),
+            common=(below(common, 2 * self.max_step) - self.max_step).unflatten(1, (steps, 1, 2)),
             together=together[..., None],
             room=room,
         )  # (B, T, D, 2)

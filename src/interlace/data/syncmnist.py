@@ -40,6 +40,7 @@ class SyncMNIST(MovingDigits):
         num_frames: frames of a video.
         canvas: pixels a side of the square that digits of 28 pixels move on.
         frame: pixels a side of the square that one gets.
+        max_step: a digit moves by whole pixels in [-max_step, max_step) per axis and frame.
         no_pair: probability that no two digits move alike.
 
     Raises:
@@ -66,6 +67,7 @@ class SyncMNIST(MovingDigits):
         num_frames: int = 10,
         canvas: int = 100,
         frame: int = 64,
+        max_step: int = 10,
         no_pair: float = 1 / 92,
     ) -> None:
         if num_digits > classes:
@@ -83,6 +85,7 @@ class SyncMNIST(MovingDigits):
             num_frames=num_frames,
             canvas=canvas,
             frame=frame,
+            max_step=max_step,
             no_pair=no_pair,
         )
 
@@ -115,7 +118,7 @@ class MultiSyncMNIST(MovingDigits):
     inside. Everything else is as in `SyncMNIST`.
 
     Args:
-        digits, size, seed, split, classes, num_frames, no_pair: as for `SyncMNIST`.
+        digits, size, seed, split, classes, num_frames, max_step, no_pair: as for `SyncMNIST`.
         num_digits: on screen, at most 16; 3, 5 and 9 in the paper.
         canvas, frame: pixels a side that digits move on, and that one gets.
 
@@ -141,6 +144,7 @@ class MultiSyncMNIST(MovingDigits):
         num_frames: int = 10,
         canvas: int = 256,
         frame: int = 128,
+        max_step: int = 10,
         no_pair: float = 1 / 92,
     ) -> None:
         if num_digits > 16:
@@ -157,6 +161,7 @@ class MultiSyncMNIST(MovingDigits):
             num_frames=num_frames,
             canvas=canvas,
             frame=frame,
+            max_step=max_step,
             no_pair=no_pair,
         )
 

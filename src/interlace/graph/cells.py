@@ -1,7 +1,8 @@
-"""The library's recurrences as one operation each, which a compiler passes over.
+"""The recurrent cells as one operation each, which a compiler passes over.
 
-The backward pass runs the recurrence again: it costs a third more, and the library keeps sixteen
-numbers for each one that comes out, while this keeps what goes in.
+In float32 the library's recurrence runs, and once more in the backward pass: that costs a third
+more, but the library keeps sixteen numbers for each one that comes out. In half precision on a CPU,
+where the library's backward pass is slow, the LSTM is written out here and keeps five.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Cell(nn.RNNBase):
@@ -38,26 +40,25 @@ class Cell(nn.RNNBase):
         dtype = self.weight_ih_l0.dtype
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
+        x, *hidden = [value.to(dtype) for value in (x, *hidden)]
         weights = [self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0]
-        x, *others = [value.to(dtype) for value in (x, *hidden, *weights)]
         if torch.compiler.is_exporting() or (x.is_cuda and not torch.compiler.is_compiling()):
-            return _run(self.kind, [x, *others], train=True)  # as the library has it
-        return _recur(self.kind, x, others[:-4], others[-4:])
+            return _library_run(self.kind, [x, *hidden, *weights], train=True)
+        half = x.dtype in (torch.bfloat16, torch.float16) and x.device.type == "cpu"
+        keep = half and self.kind == "lstm" and torch.is_grad_enabled()
+        return _recur(self.kind, keep, x, hidden, weights)[: 1 + self.memories]
 
 
-def _run(kind: str, inputs: list[Tensor], *, train: bool) -> list[Tensor]:
-    """inputs: x, the hidden ones, the four weights."""
-    x, *hidden = inputs[:-4]
-    options = (inputs[-4:], True, 1, 0.0, train, False, False)
-    with torch.autocast(x.device.type, enabled=False):
-        if kind == "lstm":
-            return list(torch.lstm(x, hidden, *options))
-        return list(torch.gru(x, hidden[0], *options))
+# --- the operation: [out, hidden at the end, what the backward pass needs] -----------------------
 
 
 @torch.library.custom_op("interlace::recur", mutates_args=())
-def _recur(kind: str, x: Tensor, hidden: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
-    return _run(kind, [x, *hidden, *weights], train=False)
+def _recur(
+    kind: str, keep: bool, x: Tensor, hidden: list[Tensor], weights: list[Tensor]
+) -> list[Tensor]:
+    if keep:
+        return _lstm(x, *hidden, *weights)
+    return _library_run(kind, [x, *hidden, *weights], train=False)
 
 
 # made by hand, since inside a `custom_op` nothing can be differentiated
@@ -67,9 +68,11 @@ _library.impl("recur_backward", torch.library.fallthrough_kernel, "Autograd")
 
 
 def _backward(kind: str, grads: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
+    if len(inputs) > 7:  # kept something
+        return _lstm_backward(*grads, *inputs)
     with torch.enable_grad():
         inputs = [value.detach().requires_grad_() for value in inputs]
-        out = _run(kind, inputs, train=True)
+        out = _library_run(kind, inputs, train=True)
     *results, last = torch.autograd.grad(out, inputs, grads)
     return [*results, last.clone()]  # the two biases may share their gradient
 
@@ -78,27 +81,100 @@ _library.impl("recur_backward", _backward, "CompositeExplicitAutograd")
 
 
 @_recur.register_fake
-def _(kind, x, hidden, weights):
-    return [x.new_empty(*x.shape[:2], hidden[0].shape[-1]), *map(torch.empty_like, hidden)]
+def _(kind, keep, x, hidden, weights):
+    width = hidden[0].shape[-1]
+    out = x.new_empty(*x.shape[:2], width)
+    kept = [x.new_empty(*x.shape[:2], 4 * width), torch.empty_like(out, dtype=torch.float32)]
+    return [out, *map(torch.empty_like, hidden), *(kept if keep else [])]
 
 
 @torch.library.register_fake("interlace::recur_backward")
 def _(kind, grads, inputs):
-    return [torch.empty_like(value) for value in inputs]
+    return [torch.empty_like(value) for value in inputs[: 6 + (kind == "lstm")]]
 
 
 def _setup(ctx, inputs, output):
-    ctx.kind, x, hidden, weights = inputs
-    ctx.save_for_backward(x, *hidden, *weights)
+    ctx.kind, keep, x, hidden, weights = inputs
+    kept = [output[0], *output[3:]] if keep else []  # outputs, gates and cells
+    ctx.save_for_backward(x, *hidden, *weights, *kept)
 
 
 def _autograd(ctx, grads):
-    x, *others = ctx.saved_tensors
-    hidden, weights = others[:-4], others[-4:]
+    values = list(ctx.saved_tensors)
+    x, *hidden = values[: 3 if ctx.kind == "lstm" else 2]
     like = [x.new_empty(()).expand(*x.shape[:2], hidden[0].shape[-1]), *hidden]
-    grads = [torch.zeros_like(v) if g is None else g for g, v in zip(grads, like, strict=True)]
-    to_x, *results = torch.ops.interlace.recur_backward(ctx.kind, grads, [x, *hidden, *weights])
-    return None, to_x, results[:-4], results[-4:]
+    grads = [torch.zeros_like(v) if g is None else g for g, v in zip(grads, like, strict=False)]
+    results = torch.ops.interlace.recur_backward(ctx.kind, grads, values)
+    return None, None, results[0], results[1:-4], results[-4:]
 
 
 _recur.register_autograd(_autograd, setup_context=_setup)
+
+
+def _library_run(kind: str, inputs: list[Tensor], *, train: bool) -> list[Tensor]:
+    """inputs: x, the hidden ones, the four weights."""
+    x, *hidden = inputs[:-4]
+    options = ([weight.to(x.dtype) for weight in inputs[-4:]], True, 1, 0.0, train, False, False)
+    with torch.autocast(x.device.type, enabled=False):
+        if kind == "lstm":
+            return list(torch.lstm(x, hidden, *options))
+        return list(torch.gru(x, hidden[0], *options))
+
+
+# --- the LSTM in half precision; what it remembers stays in float32 ------------------------------
+
+
+def _lstm(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh) -> list[Tensor]:
+    """-> [out, h, c, gates (T, M, 4 D) after their activations, cells (T, M, D)]."""
+    with torch.autocast(x.device.type, enabled=False):
+        gates = F.linear(x, weight_ih.to(x.dtype), (bias_ih + bias_hh).to(x.dtype))
+        weight_hh = weight_hh.to(x.dtype).t()
+        frames, count, width = len(x), x.shape[1], h.shape[-1]
+        out = x.new_empty(frames, count, width)
+        cells = torch.empty_like(out, dtype=torch.float32)
+        h, c = h[0], c[0].float()
+        for t in range(frames):
+            z = gates[t].addmm_(h, weight_hh)
+            i, f, g, o = z.chunk(4, -1)
+            z[:, : 2 * width].sigmoid_()
+            g.tanh_()
+            o.sigmoid_()
+            c = torch.add(f * c, i * g, out=cells[t])
+            h = torch.mul(o, c.tanh(), out=out[t])
+    return [out, h[None].clone(), c[None].to(x.dtype), gates, cells]
+
+
+def _lstm_backward(
+    to_out, to_h, to_c, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, out, gates, cells
+) -> list[Tensor]:
+    """Gradients of x, h, c and the four weights, which are (T, M, D) and so on as in `_lstm`."""
+    sigmoid_backward, tanh_backward = (
+        torch.ops.aten.sigmoid_backward,
+        torch.ops.aten.tanh_backward,
+    )
+    start, own_hh = c[0].float(), weight_hh.to(x.dtype)
+    to_gates, to_h, to_c = torch.empty_like(gates), to_h[0], to_c[0].float()
+    for t in reversed(range(len(x))):
+        to_h = (to_out[t] + to_h).float()
+        i, f, g, o = gates[t].float().chunk(4, -1)
+        to_i, to_f, to_g, to_o = to_gates[t].chunk(4, -1)
+        shown = cells[t].tanh()
+        to_c = to_c + tanh_backward(to_h * o, shown)
+        to_i.copy_(sigmoid_backward(to_c * g, i))
+        to_f.copy_(sigmoid_backward(to_c * (cells[t - 1] if t else start), f))
+        to_g.copy_(tanh_backward(to_c * i, g))
+        to_o.copy_(sigmoid_backward(to_h * shown, o))
+        to_c = to_c * f
+        to_h = to_gates[t] @ own_hh
+    flat = to_gates.flatten(0, 1)  # (T * M, 4 D)
+    before = torch.cat((h, out[:-1])).flatten(0, 1)
+    to_bias = flat.sum(0, dtype=torch.float32).to(bias_ih.dtype)
+    return [
+        (flat @ weight_ih.to(x.dtype)).view_as(x),
+        to_h[None].clone(),
+        to_c[None].to(c.dtype),
+        (flat.t() @ x.flatten(0, 1)).to(weight_ih.dtype),
+        (flat.t() @ before).to(weight_hh.dtype),
+        to_bias,
+        to_bias.clone(),
+    ]

@@ -70,7 +70,7 @@ class StridedCNN(nn.Module):
         widths: Sequence[int] = (32, 64, 128),
         kernels: Sequence[int] = (5, 5, 3),
         strides: Sequence[int] = (2, 2, 2),
-        out_channels: int = 256,
+        out_channels: int = 384,
     ):
         super().__init__()
         layers: list[nn.Module] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ class Baseline(nn.Module):
         *,
         return_state: bool = False,
         return_trace: bool = False,
-    ):
+    ) -> Any:
         """As `GraphBlock.forward`; the trace is None."""
         vector, state = self.read(features, state)
         if not return_state and not return_trace:
@@ -104,7 +105,7 @@ class MeanPool(Baseline):
         super().__init__()
         self.out_channels = channels
 
-    def read(self, features: Tensor, state: None) -> tuple[Tensor, None]:
+    def read(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, None]:
         """(B, T, C, H, W) -> (B, C)."""
         if state is not None:
             raise ValueError("a 3D network sees whole clips: it cannot go on from a state")

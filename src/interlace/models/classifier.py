@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -32,11 +34,11 @@ class VideoClassifier(nn.Module):
     def forward(
         self,
         video: Tensor,
-        state=None,
+        state: Any = None,
         *,
         return_state: bool = False,
         return_trace: bool = False,
-    ):
+    ) -> Any:
         """Classify clips.
 
         Args:
@@ -75,5 +77,5 @@ def _to_unit(video: Tensor, dtype: torch.dtype) -> Tensor:
     return video.to(dtype)
 
 
-def _tuple(value) -> tuple:
+def _tuple(value: Any) -> tuple:
     return value if isinstance(value, tuple) else (value,)

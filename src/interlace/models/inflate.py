@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -33,8 +35,8 @@ def inflate(network: nn.Module, *, frames: int = 3) -> nn.Module:
             norm.load_state_dict(child.state_dict())
             setattr(network, name, norm)
         elif isinstance(child, nn.MaxPool2d):
-            k, s, p = (int(v) for v in (child.kernel_size, child.stride, child.padding))
-            setattr(network, name, nn.MaxPool3d((1, k, k), (1, s, s), (0, p, p)))
+            k, s, p = (_pair(v) for v in (child.kernel_size, child.stride, child.padding))
+            setattr(network, name, nn.MaxPool3d((1, *k), (1, *s), (0, *p)))
         elif isinstance(child, nn.AdaptiveAvgPool2d):
             setattr(network, name, nn.AdaptiveAvgPool3d(1))
         else:
@@ -42,15 +44,19 @@ def inflate(network: nn.Module, *, frames: int = 3) -> nn.Module:
     return network
 
 
+def _pair(value: Any) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
 def _inflate_conv(conv: nn.Conv2d, frames: int) -> nn.Conv3d:
     time = frames if conv.kernel_size[0] > 1 else 1
     inflated = nn.Conv3d(
         conv.in_channels,
         conv.out_channels,
-        (time, *conv.kernel_size),
-        stride=(1, *conv.stride),
-        padding=(time // 2, *conv.padding),  # type: ignore[arg-type]
-        dilation=(1, *conv.dilation),
+        (time, *_pair(conv.kernel_size)),
+        stride=(1, *_pair(conv.stride)),
+        padding=(time // 2, *_pair(conv.padding)),
+        dilation=(1, *_pair(conv.dilation)),
         groups=conv.groups,
         bias=conv.bias is not None,
         device=conv.weight.device,

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
-
 from interlace.graph.rstg import RSTG
 from interlace.models.backbones import FrameCNN, StridedCNN
 from interlace.models.baselines import ConvLSTM, MeanPool, MeanPoolLSTM
@@ -19,6 +17,7 @@ from interlace.models.inflate import SmallI3D
 from interlace.models.weights import load_weights, read_card
 
 Size = Literal["paper", "small"]
+Build = Callable[[Size, int], VideoClassifier]
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,10 @@ class Entry:
 _MODELS: dict[str, Entry] = {}
 
 
-def _register(name: str, about: str):
+def _register(name: str, about: str) -> Callable[[Build], Build]:
     """Registers `name` (paper size) and `name_small` from one function of the size."""
 
-    def register(build: Callable[[Size, int], VideoClassifier]):
+    def register(build: Build) -> Build:
         _MODELS[name] = Entry(lambda classes: build("paper", classes), about)
         _MODELS[f"{name}_small"] = Entry(
             lambda classes: build("small", classes), f"{about}, for CPUs"
@@ -45,19 +44,16 @@ def _register(name: str, about: str):
     return register
 
 
-def _backbone(size: Size) -> nn.Module:
+def _backbone(size: Size) -> FrameCNN | StridedCNN:
     return FrameCNN() if size == "paper" else StridedCNN()
 
 
-def _width(size: Size) -> int:
-    return 512 if size == "paper" else 128
-
-
-def _rstg(name: str, about: str, **parts):
+def _rstg(name: str, about: str, **parts: Any) -> None:
     @_register(name, f"RSTG, {about}")
     def build(size: Size, num_classes: int) -> VideoClassifier:
         backbone = _backbone(size)
-        graph = RSTG(backbone.out_channels, width=_width(size), readout="vector", **parts)
+        fast = {} if size == "paper" else {"width": 96, "rounds": 1, "residual": True}
+        graph = RSTG(backbone.out_channels, readout="vector", **fast, **parts)
         return VideoClassifier(backbone, graph, num_classes)
 
 
@@ -67,6 +63,15 @@ _rstg("rstg_homogeneous", "space and time by the same messages", schedule="homog
 _rstg("rstg_1temp", "one time stage after all space stages", schedule="1-temp")
 _rstg("rstg_all_temp", "a time stage before each space stage", schedule="all-temp")
 _rstg("rstg_positional", "all-temp, messages that carry positions", positional=True)
+
+
+def _demo(num_classes: int) -> VideoClassifier:
+    backbone = StridedCNN(widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=128)
+    graph = RSTG(128, width=64, rounds=1, residual=True, positional=True, readout="vector")
+    return VideoClassifier(backbone, graph, num_classes)
+
+
+_MODELS["rstg_demo"] = Entry(_demo, "RSTG for frames of 32 pixels: the model of `make demo`")
 
 
 @_register("mean_lstm", "mean pooling + LSTM")

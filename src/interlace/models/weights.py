@@ -68,13 +68,14 @@ def read_card(path: str | Path) -> dict[str, Any]:
     return card
 
 
-def load_weights(model: nn.Module, path: str | Path, *, name: str) -> None:
+def load_weights(model: nn.Module, path: str | Path, *, name: str, part: str = "") -> None:
     """Fills a model from a file that `save_weights` wrote, whatever its precision.
 
     Args:
         model: changed in place.
         path: of the file.
         name: of the model, for the error.
+        part: take only tensors whose names begin so, e.g. "backbone.", for this part of a model.
 
     Raises:
         FileNotFoundError: if there is no file.
@@ -83,7 +84,11 @@ def load_weights(model: nn.Module, path: str | Path, *, name: str) -> None:
     from safetensors.torch import load_file
 
     made_for = read_card(path).get("model", "another model")
-    tensors = load_file(_existing(path))
+    tensors = {
+        key.removeprefix(part): value
+        for key, value in load_file(_existing(path)).items()
+        if key.startswith(part)
+    }
     own = model.state_dict()
     wrong = [
         key
