@@ -41,7 +41,7 @@ help:
 	@echo "Options: PYTHON=python3.12 (to make .venv), WORKERS=2 (tests side by side)"
 
 demo: .venv/.installed-demo
-	$(BIN)/interlace demo
+	$(BIN)/interlace train --config configs/demo.yaml
 
 test: .venv/.installed-dev
 	$(PYTEST) -m "not data"

@@ -124,6 +124,8 @@ class TrainerOptions:
         out: folder of the run: config, logs, checkpoints, weights, evaluation.
         precision: "bf16" is autocast to bfloat16.
         device: "auto" takes a GPU where there is one.
+        threads: of the CPU; torch's own choice if left out. One is the safe choice for a small model
+            on cores that do other things too: two that wait for each other are slower.
         seed: of the weights' first values.
         validate_every: videos between looks at the validation videos.
         save_every: steps between checkpoints to resume from.
@@ -133,6 +135,7 @@ class TrainerOptions:
     out: str = "runs/train"
     precision: Literal["bf16", "fp32"] = "bf16"
     device: str = "auto"
+    threads: int | None = None
     seed: int = 0
     validate_every: int = 10_000
     save_every: int = 200

@@ -281,6 +281,8 @@ def train(
     if (folder / "run.json").exists() and best.exists():
         log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
         return best
+    if trainer.threads is not None:
+        torch.set_num_threads(trainer.threads)
     L.seed_everything(trainer.seed, verbose=False)
     if model.weights is not None or model.backbone is not None:
         recipe = replace(recipe, pretrain_frames=0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CHUNK = 2**20  # numbers of all messages that are worked on at once: they should fit into a cache
+CHUNK = 2**18  # numbers of all messages that are worked on at once: they should fit into a cache
 
 
 class Edges(nn.Module):
@@ -87,7 +87,7 @@ class Edges(nn.Module):
             (..., heads, N, D).
         """
         weights = weights.to(messages.dtype)
-        if self.from_sender is None:
+        if self.from_sender is None or self.from_receiver is None:
             square = messages.unflatten(-2, weights.shape[-2:])  # (..., receiver, sender, D)
             return (weights.transpose(-2, -3) @ square).transpose(-2, -3)
         onto = self._onto_edges(weights)  # (..., heads, N, E)
@@ -98,7 +98,7 @@ class Edges(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Gradients of `collect`: (..., heads, N, D) -> those of the weights and the messages."""
         weights = weights.to(messages.dtype)
-        if self.from_sender is None:
+        if self.from_sender is None or self.from_receiver is None:
             square = messages.unflatten(-2, weights.shape[-2:])
             rows = grad.transpose(-2, -3)  # (..., receiver, heads, D)
             to_weights = (rows @ square.transpose(-1, -2)).transpose(-2, -3)
