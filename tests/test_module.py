@@ -89,8 +89,25 @@ def test_options_reach_the_data_set_and_what_is_left_out_stays_its_own(digits):
     assert len(make_videos(OPTIONS, digits, split="test")) == 5
     plain = make_videos(DataOptions(dataset="MultiSyncMNIST"), digits, split="train")
     assert (plain.num_digits, plain.frame, plain.num_classes) == (5, 128, 56)
-    lesson = make_videos(OPTIONS, digits, split="train", num_digits=2, no_pair=0.0)
-    assert (lesson.num_digits, lesson.no_pair, lesson.classes) == (2, 0.0, 4)
+    slow = make_videos(DataOptions(max_step=3), digits, split="train")
+    assert (slow.max_step, slow.num_digits) == (3, 3)
+
+
+@pytest.mark.parametrize("dataset", ["SyncMNIST", "MultiSyncMNIST"])
+def test_a_lesson_of_fewer_digits_has_the_labels_of_the_experiment(digits, dataset):
+    options = DataOptions(dataset=dataset, no_pair=0.4, num_digits=2, canvas=50, frame=16)
+    recipe = RecipeOptions(
+        videos=64, pretrain_frames=0, batch_size=64, lessons=[Lesson(64, classes=3, max_step=20)]
+    )
+    lesson, own = make_plan(options, recipe, digits).phases
+    assert (lesson.videos.classes, lesson.videos.max_step) == (3, 20)
+    own_videos, seen = own.videos, set()
+    before, after = lesson.videos.batch(range(64)), lesson.batch(0, "cpu")
+    for theirs, ours in zip(before.label.tolist(), after.label.tolist(), strict=True):
+        assert lesson.videos.class_name(theirs) == own_videos.class_name(ours)
+        seen.add(own_videos.class_name(ours))
+    assert "none" in seen
+    assert "2-1" in seen
 
 
 def test_a_run_pre_trains_then_has_lessons_then_the_experiment(digits):
@@ -107,5 +124,7 @@ def test_a_run_pre_trains_then_has_lessons_then_the_experiment(digits):
     assert (second.steps, second.videos.num_digits, second.videos.no_pair) == (2, 2, 0.25)
     assert (own.steps, own.videos.num_digits, own.videos.num_frames) == (8, 3, 4)
     assert not any(phase.pretrain for phase in (first, second, own))
-    no_frames = make_plan(OPTIONS, RecipeOptions(videos=64, pretrain_frames=0), digits)
+    no_frames = make_plan(
+        OPTIONS, RecipeOptions(videos=64, pretrain_frames=0, batch_size=64), digits
+    )
     assert (no_frames.steps, no_frames.pretrain_steps) == (1, 0)

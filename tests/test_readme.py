@@ -1,0 +1,61 @@
+"""The README does what it says: its Python runs, its commands parse and run at tiny size."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from interlace.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+TINY = shlex.split(
+    "--data.digits embedded --data.num_frames 2 --data.validation_size 20 --data.test_size 20 "
+    "--recipe.lessons [] --recipe.videos 64 --recipe.batch_size 32 --trainer.threads 1"
+)
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands():
+    lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith(".venv/bin/interlace")]
+
+
+def test_every_python_block_runs():
+    assert len(blocks("python")) >= 3
+    pytest.importorskip("torchvision")
+    names: dict = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["logits"].shape == (16, 10)
+    assert names["trace"].attention.shape == (2, 3, 3, 1, 14, 14)
+
+
+def test_every_command_runs_at_tiny_size(tmp_path, monkeypatch, capsys):
+    for name in ("configs", "weights"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    known = commands()
+    assert {command[1] for command in known} >= {"train", "evaluate", "explain"}
+    for _, name, *rest in known:
+        extra = TINY if name == "train" else ["--digits", "embedded", "--videos", "20"]
+        assert main([name, *rest, *extra]) == 0, (rest, capsys.readouterr().err)
+    assert (tmp_path / "runs/look/report.html").exists()
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert links
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert not missing
+
+
+def test_every_config_that_is_named_is_there():
+    named = re.findall(r"configs/[\w-]+\.yaml", README)
+    assert named
+    assert all((ROOT / name).exists() for name in named)
