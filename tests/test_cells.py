@@ -3,7 +3,7 @@ import torch
 
 from graphs import draw, randomise
 from interlace.graph.cells import Cell
-from tolerances import EXACT
+from tolerances import BFLOAT16, EXACT
 
 
 @pytest.mark.parametrize("used", ["all", "last state"])
@@ -29,3 +29,26 @@ def test_output_and_gradients_are_the_librarys(cell, used):
         results.append([*out, *torch.autograd.grad(loss, [x, *hidden, *parameters])])
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, **EXACT)
+
+
+@pytest.mark.parametrize("frames", [1, 6])
+def test_lstm_in_half_precision(frames):
+    """As close to float32 as its steps are small, and a stream is the clip."""
+    cell = randomise(Cell("lstm", 8)).float()
+    x = draw(frames, 5, 8).float().requires_grad_()
+    hidden = [draw(1, 5, 8, seed=k).float().requires_grad_() for k in (1, 2)]
+    inputs, results = [x, *hidden, *cell.parameters()], []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            out = cell(x, hidden)
+        loss = sum(
+            (value.float() * draw(*value.shape, seed=k)).sum() for k, value in enumerate(out)
+        )
+        results.append([v.float() for v in (*out, *torch.autograd.grad(loss, inputs))])
+    for a, b in zip(*results, strict=True):
+        assert (a - b).abs().max() < BFLOAT16 * b.abs().max()
+
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        kept_nothing = cell(x, hidden)
+    for a, b in zip(kept_nothing, results[0], strict=False):
+        assert (a.float() - b).abs().max() < BFLOAT16 * b.abs().max()

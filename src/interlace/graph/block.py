@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ class GraphBlock(nn.Module):
         super().__init__()
         self.channels = channels
         self.out_channels = out_channels
-        self.regions = regions
+        self.regions: Any = regions
         self.project = project
         self.norm = norm
         self.positions = positions
@@ -80,7 +80,7 @@ class GraphBlock(nn.Module):
         *,
         return_state: bool = False,
         return_trace: bool = False,
-    ):
+    ) -> Any:
         """Run the graph over a clip, or over the next frames of a stream.
 
         Args:

@@ -7,11 +7,13 @@ where the library's backward pass is slow, the LSTM is written out here and keep
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
 class Cell(nn.RNNBase):
@@ -37,11 +39,11 @@ class Cell(nn.RNNBase):
         Returns:
             [(T, M, D) all outputs, then where it ended, as `hidden`].
         """
-        dtype = self.weight_ih_l0.dtype
+        weights: list[Tensor] = [getattr(self, name) for name in WEIGHTS]
+        dtype = weights[0].dtype
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
         x, *hidden = [value.to(dtype) for value in (x, *hidden)]
-        weights = [self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0]
         if torch.compiler.is_exporting() or (x.is_cuda and not torch.compiler.is_compiling()):
             return _library_run(self.kind, [x, *hidden, *weights], train=True)
         half = x.dtype in (torch.bfloat16, torch.float16) and x.device.type == "cpu"
@@ -81,25 +83,25 @@ _library.impl("recur_backward", _backward, "CompositeExplicitAutograd")
 
 
 @_recur.register_fake
-def _(kind, keep, x, hidden, weights):
+def _(kind: str, keep: bool, x: Tensor, hidden: list[Tensor], weights: list[Tensor]) -> Any:
     width = hidden[0].shape[-1]
     out = x.new_empty(*x.shape[:2], width)
-    kept = [x.new_empty(*x.shape[:2], 4 * width), torch.empty_like(out, dtype=torch.float32)]
-    return [out, *map(torch.empty_like, hidden), *(kept if keep else [])]
+    gates = [x.new_empty(*x.shape[:2], 4 * width)] if keep else []
+    return [out, *map(torch.empty_like, hidden), *gates]
 
 
 @torch.library.register_fake("interlace::recur_backward")
-def _(kind, grads, inputs):
+def _(kind: str, grads: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
     return [torch.empty_like(value) for value in inputs[: 6 + (kind == "lstm")]]
 
 
-def _setup(ctx, inputs, output):
+def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     ctx.kind, keep, x, hidden, weights = inputs
-    kept = [output[0], *output[3:]] if keep else []  # outputs, gates and cells
+    kept = [output[0], output[-1]] if keep else []  # outputs and gates
     ctx.save_for_backward(x, *hidden, *weights, *kept)
 
 
-def _autograd(ctx, grads):
+def _autograd(ctx: Any, grads: list[Tensor | None]) -> tuple:
     values = list(ctx.saved_tensors)
     x, *hidden = values[: 3 if ctx.kind == "lstm" else 2]
     like = [x.new_empty(()).expand(*x.shape[:2], hidden[0].shape[-1]), *hidden]
@@ -124,55 +126,74 @@ def _library_run(kind: str, inputs: list[Tensor], *, train: bool) -> list[Tensor
 # --- the LSTM in half precision; what it remembers stays in float32 ------------------------------
 
 
-def _lstm(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh) -> list[Tensor]:
-    """-> [out, h, c, gates (T, M, 4 D) after their activations, cells (T, M, D)]."""
+def _lstm(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,
+) -> list[Tensor]:
+    """-> [out, h, c, gates (T, M, 4 D) after their activations]."""
     with torch.autocast(x.device.type, enabled=False):
         gates = F.linear(x, weight_ih.to(x.dtype), (bias_ih + bias_hh).to(x.dtype))
-        weight_hh = weight_hh.to(x.dtype).t()
-        frames, count, width = len(x), x.shape[1], h.shape[-1]
-        out = x.new_empty(frames, count, width)
-        cells = torch.empty_like(out, dtype=torch.float32)
-        h, c = h[0], c[0].float()
-        for t in range(frames):
-            z = gates[t].addmm_(h, weight_hh)
+        weight_hh, width = weight_hh.to(x.dtype).t(), h.shape[-1]
+        out = x.new_empty(*x.shape[:2], width)
+        hidden, memory = h[0], c[0].float()
+        for t in range(len(x)):
+            z = gates[t].addmm_(hidden, weight_hh)
             i, f, g, o = z.chunk(4, -1)
             z[:, : 2 * width].sigmoid_()
             g.tanh_()
             o.sigmoid_()
-            c = torch.add(f * c, i * g, out=cells[t])
-            h = torch.mul(o, c.tanh(), out=out[t])
-    return [out, h[None].clone(), c[None].to(x.dtype), gates, cells]
+            memory = f * memory + i * g
+            hidden = torch.mul(o, memory.tanh(), out=out[t])
+    return [out, hidden[None].clone(), memory[None].to(x.dtype), gates]
 
 
 def _lstm_backward(
-    to_out, to_h, to_c, x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, out, gates, cells
+    to_out: Tensor,
+    to_h: Tensor,
+    to_c: Tensor,
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,
+    out: Tensor,
+    gates: Tensor,
 ) -> list[Tensor]:
-    """Gradients of x, h, c and the four weights, which are (T, M, D) and so on as in `_lstm`."""
-    sigmoid_backward, tanh_backward = (
-        torch.ops.aten.sigmoid_backward,
-        torch.ops.aten.tanh_backward,
-    )
-    start, own_hh = c[0].float(), weight_hh.to(x.dtype)
-    to_gates, to_h, to_c = torch.empty_like(gates), to_h[0], to_c[0].float()
+    """Gradients of x, h, c and the four weights."""
+    through_sigmoid, through_tanh = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+    memory = [c[0].float()]  # before each frame, and after the last
+    for i, f, g, _ in (z.chunk(4, -1) for z in gates):
+        memory.append(f * memory[-1] + i * g)
+
+    own, to_gates = weight_hh.to(x.dtype), torch.empty_like(gates)
+    to_hidden, to_memory = to_h[0], to_c[0].float()
     for t in reversed(range(len(x))):
-        to_h = (to_out[t] + to_h).float()
+        to_hidden = (to_out[t] + to_hidden).float()
         i, f, g, o = gates[t].float().chunk(4, -1)
         to_i, to_f, to_g, to_o = to_gates[t].chunk(4, -1)
-        shown = cells[t].tanh()
-        to_c = to_c + tanh_backward(to_h * o, shown)
-        to_i.copy_(sigmoid_backward(to_c * g, i))
-        to_f.copy_(sigmoid_backward(to_c * (cells[t - 1] if t else start), f))
-        to_g.copy_(tanh_backward(to_c * i, g))
-        to_o.copy_(sigmoid_backward(to_h * shown, o))
-        to_c = to_c * f
-        to_h = to_gates[t] @ own_hh
+        shown = memory.pop().tanh()
+        to_memory = to_memory + through_tanh(to_hidden * o, shown)
+        to_i.copy_(through_sigmoid(to_memory * g, i))
+        to_f.copy_(through_sigmoid(to_memory * memory[-1], f))
+        to_g.copy_(through_tanh(to_memory * i, g))
+        to_o.copy_(through_sigmoid(to_hidden * shown, o))
+        to_memory = to_memory * f
+        to_hidden = to_gates[t] @ own
+
     flat = to_gates.flatten(0, 1)  # (T * M, 4 D)
     before = torch.cat((h, out[:-1])).flatten(0, 1)
     to_bias = flat.sum(0, dtype=torch.float32).to(bias_ih.dtype)
     return [
         (flat @ weight_ih.to(x.dtype)).view_as(x),
-        to_h[None].clone(),
-        to_c[None].to(c.dtype),
+        to_hidden[None].clone(),
+        to_memory[None].to(c.dtype),
         (flat.t() @ x.flatten(0, 1)).to(weight_ih.dtype),
         (flat.t() @ before).to(weight_hh.dtype),
         to_bias,

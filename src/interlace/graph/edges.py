@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +112,8 @@ class Edges(nn.Module):
 
     def _onto_edges(self, weights: Tensor) -> Tensor:
         """(..., heads, N, N) -> (..., heads, N, E): each receiver's weights of its own edges."""
+        assert self.from_sender is not None
+        assert self.from_receiver is not None
         sender, receiver = self.from_sender.to(weights.dtype), self.from_receiver.to(weights.dtype)
         return weights @ sender.t() * receiver.t()
 
@@ -144,7 +146,9 @@ class Messages(NamedTuple):
 
 class _Collect(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, edges, weights, sent, received, *parameters):
+    def forward(
+        ctx: Any, edges: Edges, weights: Tensor, sent: Tensor, received: Tensor, *parameters: Tensor
+    ) -> Tensor:
         ctx.edges = edges
         ctx.save_for_backward(weights, sent, received, *parameters)
         layers = _layers(parameters, sent.dtype)
@@ -155,7 +159,7 @@ class _Collect(torch.autograd.Function):
         return torch.cat(parts).unflatten(0, sent.shape[:2])
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         edges, (weights, sent, received, *parameters) = ctx.edges, ctx.saved_tensors
         layers = _layers(parameters, sent.dtype)
         grads = [torch.zeros_like(p) for p in parameters]

@@ -68,6 +68,8 @@ class AllPairsDotGather(_BiasedGather, DotGather):
         adjacency: (N, N), multiplies the logits; None leaves them.
     """
 
+    adjacency: Tensor | None
+
     def __init__(self, width: int, *, heads: int = 1, adjacency: Tensor | None = None):
         super().__init__(width, heads=heads)
         self.bias = nn.Parameter(torch.zeros(width))
@@ -87,6 +89,8 @@ class AllPairsAdditiveGather(_BiasedGather, AdditiveGather):
         heads: must divide D.
         adjacency: (N, N) A.
     """
+
+    adjacency: Tensor
 
     def __init__(self, width: int, *, heads: int = 1, adjacency: Tensor):
         super().__init__(width, heads=heads)

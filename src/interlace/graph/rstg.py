@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -146,6 +146,6 @@ def _gather(name: Gather, width: int, heads: int) -> nn.Module:
     return (DotGather if name == "dot" else AdditiveGather)(width, heads=heads)
 
 
-def _check_choice(what: str, value: str, choices) -> None:
+def _check_choice(what: str, value: str, choices: Iterable[str]) -> None:
     if value not in choices:
         raise ValueError(f"{what} must be one of {', '.join(choices)}, got {value!r}")

@@ -6,6 +6,7 @@ All frames of a call go through at once; only edges that exist get a message.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -34,13 +35,14 @@ class Send(nn.Module):
         self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
         self.positions = positions
 
-    def forward(self, nodes: Tensor, edges: Edges, positions: Tensor | None = None) -> Tensor:
-        """nodes (B, T, N, D), positions (..., N, P) -> messages (B, T, E, D), one for each edge."""
+    def forward(self, nodes: Tensor, edges: Edges, positions: Tensor | None = None) -> Messages:
+        """nodes (B, T, N, D), positions (..., N, P) -> messages, E for each frame."""
         if self.positions:
             if positions is None:
                 raise ValueError("this space stage sends positions, but the graph gave it none")
             nodes = torch.cat((nodes, positions.to(nodes.dtype).expand(*nodes.shape[:-1], -1)), -1)
-        return Messages(self.sender(nodes), self.receiver(nodes), tuple(self.deeper), edges)
+        deeper = cast(list[nn.Linear], list(self.deeper))
+        return Messages(self.sender(nodes), self.receiver(nodes), deeper, edges)
 
 
 class SumGather(nn.Module):
@@ -158,7 +160,7 @@ class Update(nn.Module):
         parts = (joined,) if self.groups is None else joined.split(self.groups, dim=-2)
         updated = []
         for part, mlp in zip(parts, self.mlps, strict=True):
-            for layer in mlp:
+            for layer in mlp.children():
                 part = layer(part).relu()
             updated.append(part)
         return updated[0] if len(updated) == 1 else torch.cat(updated, dim=-2)
