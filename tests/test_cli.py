@@ -19,12 +19,14 @@ from interlace.data.digits import load_digits
 from interlace.data.module import load_split, make_videos
 from interlace.explain import explain_videos
 from interlace.models.registry import create_model, list_models
-from interlace.models.weights import read_card, save_weights
+from interlace.models.weights import load_weights, read_card, save_weights
 from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-WEIGHTS = sorted((ROOT / "weights").glob("*.safetensors"))
+SHIPPED = sorted((ROOT / "weights").glob("*.safetensors"))
+WEIGHTS = [path for path in SHIPPED if read_card(path).get("part") != "backbone"]
+BACKBONES = [path for path in SHIPPED if path not in WEIGHTS]
 OPTIONS = {
     "model": ModelOptions(),
     "data": DataOptions(),
@@ -400,6 +402,12 @@ def test_shipped_weights_evaluate_and_explain(path, tmp_path):
     with safe_open(path, framework="pt") as file:
         kinds = {file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118
     assert kinds <= {torch.float16, torch.int64}  # half precision, and counters of batch norms
+
+
+@pytest.mark.parametrize("path", BACKBONES, ids=lambda path: path.stem)
+def test_shipped_backbones_start_a_model_and_are_none(path, capsys):
+    load_weights(create_model("rstg_all_temp_small").backbone, path, name="it", part="backbone.")
+    assert_one_sentence(["evaluate", str(path)], "has no card that names its model", 1, capsys)
 
 
 @pytest.mark.data

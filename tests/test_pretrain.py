@@ -1,5 +1,7 @@
 """The pre-training's targets and loss, on digits placed by hand."""
 
+import math
+
 import pytest
 import torch
 
@@ -18,7 +20,7 @@ def placed(*digits):
     return boxes, torch.tensor([[c for c, _, _ in digits]])
 
 
-BOXES, CLASSES = placed((2, 0.27, 0.16), (0, 0.74, 0.53))
+BOXES, CLASSES = placed((2, 0.25, 0.15), (0, 0.75, 0.55))  # each at the centre of a cell
 
 
 def knowing(classes=4, *, sure=20.0):
@@ -35,16 +37,13 @@ def knowing(classes=4, *, sure=20.0):
         heads.regions[0].weight.copy_(torch.eye(3 * classes))
         heads.regions[0].bias.zero_()
     seen = torch.zeros(1, 1, classes + 1, SIZE, SIZE)
-    seen[:, :, classes] = 1  # nothing, but for the cells near a digit
+    seen[:, :, classes] = 1  # nothing, but for the cells of digits
     features = torch.zeros(1, 1, 3 * classes, SIZE, SIZE)
     features[:, :, ::3] = -sure
     for (cx, cy, *_), c in zip(BOXES[0, 0].tolist(), CLASSES[0].tolist(), strict=True):
-        for i in range(SIZE):
-            for j in range(SIZE):
-                x, y = (j + 0.5) / SIZE, (i + 0.5) / SIZE
-                if ((x - cx) ** 2 + (y - cy) ** 2) ** 0.5 < 0.1:
-                    seen[0, 0, :, i, j] = 0
-                    seen[0, 0, c, i, j] = 1
+        cell = (round(cy * SIZE - 0.5), round(cx * SIZE - 0.5))
+        seen[(0, 0, slice(None), *cell)] = 0
+        seen[(0, 0, c, *cell)] = 1
         features[0, 0, 3 * c] = sure
         features[0, 0, 3 * c + 1] = 2 * cx - 1
         features[0, 0, 3 * c + 2] = 2 * cy - 1
@@ -82,19 +81,43 @@ def test_the_truth_has_no_loss_and_every_other_answer_has():
 
 
 @torch.no_grad()
-def test_cells_know_digits_whose_centre_is_near():
+def test_a_digit_is_shared_by_the_four_cells_around_its_centre():
+    """Cells say class 0, class 1 or nothing; the truth and its cross entropy by hand."""
+    heads = DigitPlacement(3, 6, 2)
+    heads.cells.weight.copy_(torch.eye(3))
+    heads.cells.bias.zero_()
+    boxes, classes = placed((1, 0.5 + 0.25 / 4, 0.5 - 0.125 / 4))  # on 4 x 4 cells
+    # a quarter of a cell right of, an eighth of a cell above the middle, where cells 1 and 2 meet
+    right, down = 0.5 + 0.25, 0.5 - 0.125
+    share = {
+        (1, 1): (1 - down) * (1 - right), (1, 2): (1 - down) * right,
+        (2, 1): down * (1 - right), (2, 2): down * right,
+    }  # fmt: skip
+    assert sum(share.values()) == pytest.approx(1)
+    logits = draw(3, 4, 4).float()
+    says = logits.log_softmax(0)
+    of_digits = -sum(value * float(says[1, i, j]) for (i, j), value in share.items())
+    of_nothing = -sum(
+        (1 - share.get((i, j), 0)) * float(says[2, i, j]) for i in range(4) for j in range(4)
+    )
+    expected = 2 * (of_digits / 1 + of_nothing / 15)
+    found = heads._cell_loss(logits[None], boxes[0, :, :, :2], classes)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@torch.no_grad()
+def test_cells_that_are_right_about_digits_have_less_loss():
     heads, seen, _ = knowing()
     heads.cells.weight.copy_(torch.eye(5))
-    losses = {}
+    nothing_known = torch.zeros(1, 5, SIZE, SIZE)
+    even = float(heads._cell_loss(nothing_known, BOXES[0, :, :, :2], CLASSES))
+    assert even == pytest.approx(4 * math.log(5))
     for i, j in [(1, 2), (5, 7), (9, 9)]:
-        changed = torch.zeros(1, 5, SIZE, SIZE)
-        changed[0, :, i, j] = 1000 * seen[0, 0, :, i, j]
-        losses[i, j] = float(heads._cell_loss(changed, BOXES[0, :, :, :2], CLASSES))
-    changed = torch.zeros(1, 5, SIZE, SIZE)
-    even = float(heads._cell_loss(changed, BOXES[0, :, :, :2], CLASSES))
-    assert even == pytest.approx(4 * torch.log(torch.tensor(5.0)).item())
-    assert int((seen[0, 0, 4] == 0).sum()) >= 2  # the cells around both
-    assert all(loss < even for loss in losses.values())
+        right, wrong = nothing_known.clone(), nothing_known.clone()
+        right[0, :, i, j] = 5 * seen[0, 0, :, i, j]
+        wrong[0, 1, i, j] = 5  # class 1 is nowhere
+        assert float(heads._cell_loss(right, BOXES[0, :, :, :2], CLASSES)) < even
+        assert float(heads._cell_loss(wrong, BOXES[0, :, :, :2], CLASSES)) > even
 
 
 @torch.no_grad()
@@ -105,7 +128,7 @@ def test_a_digit_is_present_in_the_regions_that_hold_its_centre():
     present = heads._present(grid_boxes((3, 2, 1)), BOXES[0, :, :, :2], CLASSES)
     assert present.shape == (1, 14, 4)
     found = {(n, c) for _, n, c in present.nonzero().tolist()}
-    # class 2 at (0.27, 0.16): row 0, column 0 of both grids; class 0 at (0.74, 0.53): row 1,
+    # class 2 at (0.25, 0.15): row 0, column 0 of both grids; class 0 at (0.75, 0.55): row 1,
     # column 2 of the 3 x 3 grid, row 1, column 1 of the 2 x 2 grid
     assert found == {(0, 2), (9, 2), (13, 2), (5, 0), (12, 0), (13, 0)}
 

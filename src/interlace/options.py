@@ -124,8 +124,8 @@ class TrainerOptions:
         out: folder of the run: config, logs, checkpoints, weights, evaluation.
         precision: "bf16" is autocast to bfloat16.
         device: "auto" takes a GPU where there is one.
-        threads: of the CPU; torch's own choice if left out. One is the safe choice for a small model
-            on cores that do other things too: two that wait for each other are slower.
+        threads: of the CPU; torch's own choice if left out. One is the safe choice for a small
+            model on cores that do other things too: two that wait for each other are slower.
         seed: of the weights' first values.
         validate_every: videos between looks at the validation videos.
         save_every: steps between checkpoints to resume from.
@@ -144,9 +144,10 @@ class TrainerOptions:
 
 def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:
     """Raises ValueError, and names the option, if a number makes no sense."""
+    only_pretrain = recipe.pretrain_frames > 0 and recipe.videos == 0
     least_values: dict[str, tuple[float, int]] = {
         "recipe.batch_size": (recipe.batch_size, 1),
-        "recipe.videos": (recipe.videos, 0 if recipe.pretrain_frames else recipe.batch_size),
+        "recipe.videos": (recipe.videos, 0 if only_pretrain else recipe.batch_size),
         "recipe.pretrain_batch": (recipe.pretrain_batch, 2),
         "recipe.pretrain_frames": (
             recipe.pretrain_frames,

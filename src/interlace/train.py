@@ -385,7 +385,9 @@ def _claim(folder: Path, options: dict[str, Any]) -> None:
         raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
 
 
-_MAY_CHANGE = {"trainer.out", "trainer.device", "trainer.save_every", "trainer.log_every"}
+_MAY_CHANGE = {
+    f"trainer.{name}" for name in ("out", "device", "threads", "save_every", "log_every")
+}
 
 
 def _flat(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
