@@ -198,7 +198,9 @@ def gather(weights, kind, heads, node, senders, messages):
 
 
 def update(weights, group, node, gathered):
-    """MLP_u([v_i | g_i]), with the weights of this group of nodes."""
+    """MLP_u([v_i | g_i]), with the weights of this group of nodes; residual: v_i + that."""
+    if below(weights, "update"):
+        return add(node, update(below(weights, "update"), group, node, gathered))
     x = node + gathered
     for k in range(count_layers(weights, f"mlps.{group}.")):
         x = relu(layer(weights, f"mlps.{group}.{k}", x))
