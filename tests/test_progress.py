@@ -23,8 +23,7 @@ def plan():
     digits = load_digits("embedded", train=True)
     options = DataOptions(classes=3, canvas=40, frame=16)
     short, videos = (
-        make_videos(replace(options, num_frames=frames), digits, split="train")
-        for frames in (2, 4)
+        make_videos(replace(options, num_frames=frames), digits, split="train") for frames in (2, 4)
     )
     return Plan(
         [Phase(short, 10, 4, pretrain=True), Phase(videos, 20, 8), Phase(videos, 70, 8)],

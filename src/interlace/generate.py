@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from interlace.data.module import load_split
+from interlace.data.moving_digits import Split
 from interlace.data.syncmnist import VideoBatch
 from interlace.options import DataOptions
 from interlace.record import write_json
@@ -17,7 +18,7 @@ def write_videos(
     folder: Path,
     options: DataOptions,
     *,
-    split: str,
+    split: Split,
     count: int,
     format: Literal["mp4", "gif", "npz"],
 ) -> Path:

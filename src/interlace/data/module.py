@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from interlace.data.digits import Digits, load_digits
-from interlace.data.syncmnist import MultiSyncMNIST, SyncMNIST, VideoBatch
+from interlace.data.moving_digits import Split, VideoBatch
+from interlace.data.syncmnist import MultiSyncMNIST, SyncMNIST
 from interlace.options import DataOptions, RecipeOptions
 
 Videos = SyncMNIST | MultiSyncMNIST
@@ -19,7 +20,7 @@ def make_videos(
     options: DataOptions,
     digits: Digits,
     *,
-    split: str,
+    split: Split,
 ) -> Videos:
     """The data set that the options describe.
 
@@ -28,18 +29,28 @@ def make_videos(
         digits: what the videos are made of.
         split: "train", "validation" or "test".
     """
-    kind = {"SyncMNIST": SyncMNIST, "MultiSyncMNIST": MultiSyncMNIST}[options.dataset]
     chosen = {
         name: getattr(options, name)
-        for name in ("num_digits", "classes", "num_frames", "canvas", "frame", "max_step", "no_pair")
+        for name in (
+            "num_digits",
+            "classes",
+            "num_frames",
+            "canvas",
+            "frame",
+            "max_step",
+            "no_pair",
+        )
     }
     size = {
         "train": options.train_size,
         "validation": options.validation_size,
         "test": options.test_size,
     }[split]
-    given = {key: value for key, value in chosen.items() if value is not None}
-    return kind(digits, split=split, size=size, seed=options.seed, **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
+    common: dict[str, Any] = {"split": split, "size": size, "seed": options.seed}
+    if options.dataset == "MultiSyncMNIST":
+        return MultiSyncMNIST(digits, **common, **given)
+    return SyncMNIST(digits, **common, **given)
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,9 @@ class Phase:
         first = step * self.batch_size
         indices = torch.arange(first, first + self.batch_size) % len(self.videos)
         batch = self.videos.batch(indices, device=device)
-        moved = torch.where(batch.label < _pairs(self.videos), batch.label, batch.label + self.shift)
-        return batch._replace(label=moved)
+        label = batch.label
+        label = torch.where(label < _pairs(self.videos), label, label + self.shift)
+        return batch._replace(label=label)
 
 
 def _pairs(videos: Videos) -> int:
@@ -127,7 +139,7 @@ FRAMES_A_VIDEO = 2  # a pre-training batch is made of such short videos
 
 
 class Loader:
-    """Batches of a run from a step on. They are made where they are used, at no cost worth a worker.
+    """Batches of a run from a step on, made where they are used: they cost too little for a worker.
 
     Args:
         batch: step -> batch.
@@ -156,6 +168,6 @@ def batches(videos: Videos, batch_size: int, device: torch.device | str) -> Iter
         yield videos.batch(indices, device=device)
 
 
-def load_split(options: DataOptions, split: str) -> Videos:
+def load_split(options: DataOptions, split: Split) -> Videos:
     """The videos of one split, made of training digits, or of test digits for "test"."""
     return make_videos(options, load_digits(options.digits, train=split != "test"), split=split)

@@ -5,8 +5,8 @@ The builders take the tensors of a checkpoint as name -> array and what the tens
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from interlace.graph.block import GraphBlock
 from interlace.graph.boxes import grid_boxes, neighbours
 from interlace.graph.norm import JointNorm
 from interlace.graph.readout import ToMap, ToMeanVector
-from interlace.graph.recurrence import SCHEDULES, Recurrence
+from interlace.graph.recurrence import SCHEDULES, Recurrence, State
 from interlace.graph.reference import (
     AllPairsAdditiveGather,
     AllPairsDotGather,
@@ -111,7 +111,7 @@ def rstg_from_pytorch(
             _fill(stage.cell, **{key: held.take(f"{name}.{key}")})
         return stage
 
-    send: nn.Module
+    send: Any
     if combine == "concat":
         send = Send(width, layers=send_layers)
         _fill_send(send, held.take("send_mlp.0.weight"), held.take("send_mlp.0.bias"), width)
@@ -122,7 +122,7 @@ def rstg_from_pytorch(
         linear(f"send_mlp.{2 * k}", layer)
 
     if gather == "dot":
-        collect: nn.Module = AllPairsDotGather(width)
+        collect: Any = AllPairsDotGather(width)
         linear("att_q", collect.query)
         linear("att_k", collect.key)
         _fill(collect, bias=held.take("att_bias"))
@@ -132,7 +132,7 @@ def rstg_from_pytorch(
             held.take(name)  # made by their program, and not used by a mean
 
     if combine == "concat" and update_layers:
-        update: nn.Module = Update(width, layers=update_layers)
+        update: Any = Update(width, layers=update_layers)
         layers = list(update.mlps[0])
     else:
         update = PlainUpdate(width, layers=update_layers)
@@ -162,7 +162,9 @@ class _NormFirst(nn.Module):
         self.norm = norm
         self.recurrence = recurrence
 
-    def forward(self, nodes: Tensor, state=None):
+    def forward(
+        self, nodes: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State, list[Tensor]]:
         return self.recurrence(self.norm(nodes), state)
 
 
@@ -210,7 +212,8 @@ def rstg_from_tensorflow(
         kernel = held.take(f"{name}.kernel")
         layer = nn.Linear(kernel.shape[-2], kernel.shape[-1])
         _fill(
-            layer, weight=kernel.flatten(0, -3).squeeze(0).t() if kernel.dim() > 2 else kernel.t(),
+            layer,
+            weight=kernel.flatten(0, -3).squeeze(0).t() if kernel.dim() > 2 else kernel.t(),
             bias=held.take(f"{name}.bias"),
         )
         return layer
@@ -261,7 +264,7 @@ def rstg_from_tensorflow(
 
     first, *deeper = mlp("send_messages_mlp.send_conv*")
     positions = first.in_features // 2 - width
-    send: nn.Module = Send(width, layers=1 + len(deeper), positions=positions)
+    send: Any = Send(width, layers=1 + len(deeper), positions=positions)
     _fill_send(send, first.weight, first.bias, width)
     send.deeper = nn.ModuleList(deeper)
     message_norm = layer_norm("send_messages_mlp.message_ln", 2)
@@ -298,9 +301,15 @@ def rstg_from_tensorflow(
     return block.eval()
 
 
-def _tensorflow_gather(held, dense, gather, width, adjacency) -> nn.Module:
+def _tensorflow_gather(
+    held: _Tensors,
+    dense: Callable[[str], nn.Linear],
+    gather: Literal["dot", "additive"],
+    width: int,
+    adjacency: Tensor,
+) -> nn.Module:
     attention = {"dot": "dot_product_attn", "additive": "my_attn"}[gather]
-    kind = {"dot": AllPairsDotGather, "additive": AllPairsAdditiveGather}[gather]
+    kind: Any = {"dot": AllPairsDotGather, "additive": AllPairsAdditiveGather}[gather]
     heads = len({n.split(".")[0] for n in held.left if n.startswith("attention_head")})
     module = kind(width, heads=max(heads, 1), adjacency=adjacency)
     names = [f"attention_head{h}.{attention}" for h in range(heads)] or [attention]
@@ -322,18 +331,22 @@ def _tensorflow_gather(held, dense, gather, width, adjacency) -> nn.Module:
     return module
 
 
-def _tensorflow_update(mlp, scales: Sequence[int], width: int) -> Update:
+def _tensorflow_update(
+    mlp: Callable[[str], list[nn.Linear]], scales: Sequence[int], width: int
+) -> Update:
     shared = mlp("update_node_mlp.update_conv*")
-    sets = [shared] if shared else [
-        mlp(f"update_node_mlp_.update_conv*_type{k}") for k in range(1, len(scales) + 1)
-    ]
+    sets = (
+        [shared]
+        if shared
+        else [mlp(f"update_node_mlp_.update_conv*_type{k}") for k in range(1, len(scales) + 1)]
+    )
     groups = None if shared else [s * s for s in scales]
     update = Update(width, layers=len(sets[0]), groups=groups)
     update.mlps = nn.ModuleList(nn.ModuleList(layers) for layers in sets)
     return update
 
 
-def _first_of(layer_norm, axes: int, *names: str) -> nn.Module:
+def _first_of(layer_norm: Callable[[str, int], nn.Module], axes: int, *names: str) -> nn.Module:
     for name in names:
         norm = layer_norm(name, axes)
         if not isinstance(norm, nn.Identity):

@@ -48,12 +48,14 @@ def _backbone(size: Size) -> FrameCNN | StridedCNN:
     return FrameCNN() if size == "paper" else StridedCNN()
 
 
-def _rstg(name: str, about: str, **parts: Any) -> None:
+def _rstg(name: str, about: str, **options: Any) -> None:
     @_register(name, f"RSTG, {about}")
     def build(size: Size, num_classes: int) -> VideoClassifier:
         backbone = _backbone(size)
-        fast = {} if size == "paper" else {"width": 96, "rounds": 1, "residual": True}
-        graph = RSTG(backbone.out_channels, readout="vector", **fast, **parts)
+        parts = dict(options)
+        if size == "small":  # what learns fast from few videos
+            parts.update(width=96, rounds=1, residual=True)
+        graph = RSTG(backbone.out_channels, readout="vector", **parts)
         return VideoClassifier(backbone, graph, num_classes)
 
 
@@ -66,7 +68,9 @@ _rstg("rstg_positional", "all-temp, messages that carry positions", positional=T
 
 
 def _demo(num_classes: int) -> VideoClassifier:
-    backbone = StridedCNN(widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=128)
+    backbone = StridedCNN(
+        widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=128
+    )
     graph = RSTG(128, width=64, rounds=1, residual=True, positional=True, readout="vector")
     return VideoClassifier(backbone, graph, num_classes)
 
