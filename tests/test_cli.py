@@ -251,7 +251,8 @@ def test_train_in_bfloat16_with_a_lesson_ends_in_a_report(tmp_path, capsys):
     assert f"{record['top1']:.1%}" in page
     assert "Training time" in page
     options = json.loads((out / "run.json").read_text())["options"]
-    assert options["recipe"]["lessons"] == recipe["lessons"]
+    given = [{k: v for k, v in le.items() if v is not None} for le in options["recipe"]["lessons"]]
+    assert given == recipe["lessons"]
     assert (options["recipe"]["warmup"], options["trainer"]["precision"]) == (2, "bf16")
 
 
@@ -314,7 +315,8 @@ def test_explain_shows_what_the_tensors_say(weights, tmp_path, capsys):
         f"“{videos.class_name(best)}” with probability {scores[best]:.1%}".replace("%", " %")
         in page
     )
-    for k in range(3):
+    assert trace.attention.shape[2] >= 1
+    for k in range(trace.attention.shape[2]):
         weight = trace.attention[0, :, k, 0]  # (T, N, N)
         frame, receiver, sender = np.unravel_index(int(weight.argmax()), weight.shape)
         found = re.search(

@@ -112,8 +112,14 @@ def test_a_trace_comes_on_request_from_graphs_only(name):
     assert trace.nodes.shape[:3] == (2, 3, 14)
     area = trace.kernels.sum((-2, -1))
     torch.testing.assert_close(area, torch.ones_like(area), **FLOAT32)
-    rounds = 0 if "time_only" in name else 3
-    assert trace.attention.shape[:4] == (2, 3, rounds, 1)
+    batch, frames, rounds, heads = trace.attention.shape[:4]
+    assert (batch, frames, heads) == (2, 3, 1)
+    if "time_only" in name:
+        assert rounds == 0
+    elif name.endswith("_small") or name == "rstg_demo":
+        assert rounds >= 1
+    else:
+        assert rounds == 3  # RSTG, section 2.4
     rows = trace.attention.sum(-1)
     if "homogeneous" in name:  # the past is listened to as well
         assert bool((rows > 0).all())
