@@ -138,6 +138,8 @@ def test_a_failed_download_says_what_else_there_is(monkeypatch, tmp_path):
     [("mnist", "torchvision", "torchvision"), ("embedded", "sklearn.datasets", "scikit-learn")],
 )
 def test_a_missing_package_is_named(monkeypatch, tmp_path, source, package, install):
+    for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)  # another test may have imported it
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModuleNotFoundError, match=f"pip install {install}"):
         load_digits(source, train=True, root=tmp_path)
