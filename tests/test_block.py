@@ -156,6 +156,8 @@ def compiled_as_eager(block, backend, frames, **tolerance):
             results.append([out, *flat(state), trace.attention.to(out.dtype), *grads])
         for a, b in zip(*results, strict=True):
             same(a, b, **tolerance)
+    with torch.no_grad():  # inference is compiled by itself
+        same(compiled(clip), block(clip), **tolerance)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

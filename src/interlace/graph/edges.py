@@ -141,7 +141,21 @@ class Messages(NamedTuple):
     def collect(self, weights: Tensor) -> Tensor:
         """Weighted sums (B, T, heads, N, D), with weights (B, T, heads, N, N), receiver first."""
         parameters = [p for layer in self.layers for p in (layer.weight, layer.bias)]
-        return _Collect.apply(self.edges, weights, self.sent, self.received, *parameters)
+        parts = (weights, self.sent, self.received, *parameters)
+        if torch.is_grad_enabled() and any(part.requires_grad for part in parts):
+            return _Collect.apply(self.edges, *parts)
+        return _collect(self.edges, *parts)
+
+
+def _collect(
+    edges: Edges, weights: Tensor, sent: Tensor, received: Tensor, *parameters: Tensor
+) -> Tensor:
+    layers = _layers(parameters, sent.dtype)
+    parts = [
+        edges.collect(w, _mlp(edges.add(s, r), layers)[-1])
+        for w, s, r in _chunks(edges, weights, sent, received)
+    ]
+    return torch.cat(parts).unflatten(0, sent.shape[:2])
 
 
 class _Collect(torch.autograd.Function):
@@ -151,12 +165,7 @@ class _Collect(torch.autograd.Function):
     ) -> Tensor:
         ctx.edges = edges
         ctx.save_for_backward(weights, sent, received, *parameters)
-        layers = _layers(parameters, sent.dtype)
-        parts = [
-            edges.collect(w, _mlp(edges.add(s, r), layers)[-1])
-            for w, s, r in _chunks(edges, weights, sent, received)
-        ]
-        return torch.cat(parts).unflatten(0, sent.shape[:2])
+        return _collect(edges, weights, sent, received, *parameters)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
