@@ -19,7 +19,8 @@ class Trace:
         kernels: (B, T, N, H, W) what each node pooled, non-negative, summing to 1 over (H, W).
         attention: (B, T, K, heads, N, N) weight of the message to receiver i (second last axis)
             from sender j (last axis) in each of K rounds; 0 where no edge is; K = 0 without
-            messages. With a softmax gather each row sums to 1.
+            messages. With a softmax gather each row sums to 1; in a homogeneous
+            graph the rest of it went to the node's own past.
         nodes: (B, T, N, D) the final nodes.
     """
 
