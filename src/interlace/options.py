@@ -94,8 +94,8 @@ class RecipeOptions:
         optimizer: "adamw" follows a cosine down to nothing; "sgd" is the paper's, Nesterov
             momentum 0.9, ten times slower whenever validation saturates.
         lr: peak learning rate.
-        backbone_lr: times lr, for the pre-trained backbone; 0 leaves it as it is, which is faster.
-            SGD trains all alike.
+        backbone_lr: times lr, for the pre-trained backbone; 0 leaves it as it is. SGD
+            trains all alike.
         weight_decay: of AdamW.
         warmup: steps from nothing to lr.
         clip: largest norm of the gradient.
