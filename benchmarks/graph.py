@@ -284,6 +284,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+    torch._dynamo.config.recompile_limit = 64  # for all the graphs compiled here
     repetitions = 3 if args.quick else args.repetitions
 
     result = {"environment": environment(), "load_before": os.getloadavg()[0]}
