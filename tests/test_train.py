@@ -316,6 +316,20 @@ def test_a_backbone_that_was_trained_before_starts_other_models(finished, tmp_pa
         run(tmp_path / "other", model=other)
 
 
+def test_weights_bring_their_own_backbone(finished, tmp_path):
+    """A config may name a backbone: weights given beside it come first."""
+    own, _ = open_weights(finished / "best.safetensors")
+    other = tmp_path / "other.safetensors"
+    torch.manual_seed(7)
+    fresh = create_model(MODEL.name, num_classes=11)
+    save_weights(fresh, other, card={"model": MODEL.name, "num_classes": 11})
+    model = replace(MODEL, weights=str(finished / "best.safetensors"), backbone=str(other))
+    run(tmp_path / "run", model=model, recipe=replace(RECIPE, videos=16, backbone_lr=0.0))
+    end, start = load_file(tmp_path / "run" / "best.safetensors"), own.state_dict()
+    names = [name for name in end if name.startswith("backbone.")]
+    assert all(torch.equal(end[name], start[name]) for name in names)
+
+
 def test_weights_are_needed_for_the_start_only(finished, tmp_path, monkeypatch):
     weights = save_weights(
         open_weights(finished / "best.safetensors")[0],

@@ -18,7 +18,7 @@ class ModelOptions:
         weights: safetensors of the same model to start from, e.g. of a run on fewer digits;
             the pre-training is then skipped.
         backbone: safetensors of any model with the same backbone, which alone is taken; the
-            pre-training is then skipped.
+            pre-training is then skipped. Weights, which hold a backbone too, come first.
     """
 
     name: str = "rstg_positional_small"

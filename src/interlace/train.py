@@ -294,7 +294,7 @@ def train(
         num_classes=watched.num_classes,
         weights=None if last.exists() else model.weights,
     )
-    if model.backbone is not None and not last.exists():
+    if model.backbone is not None and model.weights is None and not last.exists():
         load_weights(network.backbone, model.backbone, name=model.name, part="backbone.")
     if not getattr(network.backbone, "per_frame", False):
         plan = Plan([phase for phase in plan.phases if not phase.pretrain])
