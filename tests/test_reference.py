@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from interlace.graph.boxes import grid_boxes, neighbours
+from interlace.graph.boxes import neighbours
 from interlace.graph.kernels import pool
-from interlace.models.convert import rstg_from_pytorch, rstg_from_tensorflow
+from interlace.models.convert import dyreg_from_pytorch, rstg_from_pytorch, rstg_from_tensorflow
 
 TOLERANCE = 1e-4  # relative to the largest absolute value of an array
 
@@ -26,6 +26,8 @@ def draw(name, shape):
 
 def pytorch_value(name, shape):
     leaf, noise = name.rsplit(".", 1)[-1], draw(name, shape)
+    if leaf == "offset_alpha":
+        return 0.5 + 0.2 * noise
     if leaf == "scale" or (leaf == "weight" and len(shape) == 1):
         return 1 + 0.1 * noise
     if len(shape) >= 2:
@@ -66,12 +68,34 @@ def pytest_generate_tests(metafunc):
 def test_same_as_the_authors(case):
     spec = json.loads(case.read_text())
     config, expected = spec["config"], np.load(case.with_suffix(".npz"))
-    if config["kind"] != "rstg":
+    if config["kind"] in ("dyreg", "dyreg_residual"):
+        check_dyreg(config, spec["tensors"], expected)
+    elif config["kind"] != "rstg":
         pytest.skip(f"{config['kind']} is not built yet")
-    if "scales" in config:
+    elif "scales" in config:
         check_tensorflow(config, spec["tensors"], expected)
     else:
         check_pytorch(config, spec["tensors"], expected)
+
+
+def check_dyreg(config, tensors, expected):
+    keys = ("recurrence", "rounds", "combine", "gather", "send_layers", "update_layers")
+    graph = {key: config[key] for key in keys}
+    graph["cell"] = graph.pop("recurrence")
+    block = dyreg_from_pytorch(
+        {name: pytorch_value(name, shape).astype(np.float32) for name, shape in tensors},
+        size=tuple(config["size"]),
+        anchors=config["anchors"],
+        **graph,
+    )
+    features = torch.from_numpy(draw("input", config["input"]))  # (B, T, C, H, W)
+    out, trace = block(features, return_trace=True)
+    agree(out if config["kind"] == "dyreg" else out.flatten(0, 1), expected["output"])
+    agree(trace.kernels.flatten(0, 1), expected["kernels"])
+    height, width = config["size"]
+    x, y, half_x, half_y = trace.boxes.flatten(0, 1).unbind(-1)
+    theirs = (half_y * height, half_x * width, y * height - 0.5, x * width - 0.5)
+    agree(torch.stack(theirs, -1)[:, :, None], expected["regions"])
 
 
 def check_pytorch(config, tensors, expected):
@@ -95,12 +119,11 @@ def check_tensorflow(config, tensors, expected):
     block = rstg_from_tensorflow(weights, **build)
     features = torch.from_numpy(draw("input", config["input"])).permute(0, 1, 4, 2, 3)
 
-    boxes = grid_boxes(config["scales"])[None, None]
-    kernel = block.regions.pool_kernel(boxes, tuple(features.shape[-2:]))
-    agree(pool(features, kernel), expected["initial_nodes"])
-    assert (neighbours(boxes[0, 0]).numpy() == expected["adjacency"]).all()
+    regions, _ = block.regions(features)
+    agree(pool(features, regions.pool), expected["initial_nodes"])
+    assert (neighbours(regions.boxes[0, 0]).numpy() == expected["adjacency"]).all()
     if block.positions is not None:
-        agree(block.positions(boxes)[0, 0], expected["position_maps"])
+        agree(block.positions(regions)[0, 0], expected["position_maps"])
 
     to_map, trace = block(features, return_trace=True)
     agree(to_map.permute(0, 1, 3, 4, 2), expected["map"])

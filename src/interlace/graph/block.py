@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from interlace.graph.kernels import pool
 from interlace.graph.recurrence import Recurrence, State
+from interlace.graph.regions import Regions
 from interlace.graph.trace import Trace
 
 
@@ -34,7 +35,8 @@ class GraphBlock(nn.Module):
         project: (.., C) -> (.., D) on nodes.
         project_back: (.., D) -> (.., C') on nodes.
         norm: on the nodes before the first stage.
-        positions: boxes (..., N, 4) -> codes (..., N, P) that nodes send along; None for none.
+        positions: regions -> codes (..., N, P) that nodes send along; None for none.
+        where: regions -> (..., N, D), added to the nodes before the norm; None for nothing.
         branch: on the map before it is added to the features; None returns the bare readout.
 
     Example:
@@ -59,6 +61,7 @@ class GraphBlock(nn.Module):
         project_back: nn.Module,
         norm: nn.Module,
         positions: nn.Module | None = None,
+        where: nn.Module | None = None,
         branch: nn.Module | None = None,
     ):
         super().__init__()
@@ -68,6 +71,7 @@ class GraphBlock(nn.Module):
         self.project = project
         self.norm = norm
         self.positions = positions
+        self.where = where
         self.recurrence = recurrence
         self.project_back = project_back
         self.readout = readout
@@ -78,6 +82,7 @@ class GraphBlock(nn.Module):
         features: Tensor,
         state: GraphState | None = None,
         *,
+        boxes: Tensor | None = None,
         return_state: bool = False,
         return_trace: bool = False,
     ) -> Any:
@@ -86,6 +91,7 @@ class GraphBlock(nn.Module):
         Args:
             features: (B, T, C, H, W), any T, H, W.
             state: what the same block returned for the frames before; None starts a stream.
+            boxes: (B, T, M, 4), only for `GivenRegions`.
             return_state: also return the state.
             return_trace: also return a `Trace`.
 
@@ -102,26 +108,26 @@ class GraphBlock(nn.Module):
                 f"state must be what this block returned with return_state=True, got {len(state)} "
                 "parts instead of 3"
             )
-        regions, inner, outer = state or (None, None, None)
-        size = (features.shape[-2], features.shape[-1])
+        offsets, inner, outer = state or (None, None, None)
+        given = () if boxes is None else (boxes,)
 
-        boxes, regions = self.regions(features, regions)  # (B, T, N, 4)
-        kernel = self.regions.pool_kernel(boxes, size)
-        nodes = self.norm(self.project(pool(features, kernel)))  # (B, T, N, D)
-        positions = None if self.positions is None else self.positions(boxes)
+        regions, offsets = self.regions(features, offsets, *given)
+        nodes = self.project(pool(features, regions.pool))  # (B, T, N, D)
+        if self.where is not None:
+            nodes = nodes + self.where(regions).to(nodes.dtype)
+        nodes = self.norm(nodes)
+        positions = None if self.positions is None else self.positions(regions)
         nodes, inner, attention = self.recurrence(nodes, inner, positions)
-        out, outer = self.readout(
-            self.project_back(nodes), outer, self.regions.remap_kernel(boxes, size)
-        )
+        out, outer = self.readout(self.project_back(nodes), outer, regions.remap)
         if self.branch is not None:
             out = features + self.branch(out)
         if not return_state and not return_trace:
             return out
         results = [out]
         if return_state:
-            results.append(GraphState(regions, inner, outer))
+            results.append(GraphState(offsets, inner, outer))
         if return_trace:
-            results.append(_trace(boxes, kernel.dense(), attention, nodes))
+            results.append(_trace(regions, attention, nodes))
         return tuple(results)
 
 
@@ -157,15 +163,15 @@ def _check(features: Tensor, channels: int) -> None:
         raise ValueError(f"features must not be empty, got {tuple(features.shape)}")
 
 
-def _trace(boxes: Tensor, kernels: Tensor, attention: list[Tensor], nodes: Tensor) -> Trace:
+def _trace(regions: Regions, attention: list[Tensor], nodes: Tensor) -> Trace:
     batch, frames, count, _ = nodes.shape
     if attention:
         weights = torch.stack(attention, dim=2)  # (B, T, K, heads, N, N)
     else:
         weights = nodes.new_zeros(batch, frames, 0, 1, count, count)
     return Trace(
-        boxes=boxes.detach().float().expand(batch, frames, -1, -1),
-        kernels=kernels.detach().float().expand(batch, frames, -1, -1, -1),
+        boxes=regions.boxes.detach().float().expand(batch, frames, -1, -1),
+        kernels=regions.pool.dense().detach().float().expand(batch, frames, -1, -1, -1),
         attention=weights.detach().float(),
         nodes=nodes.detach().float(),
     )

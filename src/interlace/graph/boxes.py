@@ -41,6 +41,62 @@ def grid_boxes(scales: Sequence[int], *, device: torch.device | None = None) -> 
     return torch.cat(grids)
 
 
+def anchors(nodes: int, kind: str = "center", *, device: torch.device | None = None) -> Tensor:
+    """Reference points of regions that move: all in the middle of the frame, or spread over it.
+
+    DyReg-GNN, section 3.1: "regions would start at reference points either in the center of the
+    frame or arranged on a grid". A grid has as many rows as columns, give or take one; rows of a
+    number of nodes that is not a square differ by one node.
+
+    Args:
+        nodes: N.
+        kind: "center" or "grid".
+        device: where to make them.
+
+    Returns:
+        (N, 2) points (x, y), in float64.
+
+    Example:
+        >>> anchors(2, "grid").tolist()
+        [[0.25, 0.5], [0.75, 0.5]]
+    """
+    if nodes < 1:
+        raise ValueError(f"a graph needs at least one node, got nodes={nodes}")
+    if kind == "center":
+        return torch.full((nodes, 2), 0.5, dtype=torch.float64, device=device)
+    if kind != "grid":
+        raise ValueError(f"anchors must be 'center' or 'grid', got {kind!r}")
+    rows = round((nodes - 0.5) ** 0.5)
+    points = []
+    for row in range(rows):
+        cols = nodes // rows + (row < nodes % rows)
+        points += [((col + 0.5) / cols, (row + 0.5) / rows) for col in range(cols)]
+    return torch.tensor(points, dtype=torch.float64, device=device)
+
+
+def offset_boxes(offsets: Tensor, anchors: Tensor, size: float = 1 / 6) -> Tensor:
+    """Boxes from raw offsets: never outside the frame, never empty (DyReg-GNN, eqs. 12 to 14).
+
+        c + delta = 1/2 + 1/2 tanh(offset + arctanh(2 c - 1)),    r = exp(offset) size
+
+    Args:
+        offsets: (..., N, 4), of centre x, centre y, half extent x, half extent y; zeros are the
+            anchors.
+        anchors: (N, 2) in (0, 1).
+        size: half extent of a region whose offset is zero, as a fraction of the frame.
+
+    Returns:
+        (..., N, 4).
+
+    Example:
+        >>> offset_boxes(torch.zeros(1, 4), anchors(1), size=0.25).tolist()
+        [[0.5, 0.5, 0.25, 0.25]]
+    """
+    start = torch.atanh(2 * anchors.to(offsets) - 1)
+    centre = 0.5 + 0.5 * torch.tanh(offsets[..., :2] + start)
+    return torch.cat((centre, offsets[..., 2:].exp() * size), dim=-1)
+
+
 def corners(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """(cx, cy, rx, ry) boxes (..., 4) -> their top left and bottom right corners, (..., 2) each."""
     centre, half = boxes[..., :2], boxes[..., 2:]

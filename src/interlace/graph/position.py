@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from interlace.graph.kernels import coverage_kernel
+from interlace.graph.kernels import DenseKernel, Kernel, coverage_kernel
+from interlace.graph.regions import Regions
 
 
 def gaussian_maps(boxes: Tensor, *, size: int = 6, sigma: float = 2.0) -> Tensor:
@@ -29,3 +30,66 @@ def gaussian_maps(boxes: Tensor, *, size: int = 6, sigma: float = 2.0) -> Tensor
     rows, cols = coverage_kernel(boxes, (size, size))
     picture = (rows @ blur)[..., :, None] * (cols @ blur)[..., None, :]
     return picture.flatten(-2)
+
+
+class GaussianPositions(nn.Module):
+    """Regions -> the 6 x 6 Gaussian pictures of their boxes (..., N, 36), for messages."""
+
+    def forward(self, regions: Regions) -> Tensor:
+        return gaussian_maps(regions.boxes)
+
+
+class KernelPositions(nn.Module):
+    """A linear projection of each region's kernel, to be added to its node.
+
+    DyReg-GNN, section 3.2: it "provides an identity for the node and is also useful in tasks that
+    require positional information". The kernel is averaged to a stated grid before, so that maps
+    of any size will do. The weights of a channel start as a slow wave over the frame: a fresh
+    projection tells where a region is, and close regions get close codes.
+
+    Args:
+        width: D.
+        grid: cells a side.
+    """
+
+    def __init__(self, width: int, *, grid: int = 16):
+        super().__init__()
+        self.grid = grid
+        self.linear = nn.Linear(grid * grid, width)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        place = (torch.arange(self.grid) + 0.5) / self.grid
+        waves = torch.randn(len(self.linear.weight), 2)  # along x and y, in waves a frame
+        phase = 2 * math.pi * torch.rand(len(waves), 1, 1)
+        y, x = place[:, None], place[None, :]
+        turn = waves[:, :1, None] * x + waves[:, 1:, None] * y  # (D, grid, grid)
+        self.linear.weight.copy_(torch.cos(2 * math.pi * turn + phase).flatten(1))
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, regions: Regions) -> Tensor:
+        """Regions of N nodes -> (B, T, N, D)."""
+        picture = kernel_picture(regions.pool, self.grid).flatten(-2)  # (B, T, N, grid * grid)
+        return self.linear(picture.to(self.linear.weight.dtype))
+
+
+def kernel_picture(kernel: Kernel, grid: int) -> Tensor:
+    """The share of each cell of a grid x grid in a kernel: (..., N, grid, grid), sums as before."""
+    if isinstance(kernel, DenseKernel):
+        weights = kernel.weights
+        return _shares(weights.shape[-2], grid, weights).t() @ (
+            weights @ _shares(weights.shape[-1], grid, weights)
+        )
+    rows, cols = kernel
+    rows = rows @ _shares(rows.shape[-1], grid, rows)
+    cols = cols @ _shares(cols.shape[-1], grid, cols)
+    return rows[..., :, None] * cols[..., None, :]
+
+
+def _shares(cells: int, grid: int, like: Tensor) -> Tensor:
+    """(cells, grid): which part of each cell lies in which of `grid` equal cells."""
+    low = torch.arange(cells, dtype=torch.float64)[:, None] / cells
+    edges = torch.arange(grid, dtype=torch.float64) / grid
+    inside = torch.minimum(low + 1 / cells, edges + 1 / grid) - torch.maximum(low, edges)
+    return (inside.clamp(min=0) * cells).to(like)

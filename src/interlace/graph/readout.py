@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from interlace.graph.kernels import RegionKernel, remap
+from interlace.graph.kernels import Kernel, remap
 from interlace.graph.stream import carried
 
 
 class ToMap(nn.Module):
     """RSTG-to-map: every node goes back to where it came from; regions that overlap add up."""
 
-    def forward(self, nodes: Tensor, state: None, kernel: RegionKernel) -> tuple[Tensor, None]:
+    def forward(self, nodes: Tensor, state: None, kernel: Kernel) -> tuple[Tensor, None]:
         """nodes (B, T, N, C) -> map (B, T, C, H, W)."""
         return remap(nodes, kernel), None
 
@@ -20,7 +20,7 @@ class ToVector(nn.Module):
     """RSTG-to-vec: the sum of all nodes, at the last step (the paper)."""
 
     def forward(
-        self, nodes: Tensor, state: Tensor | None, kernel: RegionKernel
+        self, nodes: Tensor, state: Tensor | None, kernel: Kernel
     ) -> tuple[Tensor, Tensor | None]:
         """nodes (B, T, N, C) -> vector (B, C)."""
         return nodes[:, -1].sum(1), None
@@ -29,9 +29,7 @@ class ToVector(nn.Module):
 class ToMeanVector(nn.Module):
     """The sum of all nodes, averaged over every step seen so far (the authors' program)."""
 
-    def forward(
-        self, nodes: Tensor, state: Tensor | None, kernel: RegionKernel
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, nodes: Tensor, state: Tensor | None, kernel: Kernel) -> tuple[Tensor, Tensor]:
         """nodes (B, T, N, C) -> vector (B, C), state (B, C + 1): sum and count."""
         batch, frames, _, channels = nodes.shape
         state = carried(state, (batch, channels + 1), nodes)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.edges import Edges, Messages
+from interlace.graph.regions import Regions
 from interlace.graph.space_stage import AdditiveGather, DotGather
 
 
@@ -138,8 +139,9 @@ class BlockPositions(nn.Module):
         self.size = size
         self.sigma = sigma
 
-    def forward(self, boxes: Tensor) -> Tensor:
-        """Boxes of grids (..., N, 4) -> (..., N, size * size)."""
+    def forward(self, regions: Regions) -> Tensor:
+        """Regions of grids -> (..., N, size * size)."""
+        boxes = regions.boxes
         cells = (0.5 / boxes[..., 2:]).round()  # a side of the grid each box belongs to
         side = torch.div(self.size, cells, rounding_mode="floor")  # of its block
         corner = (boxes[..., :2] * cells - 0.5).round() * side

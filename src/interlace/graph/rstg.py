@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock, ZeroStartNorm
 from interlace.graph.boxes import grid_boxes, neighbours
-from interlace.graph.position import gaussian_maps
+from interlace.graph.choices import check_choice
+from interlace.graph.position import GaussianPositions
 from interlace.graph.readout import ToMap, ToMeanVector, ToVector
 from interlace.graph.recurrence import SCHEDULES, HomogeneousStage, Recurrence, with_past
 from interlace.graph.regions import GridRegions
@@ -82,10 +83,10 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         >>> block(torch.randn(2, 8, 64, 14, 14)).shape
         torch.Size([2, 32])
     """
-    _check_choice("schedule", schedule, SCHEDULES)
-    _check_choice("adjacency", adjacency, ("sparse", "full"))
-    _check_choice("readout", readout, ("map", "vector", "mean-vector"))
-    _check_choice("gather", gather, ("dot", "additive", "sum", "mean"))
+    check_choice("schedule", schedule, SCHEDULES)
+    check_choice("adjacency", adjacency, ("sparse", "full"))
+    check_choice("readout", readout, ("map", "vector", "mean-vector"))
+    check_choice("gather", gather, ("dot", "additive", "sum", "mean"))
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}; schedule='time-only' has none")
     if heads != 1 and gather in ("sum", "mean"):
@@ -133,19 +134,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     )
 
 
-class GaussianPositions(nn.Module):
-    """Boxes (..., N, 4) -> their 6 x 6 Gaussian pictures (..., N, 36)."""
-
-    def forward(self, boxes: Tensor) -> Tensor:
-        return gaussian_maps(boxes)
-
-
 def _gather(name: Gather, width: int, heads: int) -> nn.Module:
     if name in ("sum", "mean"):
         return SumGather() if name == "sum" else MeanGather()
     return (DotGather if name == "dot" else AdditiveGather)(width, heads=heads)
-
-
-def _check_choice(what: str, value: str, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{what} must be one of {', '.join(choices)}, got {value!r}")

@@ -182,6 +182,22 @@ class ResidualUpdate(nn.Module):
         return nodes + self.update(nodes, gathered)
 
 
+class AddUpdate(nn.Module):
+    """v_i <- v_i + g_i: no weights (the DyReg-GNN authors' program)."""
+
+    def forward(self, nodes: Tensor, gathered: Tensor) -> Tensor:
+        """nodes and gathered (B, T, N, D) -> (B, T, N, D)."""
+        return nodes + gathered.to(nodes.dtype)
+
+
+class TakeUpdate(nn.Module):
+    """v_i <- g_i: what was heard replaces the node (DyReg-GNN, eq. 8 to the letter)."""
+
+    def forward(self, nodes: Tensor, gathered: Tensor) -> Tensor:
+        """nodes and gathered (B, T, N, D) -> (B, T, N, D)."""
+        return gathered.to(nodes.dtype)
+
+
 class SpaceStage(nn.Module):
     """One exchange of messages: send, gather, update, norm.
 

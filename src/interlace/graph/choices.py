@@ -1,0 +1,11 @@
+"""What to say when an option is none of its choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    """Raises ValueError, and lists the choices, if `value` is none of them."""
+    if value not in choices:
+        raise ValueError(f"{what} must be one of {', '.join(choices)}, got {value!r}")

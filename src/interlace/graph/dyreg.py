@@ -1,0 +1,143 @@
+"""DyReg: the graph of "Discovering Dynamic Salient Regions ... " (2021) in one call."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from interlace.graph.block import GraphBlock, ZeroStartNorm
+from interlace.graph.choices import check_choice
+from interlace.graph.dynamic_regions import (
+    ConstantRegions,
+    DynamicRegions,
+    FullView,
+    LightView,
+    SaliencyNet,
+)
+from interlace.graph.map_regions import KeypointRegions, SemanticRegions
+from interlace.graph.offsets import Anchors, Offsets
+from interlace.graph.position import KernelPositions
+from interlace.graph.readout import ToMap, ToMeanVector, ToVector
+from interlace.graph.recurrence import SCHEDULES, Recurrence
+from interlace.graph.regions import FixedRegions, GivenRegions, StaticRegions
+from interlace.graph.space_stage import AddUpdate, DotGather, Send, SpaceStage, TakeUpdate
+from interlace.graph.time_stage import TimeStage
+
+RegionKind = Literal[
+    "dynamic", "light", "constant", "static", "fixed", "semantic", "keypoints", "given"
+]
+
+
+def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
+    channels: int,
+    *,
+    nodes: int = 9,  # section 3.1
+    width: int | None = None,
+    rounds: int = 3,  # section 3.3
+    regions: RegionKind | nn.Module = "dynamic",
+    region_width: int = 32,
+    region_memory: bool = True,
+    learn_size: bool = True,
+    size: float = 1 / 6,  # appendix C
+    anchors: Anchors = "center",  # section 4.2
+    send_layers: int = 2,
+    residual: bool = True,
+    readout: Literal["map", "vector", "mean-vector"] = "map",
+) -> GraphBlock:
+    """A recurrent space-time graph over regions that are predicted from the video.
+
+    DyReg-GNN, section 3, and what section 4.2 and appendix E compare it with.
+
+    Args:
+        channels: C of the features it is put on.
+        nodes: N; more than there are objects (table 7).
+        width: D of nodes and messages; by default C, 256 at most, as in the released model.
+        rounds: K.
+        regions: "dynamic" predicts boxes for each frame, "light" with fewer weights (DyReg-GNN-
+            Lite); "constant" once a clip, "static" learns them once for all, "fixed" does not
+            learn them; "semantic" and "keypoints" read them off attention maps; "given" takes
+            them as an argument of the call. Or a regions module of your own.
+        region_width: P of the memory that boxes are predicted from; the released model has 128.
+        region_memory: without, each frame's regions come from that frame alone (table 9).
+        learn_size: else only the centres move ("Position-Only").
+        size: half extent that regions start with, as a fraction of the frame; 0 is bilinear
+            interpolation.
+        anchors: where regions start.
+        send_layers: of the message MLP.
+        residual: a node adds what it hears to itself, as in the authors' program; without, eq. 8
+            to the letter, it becomes what it hears.
+        readout: "map" adds the nodes to the features through a branch that starts at zero,
+            "vector" sums them at the last step, "mean-vector" over all steps.
+
+    Returns:
+        A `GraphBlock` from (B, T, C, H, W) to the same ("map") or to (B, D) ("vector").
+
+    Example:
+        >>> import torch
+        >>> block = DyReg(64, nodes=5)
+        >>> features = torch.randn(2, 8, 64, 14, 14)
+        >>> out, trace = block(features, return_trace=True)
+        >>> trace.boxes.shape, trace.boxes[0, 0, 0].tolist()  # in the middle, until it has learnt
+        (torch.Size([2, 8, 5, 4]), [0.5, 0.5, 0.1666666716337204, 0.1666666716337204])
+    """
+    check_choice("readout", readout, ("map", "vector", "mean-vector"))
+    if rounds < 1:
+        raise ValueError(f"rounds must be at least 1, got {rounds}")
+    width = min(channels, 256) if width is None else width
+    if isinstance(regions, str):
+        regions = _regions(
+            regions,
+            channels,
+            nodes,
+            Offsets(region_width, nodes=nodes, anchors=anchors, size=size, learn_size=learn_size),
+            memory=region_memory,
+        )
+    names = SCHEDULES["all-temp"](rounds)
+    stages = {
+        "time": TimeStage(width, cell="gru"),
+        "space": SpaceStage(
+            Send(width, layers=send_layers),
+            DotGather(width),
+            AddUpdate() if residual else TakeUpdate(),
+            norm=nn.LayerNorm(width),
+        ),
+        "final": TimeStage(width, cell="gru"),
+    }
+    to_map = readout == "map"
+    return GraphBlock(
+        channels,
+        channels if to_map else width,
+        regions=regions,
+        recurrence=Recurrence(stages, names),
+        readout={"map": ToMap, "vector": ToVector, "mean-vector": ToMeanVector}[readout](),
+        project=nn.Identity() if channels == width else nn.Linear(channels, width),
+        project_back=nn.Linear(width, channels) if to_map and channels != width else nn.Identity(),
+        norm=nn.LayerNorm(width),
+        where=KernelPositions(width),
+        branch=ZeroStartNorm(channels) if to_map else None,
+    )
+
+
+def _regions(
+    kind: RegionKind, channels: int, nodes: int, offsets: Offsets, *, memory: bool
+) -> nn.Module:
+    width = offsets.linear.in_features
+    check_choice("regions", kind, RegionKind.__args__)  # type: ignore[attr-defined]
+    if kind == "static":
+        return StaticRegions(offsets, width=width)
+    if kind == "fixed":
+        return FixedRegions(nodes, size=offsets.size)
+    if kind == "semantic":
+        return SemanticRegions(channels, nodes)
+    if kind == "keypoints":
+        return KeypointRegions(channels, nodes, size=offsets.size)
+    if kind == "given":
+        return GivenRegions(nodes)
+    time = TimeStage(width, cell="gru") if memory else None
+    if kind == "light":
+        return DynamicRegions(nn.Identity(), LightView(channels, nodes, width=width), time, offsets)
+    saliency = SaliencyNet(channels)
+    view = FullView(saliency.out_channels, nodes, width=width, grid=saliency.size)
+    of_clip = ConstantRegions if kind == "constant" else DynamicRegions
+    return of_clip(saliency, view, time, offsets)
