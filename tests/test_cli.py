@@ -18,6 +18,7 @@ from interlace.cli import _COMMANDS, main
 from interlace.data.digits import load_digits
 from interlace.data.module import load_split, make_videos
 from interlace.explain import explain_videos
+from interlace.metrics import region_metrics
 from interlace.models.registry import create_model, list_models
 from interlace.models.weights import load_weights, read_card, save_weights
 from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
@@ -277,7 +278,23 @@ def test_evaluate_writes_what_the_model_does_on_the_test_videos(weights, tmp_pat
     assert record["data"] == dataclasses.asdict(TINY)
     assert {"commit", "hardware", "date", "torch"} <= record["environment"].keys()
     assert (record["seed"], record["model"], record["bf16"]) == (0, "rstg_all_temp_small", False)
-    assert f"{record['top1']:.1%}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{record['top1']:.1%}" in said
+    with torch.no_grad():
+        _, trace = model(batch.video, return_trace=True)
+    regions = region_metrics(trace.boxes, batch.boxes).as_dict()
+    assert record["regions"] == pytest.approx(regions, rel=1e-9)
+    dist, recall = f"Dist {regions['dist']:.3f}", f"recall {regions['recall']:.1%}"
+    assert f"regions: {dist} of the frame, {recall} of the digits\n" in said
+
+
+def test_evaluate_says_nothing_of_regions_where_there_is_no_graph(tmp_path, capsys):
+    card = {"model": "mean_lstm_small", "num_classes": 11, "data": dataclasses.asdict(TINY)}
+    model = create_model("mean_lstm_small", num_classes=11)
+    path = save_weights(model, tmp_path / "some.safetensors", card=card)
+    assert main(["evaluate", str(path)]) == 0
+    assert "regions" not in json.loads((tmp_path / "some.evaluation.json").read_text())
+    assert "regions" not in capsys.readouterr().out
 
 
 def test_evaluate_takes_other_digits_and_fewer_videos_and_writes_beside_the_weights(weights):

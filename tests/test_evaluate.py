@@ -1,5 +1,6 @@
 """Evaluation on logits that are written by hand, and the JSON of a result."""
 
+import dataclasses
 import json
 import math
 
@@ -7,8 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from interlace.data.syncmnist import VideoBatch
+from interlace.data.digits import load_digits
+from interlace.data.syncmnist import SyncMNIST, VideoBatch
 from interlace.evaluate import check_labels, evaluate
+from interlace.graph.trace import Trace
+from interlace.metrics import region_metrics
 
 # 7 classes, 6 videos: the row, its label, its rank of the label
 LOGITS = [
@@ -133,3 +137,102 @@ def test_frames_with_nan_are_refused():
 def test_nothing_to_evaluate_on_is_an_error():
     with pytest.raises(ValueError, match="no videos"):
         evaluate(Spoken(), [], 7)
+
+
+# --- regions ------------------------------------------------------------------------------------
+
+
+def some_videos(size=10):
+    return SyncMNIST(load_digits("embedded", train=False), size=size, num_frames=4, frame=24)
+
+
+@pytest.mark.parametrize("cuts", [[10], [3, 7]])
+def test_regions_are_measured_against_the_boxes_of_the_digits(cuts):
+    """The same numbers as from the traces, and nothing else becomes another."""
+    from interlace.models.registry import create_model
+
+    torch.manual_seed(0)
+    videos, model = some_videos(), create_model("rstg_positional_small", num_classes=46).eval()
+    whole = videos.batch(range(10))
+    batches = [videos.batch(part) for part in torch.arange(10).split(cuts)]
+    result = evaluate(model, batches, 46, regions=True)
+    with torch.no_grad():
+        _, trace = model(whole.video, return_trace=True)
+    expected = region_metrics(trace.boxes, whole.boxes).as_dict()
+    assert result.regions.as_dict() == pytest.approx(expected, rel=1e-9)
+    assert (result.regions.frames, result.regions.objects) == (40, 120)
+    record = json.loads(json.dumps(result.as_dict([str(k) for k in range(46)])))
+    assert record["regions"] == result.regions.as_dict()
+
+    plain = evaluate(model, batches, 46)
+    assert plain.regions is None
+    assert plain.loss == pytest.approx(result.loss, rel=1e-6)
+    assert plain.confusion.equal(result.confusion)
+    assert "regions" not in plain.as_dict([str(k) for k in range(46)])
+
+
+class Looking(nn.Module):
+    """Looks where it is told to, one batch after another; notes whether it was asked to show it."""
+
+    def __init__(self, *boxes):
+        super().__init__()
+        self.boxes = list(boxes)
+        self.asked = []
+
+    def forward(self, video, *, return_trace=False):
+        self.asked.append(return_trace)
+        logits = torch.zeros(len(video), 46)
+        if not return_trace:
+            return logits
+        boxes = self.boxes.pop(0)
+        return logits, None if boxes is None else Trace(boxes, boxes, boxes, boxes)
+
+
+def test_a_model_that_looks_at_the_digits_is_told_so():
+    batches = [some_videos().batch(part) for part in ([0, 1, 2], [3])]
+    perfect = evaluate(Looking(*(b.boxes for b in batches)), batches, 46, regions=True).regions
+    assert (perfect.dist, perfect.recall, perfect.run_length) == (0, 1, 4)
+    assert (perfect.frames, perfect.objects) == (16, 48)
+    # the second batch weighs a third of the first
+    away = batches[1].boxes + torch.tensor([0.25, 0, 0, 0])
+    model = Looking(batches[0].boxes, away)
+    alone = region_metrics(away, batches[1].boxes)
+    both = evaluate(model, batches, 46, regions=True).regions
+    assert alone.dist_r > 0.05
+    assert both.dist_r == pytest.approx(alone.dist_r / 4, rel=1e-6)
+
+
+def test_a_model_is_asked_for_its_regions_only_where_they_are_wanted():
+    batches = [some_videos().batch([0, 1])]
+    model = Looking()
+    assert evaluate(model, batches, 46).regions is None
+    assert model.asked == [False]
+
+
+def test_without_a_graph_or_without_boxes_there_are_no_regions():
+    batch = some_videos().batch([0, 1])
+    bare = batch._replace(boxes=torch.zeros(2, 4, 0, 4))
+    nobody = batch._replace(boxes=torch.full_like(batch.boxes, float("nan")))
+    assert evaluate(Looking(None), [batch], 46, regions=True).regions is None
+    for other in (bare, nobody):
+        assert evaluate(Looking(batch.boxes), [other], 46, regions=True).regions is None
+    some = evaluate(Looking(batch.boxes, batch.boxes), [bare, batch], 46, regions=True)
+    assert (some.count, some.regions.frames) == (4, 8)
+
+
+def test_regions_that_are_no_numbers_end_the_evaluation():
+    batch = some_videos().batch([0, 1])
+    broken = torch.full_like(batch.boxes, float("nan"))
+    with pytest.raises(ValueError, match="regions must be finite"):
+        evaluate(Looking(broken), [batch], 46, regions=True)
+
+
+def test_a_baseline_is_evaluated_as_before():
+    from interlace.models.registry import create_model
+
+    torch.manual_seed(0)
+    model, batches = create_model("mean_lstm_small"), [some_videos().batch(range(10))]
+    asked, plain = evaluate(model, batches, 46, regions=True), evaluate(model, batches, 46)
+    assert asked.regions is None
+    fields = [f.name for f in dataclasses.fields(asked) if f.name != "confusion"]
+    assert [getattr(asked, f) for f in fields] == [getattr(plain, f) for f in fields]

@@ -206,6 +206,9 @@ def _evaluate(trained: Any, path: Path, precision: Precision) -> Any:
     result = write_evaluation(trained, path, bf16=precision == "bf16")
     top1, top5 = f"{result.top1:.1%}", f"{result.top5:.1%}"
     _say(f"held-out accuracy {top1} (top-5 {top5}) on {result.count:,} videos")
+    if result.regions is not None:
+        dist, recall = result.regions.dist, result.regions.recall
+        _say(f"regions: Dist {dist:.3f} of the frame, recall {recall:.1%} of the digits")
     _say(str(path))
     return result
 

@@ -1,4 +1,4 @@
-"""Top-1, top-5, per class and confusion of a model on videos; one JSON."""
+"""Top-1, top-5, per class and confusion of a model on videos, and its regions; one JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.data.syncmnist import VideoBatch
+from interlace.metrics import RegionMeter, RegionMetrics
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,14 @@ class Evaluation:
         confusion: int64 (num_classes, num_classes): videos by true (row), predicted class (column).
         top5: fraction of videos whose class is among the five with the highest scores.
         loss: mean cross entropy, in nats.
+        regions: how well the regions of its graph sit on the objects; None if that was not asked
+            for, or there are no regions or no objects.
     """
 
     confusion: Tensor
     top5: float
     loss: float
+    regions: RegionMetrics | None = None
 
     @property
     def count(self) -> int:
@@ -42,12 +46,14 @@ class Evaluation:
         return {n: r / s if s else None for n, s, r in zip(names, seen, right, strict=True)}
 
     def as_dict(self, names: list[str]) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON; "regions" is there if they were measured."""
+        measured = {} if self.regions is None else {"regions": self.regions.as_dict()}
         return {
             "top1": self.top1,
             "top5": self.top5,
             "loss": self.loss,
             "count": self.count,
+            **measured,
             "per_class": self.per_class(names),
             "confusion": self.confusion.tolist(),
             "classes": names,
@@ -56,7 +62,12 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, batches: Iterable[VideoBatch], num_classes: int, *, bf16: bool = False
+    model: nn.Module,
+    batches: Iterable[VideoBatch],
+    num_classes: int,
+    *,
+    bf16: bool = False,
+    regions: bool = False,
 ) -> Evaluation:
     """Classifies every video once.
 
@@ -66,19 +77,24 @@ def evaluate(
         batches: videos with labels.
         num_classes: of the labels.
         bf16: whether to autocast to bfloat16.
+        regions: whether to measure where the nodes look, too; the model must then take
+            return_trace=True, as a `VideoClassifier` does.
 
     Raises:
         ValueError: if a label is out of range, or the model gives NaN.
     """
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-    in_top5, loss = 0, 0.0
+    in_top5, loss, meter = 0, 0.0, RegionMeter()
     was_training = model.training
     model.eval()
     try:
         for batch in batches:
             check_labels(batch.label, num_classes)
             with torch.autocast(batch.video.device.type, torch.bfloat16, enabled=bf16):
-                logits = model(batch.video)
+                if regions:
+                    logits, trace = model(batch.video, return_trace=True)
+                else:
+                    logits, trace = model(batch.video), None
             logits = logits.float()
             if not bool(logits.isfinite().all()):
                 raise ValueError(
@@ -89,12 +105,15 @@ def evaluate(
             in_top5 += int((best == batch.label[:, None]).any(1).sum())
             cell = batch.label.cpu() * num_classes + best[:, 0].cpu()
             confusion += torch.bincount(cell, minlength=num_classes**2).view_as(confusion)
+            if trace is not None and batch.boxes.numel() > 0:
+                meter.add(trace.boxes, batch.boxes)
     finally:
         model.train(was_training)
     count = int(confusion.sum())
     if count == 0:
         raise ValueError("there are no videos to evaluate on")
-    return Evaluation(confusion, in_top5 / count, loss / count)
+    measured = meter.result() if meter.frames else None
+    return Evaluation(confusion, in_top5 / count, loss / count, measured)
 
 
 def check_labels(labels: Tensor, num_classes: int) -> None:

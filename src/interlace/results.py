@@ -59,11 +59,14 @@ def open_trained(
 
 
 def write_evaluation(trained: Trained, path: Path, *, bf16: bool) -> Evaluation:
-    """Classifies all the videos, on a GPU where there is one, and writes one JSON."""
+    """Classifies all the videos, on a GPU where there is one, and writes one JSON.
+
+    Of a model with a graph it also says how well its regions sit on the digits.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     shown = batches(trained.videos, 100, device)
     classes = trained.card["num_classes"]
-    result = evaluate(trained.model.to(device), shown, classes, bf16=bf16)
+    result = evaluate(trained.model.to(device), shown, classes, bf16=bf16, regions=True)
     trained.model.cpu()
     record = {
         "model": trained.card["model"],
