@@ -1,4 +1,4 @@
-"""What the papers compare with, behind the face of a graph: features in, vector out."""
+"""What RSTG compares with, behind the face of a graph: features in, vector out."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from torch import Tensor, nn
 class Baseline(nn.Module):
     """The face: `forward(features, state, return_state=, return_trace=)`, with no trace to show.
 
-    A subclass says how features become a vector in `read`.
+    A subclass says in `read` what becomes of the features.
     """
 
     out_channels: int
 
-    def read(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """(B, T, C, H, W), state -> vector (B, out_channels), state."""
+    def read(self, features: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """(B, T, C, H, W), state -> vector (B, out_channels) or map (B, T, C', H', W'), state."""
         raise NotImplementedError
 
     def forward(
         self,
         features: Tensor,
-        state: Tensor | None = None,
+        state: Any = None,
         *,
         return_state: bool = False,
         return_trace: bool = False,
     ) -> Any:
         """As `GraphBlock.forward`; the trace is None."""
-        vector, state = self.read(features, state)
+        out, state = self.read(features, state)
         if not return_state and not return_trace:
-            return vector
-        return (vector, *([state] if return_state else []), *([None] if return_trace else []))
+            return out
+        return (out, *([state] if return_state else []), *([None] if return_trace else []))
 
 
 class MeanPoolLSTM(Baseline):

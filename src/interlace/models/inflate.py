@@ -72,16 +72,17 @@ def _inflate_conv(conv: nn.Conv2d, frames: int) -> nn.Conv3d:
 class NonLocal(nn.Module):
     """y_i = x_i + W_z sum_j softmax_j(theta(x_i) . phi(x_j)) g(x_j) over all of space and time.
 
-    Wang et al. 2018, embedded Gaussian, half the channels inside, keys and values max-pooled by 2
-    in space; the last norm starts at zero, so a fresh block changes nothing.
+    Wang et al. 2018, embedded Gaussian, keys and values max-pooled by 2 in space; the last norm
+    starts at zero, so a fresh block changes nothing.
 
     Args:
         channels: C.
+        inner: channels of queries, keys and values; None for half of C, as in the paper.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, *, inner: int | None = None):
         super().__init__()
-        inner = channels // 2
+        inner = channels // 2 if inner is None else inner
         self.query = nn.Conv3d(channels, inner, 1)
         self.key = nn.Conv3d(channels, inner, 1)
         self.value = nn.Conv3d(channels, inner, 1)
@@ -93,7 +94,7 @@ class NonLocal(nn.Module):
         """(B, C, T, H, W) -> the same."""
         pooled = nn.functional.max_pool3d(x, (1, 2, 2)) if min(x.shape[-2:]) > 1 else x
         query, key, value = (
-            layer(part).flatten(2).transpose(1, 2)[:, None]  # (B, 1, places, C / 2)
+            layer(part).flatten(2).transpose(1, 2)[:, None]  # (B, 1, places, inner)
             for layer, part in ((self.query, x), (self.key, pooled), (self.value, pooled))
         )
         seen = nn.functional.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0]
