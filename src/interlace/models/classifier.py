@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from interlace.graph.stream import carried
+
+
+class MapState(NamedTuple):
+    """What a stream carries whose body gives maps: the body's state, and the mean so far."""
+
+    body: Any
+    mean: Tensor  # (B, D + 1): sum over the frames seen, and their number
 
 
 class VideoClassifier(nn.Module):
@@ -14,7 +23,8 @@ class VideoClassifier(nn.Module):
     Args:
         backbone: video (B, T, C, H0, W0) in [0, 1] -> features (B, T, C', H, W).
         body: a graph or a baseline over these features; its readout is a vector (B, D), or a map
-            (B, T, D, H, W) that is then averaged over time and space.
+            (B, T, D, H, W) that is then averaged over space and the frames seen so far. A body
+            that returns None for its state sees whole clips only, and so does the classifier.
         num_classes: of the logits.
 
     Example:
@@ -58,11 +68,14 @@ class VideoClassifier(nn.Module):
             hint = "; for a single clip use video[None]" if video.dim() == 4 else ""
             raise ValueError(f"video must be (B, T, C, H, W), got {tuple(video.shape)}{hint}")
         features = self.backbone(_to_unit(video, self.head.weight.dtype))
+        inner, mean = state if isinstance(state, MapState) else (state, None)
         out, *others = _tuple(
-            self.body(features, state, return_state=return_state, return_trace=return_trace)
+            self.body(features, inner, return_state=return_state, return_trace=return_trace)
         )
         if out.dim() == 5:
-            out = out.mean((1, 3, 4))  # (B, D)
+            out, mean = _mean_so_far(out, mean)  # (B, D)
+            if return_state and others[0] is not None:
+                others[0] = MapState(others[0], mean)
         logits = self.head(out)
         return (logits, *others) if others else logits
 
@@ -75,6 +88,15 @@ def _to_unit(video: Tensor, dtype: torch.dtype) -> Tensor:
             f"video must be uint8 in 0..255 or floats in [0, 1], got {video.dtype}: convert it"
         )
     return video.to(dtype)
+
+
+def _mean_so_far(maps: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(B, T, D, H, W) -> the mean (B, D) over space and all frames so far; sum and count."""
+    batch, frames, channels = maps.shape[:3]
+    state = carried(state, (batch, channels + 1), maps)
+    total = maps.mean((-2, -1), dtype=state.dtype).sum(1)
+    state = state + nn.functional.pad(total, (0, 1), value=frames)
+    return (state[:, :-1] / state[:, -1:]).to(maps.dtype), state
 
 
 def _tuple(value: Any) -> tuple:
