@@ -147,7 +147,7 @@ def test_type_checkers_see_the_same_names() -> None:
 def test_public_names_need_no_optional_package(tmp_path: Path) -> None:
     """`pip install interlace` alone gives every public name; extras are imported where used."""
     optional = ["torchvision", "timm", "lightning", "numba", "sklearn", "av", "matplotlib", "rich"]
-    optional += ["jsonargparse", "tensorboard", "PIL"]
+    optional += ["jsonargparse", "tensorboard", "PIL", "scipy"]
     program = (
         "import sys\n"
         f"sys.modules |= dict.fromkeys({optional})\n"  # importing one of them now fails
