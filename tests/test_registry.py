@@ -35,7 +35,12 @@ def equal(one, other):
 def test_every_model_of_the_paper_s_table_has_two_sizes_and_a_description():
     kinds = ["space_only", "time_only", "homogeneous", "1temp", "all_temp", "positional"]
     paper = {"mean_lstm", "conv_lstm", "i3d", "nonlocal", *(f"rstg_{kind}" for kind in kinds)}
-    assert set(list_models()) == {"rstg_demo"} | paper | {f"{name}_small" for name in paper}
+    regions = ["fixed", "static", "constant", "position_only", "light", "semantic", "keypoints"]
+    regions += ["given", "no_memory", "size7", "size8", "size11", "bilinear", "5nodes", "16nodes"]
+    dyreg = {"dyreg", "resnet18", "resnet18_conv_lstm", "resnet18_nonlocal"}
+    dyreg |= {f"dyreg_{kind}" for kind in regions}
+    both = paper | dyreg
+    assert set(list_models()) == {"rstg_demo"} | both | {f"{name}_small" for name in both}
     assert list_models("rstg_*temp") == ["rstg_1temp", "rstg_all_temp"]
     assert list_models("nothing*") == []
     assert len({describe_model(name) for name in list_models()}) == len(list_models())

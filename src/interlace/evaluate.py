@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from interlace.data.syncmnist import VideoBatch
 from interlace.metrics import RegionMeter, RegionMetrics
+from interlace.models.classifier import given
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,11 @@ def evaluate(
         for batch in batches:
             check_labels(batch.label, num_classes)
             with torch.autocast(batch.video.device.type, torch.bfloat16, enabled=bf16):
+                boxes = given(batch.boxes if getattr(model, "needs_boxes", False) else None)
                 if regions:
-                    logits, trace = model(batch.video, return_trace=True)
+                    logits, trace = model(batch.video, return_trace=True, **boxes)
                 else:
-                    logits, trace = model(batch.video), None
+                    logits, trace = model(batch.video, **boxes), None
             logits = logits.float()
             if not bool(logits.isfinite().all()):
                 raise ValueError(

@@ -86,7 +86,9 @@ class RecipeOptions:
 
     Args:
         videos: of the experiment itself, after pre-training and lessons.
-        pretrain_frames: single frames on which the backbone learns which digits are where.
+        pretrain_frames: single frames on which the backbone learns its digits.
+        pretrain_task: "placement" is which digits are where, as RSTG's regions cannot move;
+            "presence" only which there are, so that regions find them from labels alone.
         pretrain_batch: frames a step.
         pretrain_lr: peak learning rate of the pre-training.
         lessons: easier videos first.
@@ -104,6 +106,7 @@ class RecipeOptions:
 
     videos: int = 600_000
     pretrain_frames: int = 600_000
+    pretrain_task: Literal["placement", "presence"] = "placement"
     pretrain_batch: int = 256
     pretrain_lr: float = 4e-3
     lessons: list[Lesson] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Pre-training of a backbone: which digits are in a frame, and where.
+"""Pre-training of a backbone: which digits are in a frame, and where if one wants that.
 
 RSTG, section 3.1: the backbone is "pre-trained to classify a digit randomly placed in a frame".
 Without it a recurrent graph stays at chance for tens of thousands of videos. Here a frame has as
@@ -8,6 +8,7 @@ that become nodes: so nodes know from the start who is in them and where.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,46 @@ class PlacementLoss(NamedTuple):
     loss: Tensor
     exact: Tensor  # fraction of frames whose set of digits is right
     distance: Tensor  # mean distance to the true centre, as a fraction of the frame
+
+
+class PresenceLoss(NamedTuple):
+    """The loss, and how well it is told what is in a frame."""
+
+    loss: Tensor
+    exact: Tensor  # fraction of frames whose set of digits is right
+
+
+class DigitPresence(nn.Module):
+    """Linear heads on each cell, whose best cells say which digits are in the frame.
+
+    Knows labels of frames only and no boxes, so that what later finds the digits has found them by
+    itself. Only for training a backbone; thrown away afterwards.
+
+    Args:
+        channels: C of the features.
+        classes: of digits.
+    """
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        self.cells = nn.Linear(channels, classes)
+        nn.init.constant_(self.cells.bias, 2.0)  # undecided, after the mean over cells below
+
+    def forward(self, features: Tensor, classes: Tensor) -> PresenceLoss:
+        """Compare what the heads read with what is there.
+
+        Args:
+            features: (B, T, C, H, W).
+            classes: int64 (B, D), which may repeat.
+        """
+        scores = self.cells(features.flatten(0, 1).flatten(2).transpose(1, 2)).float()
+        scores = scores.logsumexp(1) - math.log(scores.shape[1])  # (M, classes), a soft maximum
+        truth = torch.zeros_like(scores).scatter(
+            1, classes.repeat_interleave(features.shape[1], dim=0), 1.0
+        )
+        loss = F.binary_cross_entropy_with_logits(scores, truth)
+        exact = ((scores > 0) == (truth > 0)).all(1).float().mean()
+        return PresenceLoss(loss, exact.detach())
 
 
 class DigitPlacement(nn.Module):

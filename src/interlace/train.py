@@ -33,7 +33,7 @@ from interlace.options import (
     TrainerOptions,
     check_options,
 )
-from interlace.pretrain import DigitPlacement
+from interlace.pretrain import DigitPlacement, DigitPresence
 from interlace.progress import RunProgress
 from interlace.record import environment, write_json
 
@@ -60,15 +60,13 @@ class Training(L.LightningModule):
         self.recipe = recipe
         backbone: Any = model.backbone
         self.seen: dict[str, Tensor | float] = {}  # what the last step showed, by name
-        self.placement = (
-            DigitPlacement(
-                backbone.seen_channels,
-                backbone.out_channels,
-                plan.phases[0].videos.classes,
-            )
-            if plan.pretrain_steps
-            else None
-        )
+        self.heads: DigitPlacement | DigitPresence | None = None
+        if plan.pretrain_steps:
+            classes = plan.phases[0].videos.classes
+            if recipe.pretrain_task == "presence":
+                self.heads = DigitPresence(backbone.out_channels, classes)
+            else:
+                self.heads = DigitPlacement(backbone.seen_channels, backbone.out_channels, classes)
         self._plateau_before: dict[str, Any] | None = None
         self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
 
@@ -77,17 +75,13 @@ class Training(L.LightningModule):
 
     def training_step(self, batch: VideoBatch, _: int) -> Tensor:
         phase, _ = self.plan.at(self.global_step)
-        if phase.pretrain and self.placement is not None:
-            backbone: Any = self.model.backbone
-            seen = backbone.see(batch.video.float() / 255)
-            features = backbone.locate(seen)
-            result = self.placement(seen, features, batch.boxes, batch.classes)
-            loss = result.loss
-            self.seen = {"pretrain/exact": result.exact, "pretrain/distance": result.distance}
+        if phase.pretrain and self.heads is not None:
+            loss, self.seen = self._pretrain(self.heads, batch)
         else:
             if self.pretrained:
                 self.model.backbone.eval()  # its batch norms know more frames than a step shows
-            logits = self.model(batch.video).float()
+            boxes = batch.boxes if self.model.needs_boxes else None
+            logits = self.model(batch.video, boxes=boxes).float()
             loss = nn.functional.cross_entropy(logits, batch.label)
             right = (logits.argmax(1) == batch.label).float().mean()
             self.seen = {"train/accuracy": right}
@@ -98,6 +92,18 @@ class Training(L.LightningModule):
                 "recipe.clip; the last checkpoint is from before"
             )
         return loss
+
+    def _pretrain(
+        self, heads: DigitPlacement | DigitPresence, batch: VideoBatch
+    ) -> tuple[Tensor, dict[str, Tensor | float]]:
+        backbone: Any = self.model.backbone
+        seen = backbone.see(batch.video.float() / 255)
+        features = backbone.locate(seen)
+        if isinstance(heads, DigitPresence):
+            there = heads(features, batch.classes)
+            return there.loss, {"pretrain/exact": there.exact}
+        placed = heads(seen, features, batch.boxes, batch.classes)
+        return placed.loss, {"pretrain/exact": placed.exact, "pretrain/distance": placed.distance}
 
     def configure_optimizers(self) -> Any:
         recipe, backbone = self.recipe, list(self.model.backbone.parameters())

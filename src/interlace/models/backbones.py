@@ -58,7 +58,8 @@ class StridedCNN(nn.Module):
         widths: channels of each strided layer.
         kernels: of each strided layer, cells a side.
         strides: of each strided layer.
-        out_channels: of the 1x1 convolutions.
+        out_channels: of the 1x1 convolutions; None leaves them and the coordinates out, for
+            graphs whose regions move and tell where they are themselves.
     """
 
     per_frame = True
@@ -70,7 +71,7 @@ class StridedCNN(nn.Module):
         widths: Sequence[int] = (32, 64, 128),
         kernels: Sequence[int] = (5, 5, 3),
         strides: Sequence[int] = (2, 2, 2),
-        out_channels: int = 384,
+        out_channels: int | None = 384,
     ):
         super().__init__()
         layers: list[nn.Module] = []
@@ -80,19 +81,21 @@ class StridedCNN(nn.Module):
             conv = nn.Conv2d(inner, outer, k, stride=stride, padding=k // 2, bias=False)
             layers += [conv, nn.BatchNorm2d(outer), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        self.place = nn.Sequential(
-            nn.Conv2d(widths[-1] + 4, out_channels, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(out_channels, out_channels, 1),
-            nn.ReLU(inplace=True),
-        ).to(memory_format=torch.channels_last)
+        self.place = None
+        if out_channels is not None:
+            self.place = nn.Sequential(
+                nn.Conv2d(widths[-1] + 4, out_channels, 1),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(out_channels, out_channels, 1),
+                nn.ReLU(inplace=True),
+            ).to(memory_format=torch.channels_last)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         self.seen_channels = widths[-1]
-        self.out_channels = out_channels
+        self.out_channels = widths[-1] if out_channels is None else out_channels
 
     def see(self, video: Tensor) -> Tensor:
         """(B, T, C, H0, W0) -> (B, T, seen_channels, H0 / 8, W0 / 8), rounded up."""
@@ -100,6 +103,8 @@ class StridedCNN(nn.Module):
 
     def locate(self, seen: Tensor) -> Tensor:
         """(B, T, seen_channels, H, W) -> (B, T, out_channels, H, W)."""
+        if self.place is None:
+            return seen
         located = self.place(_with_coordinates(seen.flatten(0, 1)))
         return located.unflatten(0, seen.shape[:2])
 

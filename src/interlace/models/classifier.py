@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from interlace.graph.regions import GivenRegions
 from interlace.graph.stream import carried
 
 
@@ -41,11 +42,17 @@ class VideoClassifier(nn.Module):
         self.head = nn.Linear(body.out_channels, num_classes)  # type: ignore[arg-type]
         self.num_classes = num_classes
 
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether its graph looks where it is told: then pass `boxes`."""
+        return any(isinstance(module, GivenRegions) for module in self.modules())
+
     def forward(
         self,
         video: Tensor,
         state: Any = None,
         *,
+        boxes: Tensor | None = None,
         return_state: bool = False,
         return_trace: bool = False,
     ) -> Any:
@@ -54,6 +61,7 @@ class VideoClassifier(nn.Module):
         Args:
             video: (B, T, C, H, W), uint8 in 0..255 or floats in [0, 1].
             state: what the same model returned for the frames before; None starts a stream.
+            boxes: (B, T, M, 4), only for a graph with `GivenRegions`.
             return_state: also return the state.
             return_trace: also return the `Trace` of the graph, None for a model without one.
 
@@ -70,7 +78,13 @@ class VideoClassifier(nn.Module):
         features = self.backbone(_to_unit(video, self.head.weight.dtype))
         inner, mean = state if isinstance(state, MapState) else (state, None)
         out, *others = _tuple(
-            self.body(features, inner, return_state=return_state, return_trace=return_trace)
+            self.body(
+                features,
+                inner,
+                return_state=return_state,
+                return_trace=return_trace,
+                **given(boxes),
+            )
         )
         if out.dim() == 5:
             out, mean = _mean_so_far(out, mean)  # (B, D)
@@ -78,6 +92,11 @@ class VideoClassifier(nn.Module):
                 others[0] = MapState(others[0], mean)
         logits = self.head(out)
         return (logits, *others) if others else logits
+
+
+def given(boxes: Tensor | None) -> dict[str, Tensor]:
+    """The argument `boxes` for a graph that takes it, no argument for all others."""
+    return {} if boxes is None else {"boxes": boxes}
 
 
 def _to_unit(video: Tensor, dtype: torch.dtype) -> Tensor:

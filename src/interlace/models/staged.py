@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.models.baselines import Baseline
+from interlace.models.classifier import given
 
 
 class Staged(nn.Module):
@@ -40,14 +41,17 @@ class Staged(nn.Module):
         features: Tensor,
         state: Any = None,
         *,
+        boxes: Tensor | None = None,
         return_state: bool = False,
         return_trace: bool = False,
     ) -> Any:
         """As `GraphBlock.forward`: features (B, T, C, H, W) -> (B, T, out_channels, H', W').
 
-        The state and the trace are the block's.
+        The state and the trace are the block's, and boxes are for it.
         """
-        out = self.block(features, state, return_state=return_state, return_trace=return_trace)
+        out = self.block(
+            features, state, return_state=return_state, return_trace=return_trace, **given(boxes)
+        )
         maps, *others = out if isinstance(out, tuple) else (out,)
         if maps.dim() != 5:
             raise ValueError(
