@@ -217,7 +217,8 @@ def test_order_of_frames_matters_to_whoever_sees_time(name):
         for value in model.parameters():
             value.add_(torch.randn_like(value) * value.std(correction=0) * 0.3)
     changed = largest(model(video) - model(video.flip(1)))
-    if "space_only" in name or name in ("resnet18", "resnet18_small"):  # a mean over time
+    still = name.startswith("resnet18") and "lstm" not in name
+    if "space_only" in name or still:  # a mean over time
         assert changed < 1e-4
     else:
         assert changed > 1e-4
