@@ -517,3 +517,38 @@ def test_a_run_leaves_logging_as_it_was(finished):
 
     assert logging.getLogger("lightning.pytorch").level != logging.ERROR
     assert Path(finished).exists()
+
+
+MOVING = replace(DATA, dataset="MultiSyncMNIST", canvas=40, num_digits=2)
+LEARNS = replace(RECIPE, pretrain_frames=0, videos=64, lr=0.05, warmup=0)
+
+
+@pytest.mark.parametrize("size_after", [0, 32, 64])
+def test_regions_keep_their_size_until_they_may_change_it(tmp_path, size_after):
+    """64 videos in 8 steps: sizes are learned in the steps after `size_after` videos."""
+    recipe = replace(LEARNS, size_after=size_after)
+    run(tmp_path, model=ModelOptions("dyreg_small"), data=MOVING, recipe=recipe, validate_every=64)
+    gamma = checkpoint_of(tmp_path)["state_dict"]["model.body.regions.offsets.gamma"]
+    assert bool(gamma[:2].all())
+    assert bool(gamma[2:].any()) == (size_after < 64)
+
+
+def test_the_distance_of_regions_to_digits_is_logged(tmp_path):
+    run(tmp_path, model=ModelOptions("dyreg_small"), data=MOVING, recipe=LEARNS, validate_every=32)
+    curves = read_curves(tmp_path / "logs/csv", ["validation/distance"])
+    steps, values = curves["validation/distance"]
+    assert steps == [4, 8]
+    assert all(0 < value < 0.5 for value in values)
+
+
+def test_boxes_are_given_to_a_model_that_asks_for_them(tmp_path):
+    run(tmp_path, model=ModelOptions("dyreg_given_small"), data=MOVING, recipe=LEARNS)
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_presence_teaches_a_backbone_that_finds_nothing_else(tmp_path):
+    recipe = replace(LEARNS, pretrain_frames=160, pretrain_task="presence")
+    run(tmp_path, model=ModelOptions("dyreg_small"), data=MOVING, recipe=recipe, log_every=1)
+    logs = tmp_path / "logs/csv"
+    assert read_curves(logs, ["pretrain/exact"])
+    assert not read_curves(logs, ["pretrain/distance"])

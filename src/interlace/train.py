@@ -23,6 +23,7 @@ from interlace.data.digits import load_digits
 from interlace.data.module import Loader, Plan, batches, make_plan, make_videos
 from interlace.data.syncmnist import VideoBatch
 from interlace.evaluate import evaluate
+from interlace.graph.offsets import Offsets
 from interlace.models.classifier import VideoClassifier
 from interlace.models.registry import create_model, describe_model
 from interlace.models.weights import load_weights, save_weights
@@ -92,6 +93,14 @@ class Training(L.LightningModule):
                 "recipe.clip; the last checkpoint is from before"
             )
         return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        recipe = self.recipe
+        seen = (self.global_step - self.plan.pretrain_steps) * recipe.batch_size
+        if seen < recipe.size_after:
+            for module in self.model.modules():
+                if isinstance(module, Offsets) and module.gamma.grad is not None:
+                    module.gamma.grad[2:] = 0  # gamma starts at zero: sizes stay as they are
 
     def _pretrain(
         self, heads: DigitPlacement | DigitPresence, batch: VideoBatch
@@ -186,8 +195,11 @@ class Watch(Callback):
             batches(self.videos, 100, module.device),
             self.videos.num_classes,
             bf16=trainer.precision == "bf16-mixed",
+            regions=True,
         )
         module.seen |= {"validation/accuracy": result.top1, "validation/loss": result.loss}
+        if result.regions is not None:
+            module.seen["validation/distance"] = result.regions.dist
         if module.plateau is not None:
             module.plateau.step(result.top1)
         if result.top1 > self.best:
