@@ -11,16 +11,22 @@ Example:
 """
 
 from interlace.visualize.charts import confusion_figure, curve_figure, prediction_figure
+from interlace.visualize.compare import compare_figure
 from interlace.visualize.explain import ClipReport, explain_clip
+from interlace.visualize.files import save_pictures
 from interlace.visualize.frames import draw_clip, frames_figure, gif_bytes, save_gif, save_mp4
 from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
+from interlace.visualize.paths import paths_figure, places_figure
+from interlace.visualize.regions import animate_regions, regions_figure, sizes_figure
 from interlace.visualize.report import write_report
 
 __all__ = [
     "ClipReport",
     "animate",
+    "animate_regions",
     "attention_figure",
+    "compare_figure",
     "confusion_figure",
     "curve_figure",
     "draw_clip",
@@ -29,8 +35,13 @@ __all__ = [
     "gif_bytes",
     "graph_figure",
     "kernels_figure",
+    "paths_figure",
+    "places_figure",
     "prediction_figure",
+    "regions_figure",
     "save_gif",
     "save_mp4",
+    "save_pictures",
+    "sizes_figure",
     "write_report",
 ]

@@ -11,6 +11,12 @@ import numpy as np
 
 from interlace.graph.trace import Trace
 from interlace.visualize.charts import as_scores, check_label, percent, prediction_figure
+from interlace.visualize.explain_regions import (
+    film_for_page,
+    has_own_regions,
+    region_pictures,
+    regions_in_words,
+)
 from interlace.visualize.frames import frames_figure, gif_bytes
 from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
@@ -36,11 +42,14 @@ class ClipReport:
         title: one line.
         text: paragraphs, plain text.
         figures: caption -> a figure, or the bytes of a png, gif or mp4.
+        files: name -> a figure, or a film, uint8 (T, H, W, 3), that is worth a file of its own;
+            `save_pictures` writes them.
     """
 
     title: str
     text: list[str] = field(default_factory=list)
     figures: dict[str, Figure | bytes] = field(default_factory=dict)
+    files: dict[str, Figure | Array] = field(default_factory=dict)
 
 
 def explain_clip(
@@ -55,6 +64,9 @@ def explain_clip(
     highlight: Any = None,
 ) -> ClipReport:
     """Draws all that a trace tells of a clip, and says it in words.
+
+    Regions that are no cells of grids are drawn frame by frame, and as a film; if they move, so
+    are their paths and sizes.
 
     Args:
         video: uint8 (T, C, H, W).
@@ -83,6 +95,8 @@ def explain_clip(
         )  # fmt: skip
 
     text = [verdict, _graph_in_words(view)]
+    if not any(view.names):
+        text.append(regions_in_words(view))
     if view.num_rounds:
         text.append(_messages_in_words(view))
     if boxes is not None:
@@ -95,19 +109,34 @@ def explain_clip(
     if boxes is not None:
         strip += ", with the true boxes"
         strip += " (green: those that decide the label)" if mask.any() else ""
-    figures: dict[str, Figure | bytes] = {
+    figures: dict[str, Figure | bytes] = {}
+    regions: dict[str, Figure] = {}
+    files: dict[str, Figure | Array] = {}
+    if has_own_regions(view):
+        regions, film = region_pictures(
+            video, trace, view, clip=clip, boxes=boxes, highlight=highlight
+        )
+        embedded = film_for_page(film)
+        if embedded is not None:
+            figures["Regions in motion"] = embedded
+        files["regions_in_motion"] = film
+    figures |= {
         "The graph in motion"
         + (f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""): gif_bytes(
             animate(video, trace, clip=clip, boxes=boxes, highlight=highlight)
         ),
         "What it says": prediction_figure(scores, names, label=label),
         strip: frames_figure(video, boxes=boxes, highlight=highlight),
+        **regions,
         "The graph over frames and rounds": graph_figure(video, trace, clip=clip),
     }
     if view.num_rounds:
         figures["Who listens to whom"] = attention_figure(trace, clip=clip)
-    figures["Where nodes look"] = kernels_figure(video, trace, clip=clip)
-    return ClipReport(title, text, figures)
+    kernels = figures["Where nodes look"] = kernels_figure(video, trace, clip=clip)
+    if regions:
+        files |= {caption.lower().replace(" ", "_"): figure for caption, figure in regions.items()}
+        files["kernels"] = kernels
+    return ClipReport(title, text, figures, files)
 
 
 def _graph_in_words(view: ClipView) -> str:

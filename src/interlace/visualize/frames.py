@@ -161,13 +161,20 @@ def gif_bytes(frames: Any, *, fps: float = 5) -> bytes:
 def save_mp4(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Path:
     """Writes frames, uint8 (T, H, W, 3), as H.264; an odd last row or column is doubled."""
     path = Path(path)
+    encoded = mp4_bytes(frames, fps=fps)
+    with writing(path):
+        path.write_bytes(encoded)
+    return path
+
+
+def mp4_bytes(frames: Any, *, fps: float = 5) -> bytes:
+    """The bytes of the mp4 that `save_mp4` writes."""
     frames = _drawn(frames, fps)
     height, width = frames.shape[1:3]
     frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     av = need("av", '"interlace[video]"')
-    with writing(path):
-        path.open("wb").close()  # an unwritable path is an OSError here, whatever av makes of it
-    with writing(path), av.open(str(path), mode="w", format="mp4") as container:
+    file = io.BytesIO()
+    with av.open(file, mode="w", format="mp4") as container:
         stream = container.add_stream("h264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
@@ -177,7 +184,7 @@ def save_mp4(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Pa
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
-    return path
+    return file.getvalue()
 
 
 @contextmanager

@@ -102,32 +102,44 @@ def kernels_figure(
     nodes: Sequence[int] | None = None,
     frames: Sequence[int] | None = None,
 ) -> Figure:
-    """Where nodes (rows) pool from in frames (columns): region kernels as heat over the picture.
+    """Where nodes pool from: region kernels as heat over the picture.
+
+    Cells of grids, which have names, are rows and frames columns; nodes without names are columns,
+    so that more of them fit, and frames rows.
 
     Args:
-        nodes: which nodes; default: a cell from each grid, or up to six regions.
-        frames: which frames; default: six, evenly spread.
+        nodes: which nodes; default: a cell from each grid, or up to nine regions.
+        frames: which frames; default: six, or four where nodes are columns, evenly spread.
     """
     pictures = as_frames(video)
     view = view_clip(trace, clip, num_frames=len(pictures))
-    if nodes is None and len(set(view.colours)) < view.num_nodes:
+    named = any(view.names)
+    if nodes is None and len(set(view.colours)) < view.num_nodes and named:
         nodes = [view.colours.index(colour) for colour in dict.fromkeys(view.colours)]
-    chosen = choose(nodes, view.num_nodes, "nodes", most=6)
-    shown = choose(frames, view.num_frames, "frames", most=6)
+    chosen = choose(nodes, view.num_nodes, "nodes", most=6 if named else 9)
+    shown = choose(frames, view.num_frames, "frames", most=6 if named else 4)
 
-    gap, left, top, foot = 0.06, 1.05, 0.24, 0.3
-    across = min((WHOLE - left + gap) / len(shown) - gap, 2.2)
+    gap, left, top, foot = 0.06, (1.05 if named else 0.26), (0.24 if named else 0.42), 0.3
+    across_all, down_all = (len(shown), len(chosen)) if named else (len(chosen), len(shown))
+    across = min((WHOLE - left + gap) / across_all - gap, 2.2)
     down = across * pictures.shape[1] / pictures.shape[2]
-    figure = new_figure(WHOLE, top + len(chosen) * (down + gap) + foot)
-    for row, n in enumerate(chosen):
-        y = top + row * (down + gap)
+    figure = new_figure(WHOLE, top + down_all * (down + gap) + foot)
+    for place, n in enumerate(chosen):
         most = float(view.kernels[shown, n].max())
-        about = f"{view.names[n]}\n".replace("grid, ", "grid\n").lstrip()
-        write(figure, 0.03, y + down / 2 - 0.3, f"node {n}", color=INK, fontsize=8.5)
-        write(figure, 0.03, y + down / 2 - 0.1, f"{about}full colour: {most:.3g}", fontsize=7,
-              linespacing=1.4)  # fmt: skip
-        for column, t in enumerate(shown):
-            x = left + column * (across + gap)
+        full = f"full colour: {most:.3g}"
+        if named:
+            y = top + place * (down + gap) + down / 2
+            about = f"{view.names[n]}\n".replace("grid, ", "grid\n").lstrip()
+            write(figure, 0.03, y - 0.3, f"node {n}", color=INK, fontsize=8.5)
+            write(figure, 0.03, y - 0.1, f"{about}{full}", fontsize=7, linespacing=1.4)
+        else:
+            x = left + place * (across + gap) + across / 2
+            write(figure, x, 0.04, f"node {n}", color=INK, fontsize=8.5, ha="center")
+            write(figure, x, 0.22, f"max {most:.3g}",
+                  fontsize=7, ha="center")  # fmt: skip
+        for index, t in enumerate(shown):
+            column, row = (index, place) if named else (place, index)
+            x, y = left + column * (across + gap), top + row * (down + gap)
             axes = picture_axes(figure, x, y, across, down)
             show_frame(axes, pictures[t], dim=0.6)
             axes.imshow(
@@ -142,11 +154,14 @@ def kernels_figure(
                 gid=f"kernel of node {n} in frame {t}",
             )
             outline(axes, view.boxes[t, n], view.colours[n], 0.8)
-            if row == 0:
+            if place == 0 and named:
                 write(figure, x + across / 2, 0.04, f"frame {t}", ha="center")
-    foot_at = top + len(chosen) * (down + gap) + 0.06
-    write(figure, left, foot_at, "Colour: share of a position in what the node pools; "
-          "the shares of a frame sum to 1.", fontsize=7.5)  # fmt: skip
+            elif place == 0:
+                write(figure, 0.03, y + down / 2, f"frame {t}", rotation=90, va="center")
+    foot_at = top + down_all * (down + gap) + 0.06
+    note = "Colour: share of a position in what the node pools; the shares of a frame sum to 1."
+    note += "" if named else " Full colour: max."
+    write(figure, left, foot_at, note, fontsize=7.5)
     return figure
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interlace.graph.trace import Trace
+from interlace.visualize.palette import node_colour
 
 Array = NDArray[Any]
 
@@ -193,7 +194,7 @@ def name_nodes(boxes: Array) -> tuple[list[str], list[str]]:
     if not still or None in cells:
         return (
             [""] * boxes.shape[1],
-            [NODE_COLOURS[n % len(NODE_COLOURS)] for n in range(boxes.shape[1])],
+            [node_colour(n) for n in range(boxes.shape[1])],
         )
     grid = [cell for cell in cells if cell is not None]
     sizes = sorted({size for size, _, _ in grid}, reverse=True)
@@ -233,6 +234,16 @@ def choose(chosen: Sequence[int] | None, count: int, what: str, *, most: int) ->
                 f"{what} must be in 0 to {count - 1}, got {index}; this clip has {count} of them"
             )
     return [int(index) for index in chosen]
+
+
+def choose_nodes(chosen: Sequence[int] | None, count: int) -> list[int]:
+    """The chosen nodes, checked, or all; of more than 20, which no eye tells apart, 20."""
+    return choose(chosen, count, "nodes", most=20)
+
+
+def nodes_note(shown: Sequence[int], count: int) -> str:
+    """What a caption adds where not every node is drawn."""
+    return "" if len(shown) == count else f" {len(shown)} of {count} nodes are drawn."
 
 
 def message_threshold(weights: Array, *, edges_per_panel: int = 10) -> float:

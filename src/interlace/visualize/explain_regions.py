@@ -1,0 +1,101 @@
+"""What a clip's report adds for a graph whose regions are its own: pictures, films and words."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.graph.trace import Trace
+from interlace.visualize.frames import gif_bytes, mp4_bytes
+from interlace.visualize.paths import paths_figure
+from interlace.visualize.regions import animate_regions, regions_figure, sizes_figure
+from interlace.visualize.view import Array, ClipView
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+LARGEST_GIF = 1_000_000  # bytes, of one in a page
+
+
+def has_own_regions(view: ClipView) -> bool:
+    """Whether regions are no cells of grids and are what the kernels read."""
+    return not any(view.names) and kernels_are_regions(view)
+
+
+def kernels_are_regions(view: ClipView) -> bool:
+    """Whether kernels are products of a row and a column, as those of regions are.
+
+    Maps of any form, as those of semantic nodes, are not; their boxes only tell mean and spread.
+    """
+    kernels = view.kernels.astype(np.float64)
+    rows, columns = kernels.sum(axis=-1), kernels.sum(axis=-2)
+    whole = np.maximum(rows.sum(axis=-1), 1e-12)[..., None, None]
+    product = rows[..., :, None] * columns[..., None, :] / whole
+    return bool(np.abs(kernels - product).sum(axis=(-2, -1)).max() < 0.02)
+
+
+def regions_move(view: ClipView) -> bool:
+    """Whether a region changes within the clip."""
+    return not np.allclose(view.boxes, view.boxes[:1], atol=1e-4)
+
+
+def region_pictures(
+    video: Any, trace: Trace, view: ClipView, *, clip: int, boxes: Any, highlight: Any
+) -> tuple[dict[str, Figure], Array]:
+    """The figures of a clip's regions, caption -> figure, and their film (T, H, W, 3)."""
+    figures = {
+        "Regions on the frames": regions_figure(
+            video, trace, clip=clip, boxes=boxes, highlight=highlight
+        )
+    }
+    if regions_move(view):
+        figures["Paths of the nodes"] = paths_figure(video, trace, clip=clip, boxes=boxes)
+        figures["Sizes of the regions"] = sizes_figure(trace, clip=clip)
+    film = animate_regions(video, trace, clip=clip, boxes=boxes, highlight=highlight)
+    return figures, film
+
+
+def film_for_page(film: Array) -> bytes | None:
+    """A gif where that is below 1 MB, else an mp4; None, and a warning, without PyAV."""
+    encoded = gif_bytes(film)
+    if len(encoded) < LARGEST_GIF:
+        return encoded
+    try:
+        return mp4_bytes(film)
+    except ImportError as error:
+        log.warning("a film of %.1f MB was left out of the page: %s", len(encoded) / 1e6, error)
+        return None
+
+
+def regions_in_words(view: ClipView) -> str:
+    """How far regions go and how large they are."""
+    if not kernels_are_regions(view):
+        return (
+            "Nodes read with maps of any form; the box of a node only tells the mean and the "
+            "spread of its map."
+        )
+    half = view.boxes[..., 2:]
+    low, high = (_where(half, int(flat)) for flat in (half.argmin(), half.argmax()))
+    sizes = (
+        f"Half extents of the regions range from {half.min():.3f} of the frame (node {low[1]}, "
+        f"frame {low[0]}) to {half.max():.3f} (node {high[1]}, frame {high[0]})."
+    )
+    if view.num_frames == 1:
+        return f"Regions are no cells of a grid. {sizes}"
+    if not regions_move(view):
+        return f"Regions are no cells of a grid, and the same in all frames. {sizes}"
+    steps = np.hypot(*np.moveaxis(np.diff(view.boxes[..., :2], axis=0), -1, 0))  # (T - 1, N)
+    most = int(steps.sum(axis=0).argmax())
+    return (
+        f"Regions move: from a frame to the next, a centre goes {steps.mean():.3f} of the frame on "
+        f"average; that of node {most} goes farthest, {steps[:, most].sum():.3f} over the clip. "
+        f"{sizes}"
+    )
+
+
+def _where(values: Array, flat: int) -> tuple[int, int]:
+    frame, node, _ = np.unravel_index(flat, values.shape)
+    return int(frame), int(node)

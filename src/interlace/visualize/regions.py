@@ -1,0 +1,243 @@
+"""Dynamic regions: where each node looks, frame by frame, as a figure and as an animation.
+
+Every node has one colour in all of these pictures (`palette.node_colour`), and its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.graph.trace import Trace
+from interlace.visualize.canvas import (
+    INK,
+    LINE,
+    MUTED,
+    WHOLE,
+    need,
+    new_figure,
+    picture_axes,
+    quiet,
+    show_frame,
+    write,
+)
+from interlace.visualize.frames import frame_scale, outline
+from interlace.visualize.palette import (
+    DARK,
+    along_outline,
+    backdrop,
+    casing,
+    draw_label,
+    node_colour,
+    node_line,
+    panel_unit,
+    place_labels,
+)
+from interlace.visualize.view import (
+    Array,
+    as_boxes,
+    as_frames,
+    as_highlight,
+    choose,
+    choose_nodes,
+    nodes_note,
+    view_clip,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OBJECT, OTHER_OBJECT = "#ffffff", "#9aa4b0"
+
+
+def regions_figure(
+    video: Any,
+    trace: Trace,
+    *,
+    clip: int = 0,
+    nodes: Sequence[int] | None = None,
+    frames: Sequence[int] | None = None,
+    boxes: Any = None,
+    highlight: Any = None,
+) -> Figure:
+    """Regions on frames: the outline and the centre of each node's region, with its number.
+
+    DyReg-GNN, Figures 2 to 4.
+
+    Args:
+        video: uint8 (T, C, H, W), the frames that the trace is of.
+        clip: which clip of the trace.
+        nodes: which nodes; default: all, of more than 20 as many spread evenly.
+        frames: which frames; default: all, of more than ten as many spread evenly.
+        boxes: (T, D, 4) true boxes of objects, drawn as thin grey lines.
+        highlight: the boxes that matter, as indices or a mask (D,); drawn white.
+    """
+    pictures = as_frames(video)
+    view = view_clip(trace, clip, num_frames=len(pictures))
+    chosen = choose_nodes(nodes, view.num_nodes)
+    shown = choose(frames, view.num_frames, "frames", most=10)
+    objects, matters = checked_objects(boxes, highlight, len(pictures))
+
+    columns = min(len(shown), 5)
+    rows = -(-len(shown) // columns)
+    gap, top, foot = 0.07, 0.24, 0.3
+    across = min((WHOLE + gap) / columns - gap, 3.0)
+    down = across * pictures.shape[1] / pictures.shape[2]
+    step = top + down + gap
+    figure = new_figure(WHOLE, rows * step + foot)
+    for place, t in enumerate(shown):
+        x, y = place % columns * (across + gap), place // columns * step
+        write(figure, x + across / 2, y + 0.06, f"frame {t}", ha="center")
+        axes = picture_axes(figure, x, y + top, across, down)
+        show_frame(axes, pictures[t], dim=backdrop(pictures))
+        draw_objects(axes, objects[t], matters)
+        draw_regions(axes, view.boxes[t], chosen)
+    note = "Rectangles: what each node pools from. Dots: their centres."
+    if objects.shape[1]:
+        note += " Thin grey lines: true boxes" + (
+            "; white: those that decide the label." if matters.any() else "."
+        )
+    note += nodes_note(chosen, view.num_nodes)
+    write(figure, 0.02, rows * step + 0.06, note, fontsize=7.5)
+    return figure
+
+
+def animate_regions(
+    video: Any,
+    trace: Trace,
+    *,
+    clip: int = 0,
+    nodes: Sequence[int] | None = None,
+    scale: int | None = None,
+    boxes: Any = None,
+    highlight: Any = None,
+    trail: int = 6,
+) -> Array:
+    """The clip, enlarged, with its regions and the last steps of their centres.
+
+    Args:
+        scale: how many pixels wide a pixel becomes; default: the shorter side gets 384 or more.
+        trail: how many steps of a centre stay visible; 0 for none. One wants none where regions
+            jump about.
+
+    Returns:
+        uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`.
+    """
+    pictures = as_frames(video)
+    time, height, width, _ = pictures.shape
+    view = view_clip(trace, clip, num_frames=time)
+    chosen = choose_nodes(nodes, view.num_nodes)
+    objects, matters = checked_objects(boxes, highlight, time)
+    if trail < 0:
+        raise ValueError(f"trail must be 0 or more steps, got {trail}; use 0 for none")
+    scale = frame_scale(scale, height, width, 384)
+    drawn = []
+    for t in range(time):
+        figure = new_figure(width * scale / 100, height * scale / 100)
+        axes = picture_axes(figure, 0, 0, width * scale / 100, height * scale / 100)
+        show_frame(axes, pictures[t], dim=backdrop(pictures))
+        draw_objects(axes, objects[t], matters, line=1.2)
+        for n in chosen:
+            steps = view.boxes[max(0, t - trail) : t + 1, n, :2]
+            if trail and len(steps) > 1:
+                axes.plot(*steps.T, color=node_colour(n), lw=1.6, alpha=0.55, zorder=2.5)
+        draw_regions(axes, view.boxes[t], chosen)
+        figure.canvas.draw()
+        drawn.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
+    return np.stack(drawn)
+
+
+def sizes_figure(trace: Trace, *, clip: int = 0, nodes: Sequence[int] | None = None) -> Figure:
+    """How large each node's region is in each frame: rx solid, ry dashed, one panel a node.
+
+    Half extents as fractions of the frame, on one scale; the other nodes lie grey behind.
+
+    Args:
+        nodes: which nodes; default: all, of more than 20 as many spread evenly.
+    """
+    view = view_clip(trace, clip)
+    chosen = choose_nodes(nodes, view.num_nodes)
+    need("matplotlib.ticker")
+    from matplotlib.ticker import MaxNLocator
+
+    columns = max(1, min(5 if len(chosen) > 9 else 3, len(chosen)))
+    rows = -(-len(chosen) // columns)
+    left, top, gap, down, foot = 0.5, 0.26, 0.22, 1.0, 0.62
+    across = min((WHOLE - left) / columns - gap, 4.0)
+    figure = new_figure(WHOLE, rows * (top + down) + foot)
+    half = view.boxes[..., 2:]
+    most = max(float(half[:, chosen].max(initial=0)), 1e-3) * 1.08
+    time = np.arange(view.num_frames)
+    dot = "o" if view.num_frames == 1 else ""
+    for place, n in enumerate(chosen):
+        column, row = place % columns, place // columns
+        x, y = left + column * (across + gap), row * (top + down) + top
+        axes = picture_axes(figure, x, y, across, down)
+        axes.axis("on")
+        quiet(axes)
+        for other in chosen:
+            if other != n:
+                axes.plot(time, half[:, other], color=LINE, lw=0.5, zorder=1)
+        for axis, style in ((0, "solid"), (1, (0, (3, 1.4)))):
+            axes.plot(time, half[:, n, axis], color=node_colour(n), lw=1.9, ls=style, marker=dot,
+                      ms=4, zorder=3, gid=f"r{'xy'[axis]} of node {n}")  # fmt: skip
+        axes.set_xlim(-0.3, max(view.num_frames - 0.7, 0.3))
+        axes.set_ylim(0, most)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        if view.num_frames == 1:
+            axes.set_xticks([0])
+        if column:
+            axes.set_yticklabels([])
+        if place + columns < len(chosen):
+            axes.set_xticklabels([])
+        else:
+            axes.set_xlabel("frame", fontsize=7.5, color=MUTED, labelpad=2)
+        write(figure, x + 0.16, y - 0.17, f"node {n}", color=INK, fontsize=8)
+        write(figure, x + 0.03, y - 0.16, "■", color=node_colour(n), fontsize=7)
+    note = (
+        "Half extents of the regions as fractions of the frame: rx solid, ry dashed; "
+        "the other nodes in grey." + nodes_note(chosen, view.num_nodes)
+    )
+    write(figure, 0.02, rows * (top + down) + foot - 0.2, note, fontsize=7.5)
+    return figure
+
+
+def draw_regions(axes: Axes, boxes: Array, nodes: Sequence[int]) -> None:
+    """Outlines, centres and numbers of the chosen nodes' regions.
+
+    Args:
+        axes: spanning [0, 1], y down.
+        boxes: (N, 4) of one frame.
+        nodes: which of them.
+    """
+    unit, size, radius = panel_unit(axes, len(nodes))
+    centres = boxes[list(nodes), :2]
+    labels = place_labels(along_outline(boxes[list(nodes)]), radius, taken=centres)
+    for n, label in zip(nodes, labels, strict=True):
+        colour = node_colour(n)
+        outline(axes, boxes[n], colour, 1.1 * unit, ls=node_line(n), zorder=3,
+                gid=f"region of node {n}", path_effects=casing(1.1 * unit))  # fmt: skip
+        axes.plot(*boxes[n, :2], "o", ms=3.2 * unit, mfc=colour, mec=DARK, mew=0.4, zorder=4,
+                  gid=f"centre of node {n}")  # fmt: skip
+        draw_label(axes, label, n, size)
+
+
+def draw_objects(axes: Axes, boxes: Array, matters: Array, *, line: float = 0.7) -> None:
+    """True boxes (D, 4) of one frame as thin lines, those that matter white and on top."""
+    for n in np.argsort(matters, kind="stable"):
+        colour = OBJECT if matters[n] else OTHER_OBJECT
+        outline(axes, boxes[n], colour, line, alpha=0.9, zorder=2, gid=f"object {n}")
+
+
+def checked_objects(boxes: Any, highlight: Any, time: int) -> tuple[Array, Array]:
+    """True boxes (T, D, 4) and which matter (D,); D = 0 where there are none."""
+    if boxes is None:
+        if highlight is not None:
+            raise ValueError("highlight names boxes, got no boxes; pass boxes=(T, D, 4) with it")
+        return np.zeros((time, 0, 4)), np.zeros(0, dtype=bool)
+    boxes = as_boxes(boxes, time)
+    return boxes, as_highlight(highlight, boxes.shape[1])
