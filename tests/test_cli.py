@@ -17,7 +17,7 @@ from safetensors import safe_open
 from interlace.cli import _COMMANDS, main
 from interlace.data.digits import load_digits
 from interlace.data.module import load_split, make_videos
-from interlace.explain import explain_videos
+from interlace.explain import choose_clips, explain_videos
 from interlace.metrics import region_metrics
 from interlace.models.registry import create_model, list_models
 from interlace.models.weights import load_weights, read_card, save_weights
@@ -320,10 +320,12 @@ def test_explain_shows_what_the_tensors_say(weights, tmp_path, capsys):
     page = re.sub(r"\s", " ", (tmp_path / "report.html").read_text())
     assert str(tmp_path / "report.html") in capsys.readouterr().out
 
-    # the first clip, by hand
+    # the chosen clip, by hand
     model = create_model("rstg_all_temp_small", num_classes=11, weights=weights).eval()
     videos = load_split(dataclasses.replace(TINY, test_size=10), "test")
-    one = videos.batch([0])
+    (index,) = choose_clips(model, videos, 1)
+    one = videos.batch([index])
+    assert f"This is video {index} of the test split." in page
     with torch.no_grad():
         logits, trace = model(one.video, return_trace=True)
     scores = logits[0].softmax(0)

@@ -90,9 +90,12 @@ def explain(
 ) -> None:
     """Show what a trained model looked at: frames, graph, attention, prediction, in one page.
 
+    Videos in which digits move together come first, rightly and wrongly classified ones in turn.
+    A model whose regions move also gets pictures/ beside the page: png, gif and mp4.
+
     Args:
         weights: a safetensors file with a card, e.g. best.safetensors of a run.
-        out: folder for report.html.
+        out: folder for report.html and pictures/.
         clips: how many held-out videos to explain.
         digits: "mnist", "embedded" or a folder, instead of what the card says.
         num_digits: on screen, instead of what the card says.

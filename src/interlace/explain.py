@@ -20,6 +20,7 @@ from interlace.visualize import (
     explain_clip,
     frames_figure,
     prediction_figure,
+    save_pictures,
     write_report,
 )
 
@@ -57,7 +58,41 @@ def explain_videos(
                     highlight=pair,
                 )
             )
+        reports[-1].text.append(f"This is video {index} of the {videos.split} split.")
     return reports
+
+
+@torch.no_grad()
+def choose_clips(
+    model: VideoClassifier, videos: Videos, count: int, *, search: int = 60
+) -> list[int]:
+    """Which videos tell most of a model: with digits that move together, right and wrong in turn.
+
+    The same model always gets the same videos. Where right or wrong ones run out, the others fill
+    up; videos in which nobody moves alike come last.
+
+    Args:
+        count: how many, or as many as there are.
+        search: how many videos, from the first, to choose from.
+    """
+    count = min(max(count, 0), len(videos))
+    if not count:
+        return []
+    model.eval()
+    right: list[int] = []
+    wrong: list[int] = []
+    still: list[int] = []
+    looked_at = range(min(max(search, count), len(videos)))
+    for first in looked_at[::20]:
+        indices = looked_at[first : first + 20]
+        batch = videos.batch(indices)
+        hits = model(batch.video).argmax(1) == batch.label
+        pairs = batch.synchronous.any(1)
+        for index, pair, hit in zip(indices, pairs.tolist(), hits.tolist(), strict=True):
+            (still if not pair else right if hit else wrong).append(index)
+    turns = min(len(right), len(wrong))
+    mixed = [index for both in zip(right, wrong, strict=False) for index in both]
+    return [*mixed, *right[turns:], *wrong[turns:], *still][:count]
 
 
 def _without_graph(
@@ -95,7 +130,8 @@ def run_report(
         videos: held out.
         result: of the model on them.
         summary: name -> value, shown on top below the accuracy.
-        clips: how many videos to explain, the first of the data set.
+        clips: how many videos to explain; `choose_clips` says which. Pictures of theirs that are
+            worth a file of their own come into the folder pictures/ beside the page.
         logs: folder with the CSV logs of the run, for its learning curve.
     """
     figures: dict[str, Any] = {}
@@ -115,10 +151,13 @@ def run_report(
         "Held-out videos": f"{result.count:,}",
         "Most frequent class": f"{float(result.confusion.sum(1).max()) / result.count:.1%}",
     }
-    reports = explain_videos(model, videos, range(min(clips, len(videos))))
-    return write_report(
+    reports = explain_videos(model, videos, choose_clips(model, videos, clips))
+    page = write_report(
         path, title=title, summary=head | dict(summary), figures=figures, clips=reports
     )
+    for n, report in enumerate(reports):
+        save_pictures(page.parent / "pictures", report, prefix=f"clip_{n}_")
+    return page
 
 
 def class_names(videos: Videos) -> list[str]:
