@@ -2,6 +2,7 @@
 
 import torch
 
+from interlace.graph.dyreg import DyReg
 from interlace.graph.rstg import RSTG
 
 
@@ -36,6 +37,12 @@ def exact(values):
 def random_rstg(channels=5, *, seed=0, width=8, **options):
     """A small RSTG with random weights in float64."""
     return randomise(RSTG(channels, width=width, **options), seed)
+
+
+def random_dyreg(channels=5, *, seed=0, width=8, region_width=8, **options):
+    """A small DyReg with random weights in float64."""
+    block = DyReg(channels, width=width, region_width=region_width, **options)
+    return randomise(block, seed)
 
 
 def weights_of(module):

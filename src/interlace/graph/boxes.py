@@ -94,7 +94,8 @@ def offset_boxes(offsets: Tensor, anchors: Tensor, size: float = 1 / 6) -> Tenso
     """
     start = torch.atanh(2 * anchors.to(offsets) - 1)
     centre = 0.5 + 0.5 * torch.tanh(offsets[..., :2] + start)
-    return torch.cat((centre, offsets[..., 2:].exp() * size), dim=-1)
+    grown = offsets[..., 2:].clamp(-20, 20).exp()  # beyond, float32 would end at 0 or infinity
+    return torch.cat((centre, grown * size), dim=-1)
 
 
 def corners(boxes: Tensor) -> tuple[Tensor, Tensor]:
