@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from interlace.graph.position import shares
 from interlace.graph.regions import Regions, triangles
 
 
@@ -62,8 +63,8 @@ class ConstantRegions(DynamicRegions):
                 "regions that are constant in time depend on the whole clip: pass it in one call, "
                 "without a state"
             )
-        z, state = self.remember(features, None)
-        return triangles(self.offsets(z[:, -1:]), features), state
+        z, _ = self.remember(features, None)
+        return triangles(self.offsets(z[:, -1:]), features), z[:, -1]
 
 
 class SaliencyNet(nn.Module):
@@ -159,11 +160,16 @@ class LightView(nn.Module):
 def sine_cosine(channels: int, height: int, width: int, *, like: Tensor) -> Tensor:
     """(channels, H, W): waves over rows and columns, from a half to eight in a frame."""
     half = (channels + 1) // 2
-    waves = 0.5 * 16 ** (torch.arange(half, device=like.device) // 2 / max(1, (half - 1) // 2))
-    phase = torch.arange(half, device=like.device) % 2 * (math.pi / 2)
+    dtype = torch.promote_types(like.dtype, torch.float32)
+
+    def count(end: int) -> Tensor:
+        return torch.arange(end, dtype=dtype, device=like.device)
+
+    waves = 0.5 * 16 ** (count(half).div(2).floor() / max(1, (half - 1) // 2))
+    phase = count(half) % 2 * (math.pi / 2)
 
     def profile(cells: int) -> Tensor:
-        place = (torch.arange(cells, device=like.device) + 0.5) / cells
+        place = (count(cells) + 0.5) / cells
         return torch.sin(2 * math.pi * waves[:, None] * place + phase[:, None])  # (half, cells)
 
     rows = profile(height)[:, :, None].expand(-1, -1, width)
@@ -175,4 +181,5 @@ def to_grid(maps: Tensor, grid: int) -> Tensor:
     """Area average of maps (M, C, H, W) over a grid x grid, as they are if they have that size."""
     if maps.shape[-2:] == (grid, grid):
         return maps
-    return nn.functional.adaptive_avg_pool2d(maps, grid)
+    rows, cols = (shares(cells, grid, maps) * (grid / cells) for cells in maps.shape[-2:])
+    return rows.t() @ maps @ cols

@@ -78,16 +78,16 @@ def kernel_picture(kernel: Kernel, grid: int) -> Tensor:
     """The share of each cell of a grid x grid in a kernel: (..., N, grid, grid), sums as before."""
     if isinstance(kernel, DenseKernel):
         weights = kernel.weights
-        return _shares(weights.shape[-2], grid, weights).t() @ (
-            weights @ _shares(weights.shape[-1], grid, weights)
+        return shares(weights.shape[-2], grid, weights).t() @ (
+            weights @ shares(weights.shape[-1], grid, weights)
         )
     rows, cols = kernel
-    rows = rows @ _shares(rows.shape[-1], grid, rows)
-    cols = cols @ _shares(cols.shape[-1], grid, cols)
+    rows = rows @ shares(rows.shape[-1], grid, rows)
+    cols = cols @ shares(cols.shape[-1], grid, cols)
     return rows[..., :, None] * cols[..., None, :]
 
 
-def _shares(cells: int, grid: int, like: Tensor) -> Tensor:
+def shares(cells: int, grid: int, like: Tensor) -> Tensor:
     """(cells, grid): which part of each cell lies in which of `grid` equal cells."""
     low = torch.arange(cells, dtype=torch.float64)[:, None] / cells
     edges = torch.arange(grid, dtype=torch.float64) / grid
