@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from interlace.graph.kernels import pool
 from interlace.graph.recurrence import Recurrence, State
-from interlace.graph.regions import Regions
+from interlace.graph.regions import GivenRegions, Regions
 from interlace.graph.trace import Trace
 
 
@@ -103,6 +103,11 @@ class GraphBlock(nn.Module):
             ValueError: if the features have another shape or number of channels.
         """
         _check(features, self.channels)
+        if boxes is not None and not isinstance(self.regions, GivenRegions):
+            raise ValueError(
+                "boxes are for a graph that is told where to look, e.g. DyReg(..., "
+                f"regions='given'); this one has {type(self.regions).__name__}"
+            )
         if state is not None and len(state) != 3:
             raise ValueError(
                 f"state must be what this block returned with return_state=True, got {len(state)} "
