@@ -1,8 +1,9 @@
 """The recurrent cells as one operation each, which a compiler passes over.
 
-In float32 the library's recurrence runs, and once more in the backward pass: that costs a third
-more, but the library keeps sixteen numbers for each one that comes out. In half precision on a CPU,
-where the library's backward pass is slow, the LSTM is written out here and keeps five.
+In float32 the library's LSTM runs, and once more in the backward pass: that costs a third more, but
+the library keeps sixteen numbers for each one that comes out. In half precision on a CPU, where the
+library's backward pass is slow, the LSTM is written out here and keeps five. So is the GRU in any
+precision on a CPU: the library has many small steps for it.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Cell(nn.RNNBase):
         x, *hidden = [value.to(dtype) for value in (x, *hidden)]
         if torch.compiler.is_exporting() or (x.is_cuda and not torch.compiler.is_compiling()):
             return _library_run(self.kind, [x, *hidden, *weights], train=True)
-        half = x.dtype in (torch.bfloat16, torch.float16) and x.device.type == "cpu"
-        keep = half and self.kind == "lstm" and torch.is_grad_enabled()
+        half = x.dtype in (torch.bfloat16, torch.float16)
+        keep = (half or self.kind == "gru") and x.device.type == "cpu" and torch.is_grad_enabled()
         return _recur(self.kind, keep, x, hidden, weights)[: 1 + self.memories]
 
 
@@ -59,7 +60,7 @@ def _recur(
     kind: str, keep: bool, x: Tensor, hidden: list[Tensor], weights: list[Tensor]
 ) -> list[Tensor]:
     if keep:
-        return _lstm(x, *hidden, *weights)
+        return (_lstm if kind == "lstm" else _gru)(x, *hidden, *weights)
     return _library_run(kind, [x, *hidden, *weights], train=False)
 
 
@@ -70,8 +71,8 @@ _library.impl("recur_backward", torch.library.fallthrough_kernel, "Autograd")
 
 
 def _backward(kind: str, grads: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
-    if len(inputs) > 7:  # kept something
-        return _lstm_backward(*grads, *inputs)
+    if len(inputs) > 6 + (kind == "lstm"):  # kept something
+        return (_lstm_backward if kind == "lstm" else _gru_backward)(*grads, *inputs)
     with torch.enable_grad():
         inputs = [value.detach().requires_grad_() for value in inputs]
         out = _library_run(kind, inputs, train=True)
@@ -198,4 +199,73 @@ def _lstm_backward(
         (flat.t() @ before).to(weight_hh.dtype),
         to_bias,
         to_bias.clone(),
+    ]
+
+
+# --- the GRU on a CPU ----------------------------------------------------------------------------
+
+
+def _gru(
+    x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> list[Tensor]:
+    """-> [out, h, gates (T, M, 4 D)]: r, z and n after their activations, and what r multiplies."""
+    width = h.shape[-1]
+    with torch.autocast(x.device.type, enabled=False):
+        gates = x.new_empty(*x.shape[:2], 4 * width)
+        torch.addmm(
+            bias_ih.to(x.dtype),
+            x.flatten(0, 1),
+            weight_ih.to(x.dtype).t(),
+            out=gates.flatten(0, 1)[:, : 3 * width],
+        )
+        weight_hh, bias_hh = weight_hh.to(x.dtype).t(), bias_hh.to(x.dtype)
+        out = x.new_empty(*x.shape[:2], width)
+        hidden, told = h[0], x.new_empty(x.shape[1], 3 * width)
+        for t in range(len(x)):
+            r, z, n, q = gates[t].chunk(4, -1)
+            torch.addmm(bias_hh, hidden, weight_hh, out=told)
+            gates[t, :, : 2 * width].add_(told[:, : 2 * width]).sigmoid_()
+            q.copy_(told[:, 2 * width :])
+            n.addcmul_(r, q).tanh_()
+            hidden = torch.lerp(n, hidden, z, out=out[t])  # (1 - z) n + z h
+    return [out, hidden[None].clone(), gates]
+
+
+def _gru_backward(
+    to_out: Tensor,
+    to_h: Tensor,
+    x: Tensor,
+    h: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,
+    out: Tensor,
+    gates: Tensor,
+) -> list[Tensor]:
+    """Gradients of x, h and the four weights."""
+    r, z, n, q = gates.chunk(4, -1)
+    before = torch.cat((h, out[:-1]))
+    to_n = (1 - z) * (1 - n * n)  # what one step of the hidden state is worth before the tanh of n
+    to_told = torch.cat((to_n * q * r * (1 - r), (before - n) * z * (1 - z), to_n * r), dim=-1)
+
+    own, width = weight_hh.to(x.dtype), h.shape[-1]
+    to_hidden = torch.empty_like(out, dtype=torch.promote_types(x.dtype, torch.float32))
+    carried = to_h[0]
+    for t in reversed(range(len(x))):
+        torch.add(to_out[t], carried, out=to_hidden[t])
+        to_told[t].unflatten(-1, (3, width)).mul_(to_hidden[t, :, None])
+        carried = to_hidden[t] * z[t] + to_told[t] @ own
+
+    flat = to_told.flatten(0, 1)  # (T * M, 3 D)
+    to_own = (flat.t() @ before.flatten(0, 1)).to(weight_hh.dtype)
+    to_own_bias = flat.sum(0, dtype=to_hidden.dtype).to(bias_hh.dtype)
+    to_told[..., 2 * width :] = to_hidden * to_n  # what comes from x is not multiplied by r
+    return [
+        (flat @ weight_ih.to(x.dtype)).view_as(x),
+        carried[None].to(h.dtype),
+        (flat.t() @ x.flatten(0, 1)).to(weight_ih.dtype),
+        to_own,
+        flat.sum(0, dtype=to_hidden.dtype).to(bias_ih.dtype),
+        to_own_bias,
     ]
