@@ -39,6 +39,12 @@ def clip():
     return video, objects, pair, moving_trace(objects)
 
 
+@pytest.fixture(scope="module")
+def report(clip):
+    video, objects, pair, trace = clip
+    return explain_clip(video, trace, SCORES, NAMES, label=1, boxes=objects, highlight=pair)
+
+
 def drawn(axes, gid):
     """The artists of a panel whose gid starts so, by their number."""
     found = axes.findobj(lambda artist: re.match(rf"{gid} \d+$", artist.get_gid() or ""))
@@ -153,9 +159,7 @@ def test_the_film_outlines_regions_where_they_are():
     assert (alone[3] != frames[3]).any()  # the trail
 
 
-def test_films_and_figures_become_files(clip, tmp_path):
-    video, objects, pair, trace = clip
-    report = explain_clip(video, trace, SCORES, NAMES, label=1, boxes=objects, highlight=pair)
+def test_films_and_figures_become_files(report, tmp_path):
     written = save_pictures(tmp_path / "new", report, prefix="clip_0_")
     names = {path.name for path in written}
     assert names == {path.name for path in (tmp_path / "new").iterdir()}
@@ -183,9 +187,8 @@ def test_films_and_figures_become_files(clip, tmp_path):
 # The report
 
 
-def test_a_report_shows_regions_that_move(clip, tmp_path):
-    video, objects, pair, trace = clip
-    report = explain_clip(video, trace, SCORES, NAMES, boxes=objects, highlight=pair)
+def test_a_report_shows_regions_that_move(clip, report, tmp_path):
+    trace = clip[3]
     captions = list(report.figures)
     for caption in ("Regions in motion", "Regions on the frames", "Paths of the nodes",
                     "Sizes of the regions", "Where nodes look"):  # fmt: skip
@@ -219,18 +222,22 @@ def test_a_film_too_large_for_a_gif_is_an_mp4(clip, monkeypatch):
 
 
 def test_regions_that_rest_have_no_paths(clip):
-    video = clip[0]
-    still = clip[3].boxes[:, :1].expand(-1, 10, -1, -1)
+    video = clip[0][:2]
+    still = clip[3].boxes[:, :1].expand(-1, 2, -1, -1)
     report = explain_clip(video, trace_of(still), SCORES, NAMES)
     assert "Regions on the frames" in report.figures
     assert "Paths of the nodes" not in report.figures
     assert "the same in all frames" in " ".join(report.text)
+    still = still.clone()
+    still[..., 2:] = 0.0
+    points = explain_clip(video, trace_of(still), SCORES, NAMES)
+    assert "All half extents of the regions are 0.000 of the frame" in " ".join(points.text)
 
 
 def test_maps_are_not_drawn_as_regions(clip):
-    video, _, _, trace = clip
-    kernels = torch.rand(1, 10, 9, 9, 11, generator=torch.Generator().manual_seed(0)) ** 4
-    maps = dataclasses.replace(trace, kernels=kernels / kernels.sum((-2, -1), keepdim=True))
+    video, boxes = clip[0][:2], clip[3].boxes[:, :2]
+    kernels = torch.rand(1, 2, 9, 9, 11, generator=torch.Generator().manual_seed(0)) ** 4
+    maps = trace_of(boxes, kernels=kernels / kernels.sum((-2, -1), keepdim=True))
     report = explain_clip(video, maps, SCORES, NAMES)
     assert "Regions on the frames" not in report.figures
     assert report.files == {}
@@ -342,6 +349,8 @@ def test_labels_lie_on_outlines_and_not_on_each_other():
     assert (np.abs(np.abs(places - 0.5).max(axis=1) - 0.2) < 1e-9).all()
     apart = np.hypot(*(places[:, None] - places[None]).T) + np.eye(9)
     assert apart.min() > 0.06
+    points = np.tile([0.5, 0.5, 0.0, 0.0], (1, 1))  # the centre of a point stays visible
+    assert np.hypot(*(place_labels(along_outline(points, least=0.03), 0.03)[0] - 0.5)) > 0.03
     outside = place_labels(along_outline(np.array([[0.02, 0.98, 0.3, 0.3]])), 0.03)
     assert ((outside >= 0.03) & (outside <= 0.97)).all()
 

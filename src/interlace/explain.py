@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from interlace.data.module import Videos
+from interlace.data.syncmnist import VideoBatch
 from interlace.evaluate import Evaluation
-from interlace.models.classifier import VideoClassifier
+from interlace.models.classifier import VideoClassifier, given
 from interlace.visualize import (
     ClipReport,
     confusion_figure,
@@ -41,7 +42,7 @@ def explain_videos(
     reports = []
     for index in indices:
         one = videos.batch([index])
-        logits, trace = model(one.video, return_trace=True)
+        logits, trace = model(one.video, return_trace=True, **_boxes(model, one))
         scores, label = logits[0].softmax(0), int(one.label)
         boxes, pair = one.boxes[0], one.synchronous[0]
         if trace is None:
@@ -86,13 +87,18 @@ def choose_clips(
     for first in looked_at[::20]:
         indices = looked_at[first : first + 20]
         batch = videos.batch(indices)
-        hits = model(batch.video).argmax(1) == batch.label
+        hits = model(batch.video, **_boxes(model, batch)).argmax(1) == batch.label
         pairs = batch.synchronous.any(1)
         for index, pair, hit in zip(indices, pairs.tolist(), hits.tolist(), strict=True):
             (still if not pair else right if hit else wrong).append(index)
     turns = min(len(right), len(wrong))
     mixed = [index for both in zip(right, wrong, strict=False) for index in both]
     return [*mixed, *right[turns:], *wrong[turns:], *still][:count]
+
+
+def _boxes(model: VideoClassifier, batch: VideoBatch) -> dict[str, Tensor]:
+    """The true boxes, for a model that is told where to look."""
+    return given(batch.boxes if getattr(model, "needs_boxes", False) else None)
 
 
 def _without_graph(

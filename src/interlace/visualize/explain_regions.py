@@ -80,8 +80,10 @@ def regions_in_words(view: ClipView) -> str:
     half = view.boxes[..., 2:]
     low, high = (_where(half, int(flat)) for flat in (half.argmin(), half.argmax()))
     sizes = (
-        f"Half extents of the regions range from {half.min():.3f} of the frame (node {low[1]}, "
-        f"frame {low[0]}) to {half.max():.3f} (node {high[1]}, frame {high[0]})."
+        f"All half extents of the regions are {half.max():.3f} of the frame."
+        if half.max() - half.min() < 1e-4
+        else f"Half extents of the regions range from {half.min():.3f} of the frame "
+        f"(node {low[1]}, frame {low[0]}) to {half.max():.3f} (node {high[1]}, frame {high[0]})."
     )
     if view.num_frames == 1:
         return f"Regions are no cells of a grid. {sizes}"

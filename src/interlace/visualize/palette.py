@@ -55,8 +55,11 @@ def place_labels(candidates: Array, radius: float, *, taken: Array | None = None
     return np.array(placed).reshape(-1, 2)
 
 
-def along_outline(boxes: Array) -> Array:
-    """Places for labels on the outlines of boxes (N, 4): corners, then along the sides."""
+def along_outline(boxes: Array, *, least: float = 0.0) -> Array:
+    """Places for labels on the outlines of boxes (N, 4): corners, then along the sides.
+
+    Around a smaller box they are as if its half extents were `least`.
+    """
     steps = np.array([-1.0, 1.0, 0.0, -0.5, 0.5])
     ends = np.array([-1.0, 1.0])
     across = np.stack(np.meshgrid(steps, ends), axis=-1).reshape(-1, 2)  # top and bottom
@@ -64,7 +67,7 @@ def along_outline(boxes: Array) -> Array:
     places = np.concatenate([across, down])  # (16, 2)
     places = places[np.argsort(-np.abs(places).sum(axis=1), kind="stable")]
     visible = clipped(boxes)
-    return visible[:, None, :2] + visible[:, None, 2:] * places
+    return visible[:, None, :2] + visible[:, None, 2:].clip(least) * places
 
 
 def around(points: Array, radius: float) -> Array:

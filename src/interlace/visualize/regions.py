@@ -216,7 +216,9 @@ def draw_regions(axes: Axes, boxes: Array, nodes: Sequence[int]) -> None:
     """
     unit, size, radius = panel_unit(axes, len(nodes))
     centres = boxes[list(nodes), :2]
-    labels = place_labels(along_outline(boxes[list(nodes)]), radius, taken=centres)
+    labels = place_labels(
+        along_outline(boxes[list(nodes)], least=1.1 * radius), radius, taken=centres
+    )
     for n, label in zip(nodes, labels, strict=True):
         colour = node_colour(n)
         outline(axes, boxes[n], colour, 1.1 * unit, ls=node_line(n), zorder=3,
