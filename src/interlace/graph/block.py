@@ -89,7 +89,8 @@ class GraphBlock(nn.Module):
         """Run the graph over a clip, or over the next frames of a stream.
 
         Args:
-            features: (B, T, C, H, W), any T, H, W.
+            features: (B, T, C, H, W), any T, H, W. A NaN is not hidden: all that comes out
+                for its frame and the later ones of the clip is NaN.
             state: what the same block returned for the frames before; None starts a stream.
             boxes: (B, T, M, 4), only for `GivenRegions`.
             return_state: also return the state.
