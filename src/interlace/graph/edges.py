@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CHUNK = 2**18  # numbers of all messages that are worked on at once: they should fit into a cache
+KEPT = 3  # chunks a call may have for its messages to be kept for the backward pass
 
 
 class Edges(nn.Module):
@@ -123,7 +124,7 @@ class Messages(NamedTuple):
 
     There are many more edges than nodes, so messages are computed a few frames at a time while
     they are collected, and once more in the backward pass. Nothing with a row for each edge is
-    kept: it costs one product more and several times less memory.
+    kept, unless all of it is small: it costs one product more and several times less memory.
     """
 
     sent: Tensor  # (B, T, N, D), the sender's part of the first layer
@@ -144,17 +145,25 @@ class Messages(NamedTuple):
         parts = (weights, self.sent, self.received, *parameters)
         if torch.is_grad_enabled() and any(part.requires_grad for part in parts):
             return _Collect.apply(self.edges, *parts)
-        return _collect(self.edges, *parts)
+        return _collect(self.edges, *parts, kept=None)
 
 
 def _collect(
-    edges: Edges, weights: Tensor, sent: Tensor, received: Tensor, *parameters: Tensor
+    edges: Edges,
+    weights: Tensor,
+    sent: Tensor,
+    received: Tensor,
+    *parameters: Tensor,
+    kept: list[Tensor] | None,
 ) -> Tensor:
+    """What every layer gave goes to `kept`, chunk by chunk."""
     layers = _layers(parameters, sent.dtype)
-    parts = [
-        edges.collect(w, _mlp(edges.add(s, r), layers)[-1])
-        for w, s, r in _chunks(edges, weights, sent, received)
-    ]
+    parts = []
+    for w, s, r in _chunks(edges, weights, sent, received):
+        values = _mlp(edges.add(s, r), layers)
+        parts.append(edges.collect(w, values[-1]))
+        if kept is not None:
+            kept += values
     return torch.cat(parts).unflatten(0, sent.shape[:2])
 
 
@@ -163,18 +172,25 @@ class _Collect(torch.autograd.Function):
     def forward(
         ctx: Any, edges: Edges, weights: Tensor, sent: Tensor, received: Tensor, *parameters: Tensor
     ) -> Tensor:
-        ctx.edges = edges
-        ctx.save_for_backward(weights, sent, received, *parameters)
-        return _collect(edges, weights, sent, received, *parameters)
+        kept: list[Tensor] = []
+        small = len(sent.flatten(0, 1)) * _numbers(edges, sent) <= KEPT * CHUNK
+        out = _collect(edges, weights, sent, received, *parameters, kept=kept if small else None)
+        ctx.edges, ctx.count = edges, len(parameters)
+        ctx.save_for_backward(weights, sent, received, *parameters, *kept)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        edges, (weights, sent, received, *parameters) = ctx.edges, ctx.saved_tensors
+        edges, (weights, sent, received, *others) = ctx.edges, ctx.saved_tensors
+        parameters, kept = others[: ctx.count], others[ctx.count :]
         layers = _layers(parameters, sent.dtype)
         grads = [torch.zeros_like(p) for p in parameters]
         to_nodes = []
         for g, w, s, r in _chunks(edges, grad, weights, sent, received):
-            values = _mlp(edges.add(s, r), layers)
+            if kept:
+                values, kept = kept[: len(layers) + 1], kept[len(layers) + 1 :]
+            else:
+                values = _mlp(edges.add(s, r), layers)
             to_weights, to_value = edges.collect_backward(g, w, values[-1])
             for k in reversed(range(len(layers))):
                 to_value = _relu_backward(to_value, values[k + 1]).flatten(0, -2)
@@ -209,9 +225,13 @@ def _relu_backward(grad: Tensor, out: Tensor) -> Tensor:
 def _chunks(edges: Edges, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Values of a few frames at a time: (B, T, ...) -> (frames, ...)."""
     flat = [tensor.flatten(0, 1) for tensor in tensors]
-    count, width = tensors[-1].shape[-2:]
-    number = count * count if edges.from_sender is None else len(edges.from_sender)
-    frames = max(1, CHUNK // max(1, number * width))
+    frames = max(1, CHUNK // max(1, _numbers(edges, tensors[-1])))
     if torch.compiler.is_compiling():
         frames = len(flat[0])
     return zip(*(tensor.split(frames) for tensor in flat), strict=True)
+
+
+def _numbers(edges: Edges, nodes: Tensor) -> int:
+    """How many numbers the messages of a frame have."""
+    count, width = nodes.shape[-2:]
+    return width * (count * count if edges.from_sender is None else len(edges.from_sender))
