@@ -552,3 +552,9 @@ def test_presence_teaches_a_backbone_that_finds_nothing_else(tmp_path):
     logs = tmp_path / "logs/csv"
     assert read_curves(logs, ["pretrain/exact"])
     assert not read_curves(logs, ["pretrain/distance"])
+
+
+def test_placement_is_refused_where_classes_repeat(tmp_path):
+    recipe = replace(LEARNS, pretrain_frames=160)
+    with pytest.raises(ValueError, match="classes repeat: choose presence"):
+        run(tmp_path, model=ModelOptions("dyreg_small"), data=MOVING, recipe=recipe)

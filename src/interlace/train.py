@@ -293,6 +293,12 @@ def train(
     }
     describe_model(model.name)  # says if there is no such model, before anything is made
     check_options(recipe, trainer)
+    places = recipe.pretrain_frames > 0 and recipe.pretrain_task == "placement"
+    if places and data.dataset == "MultiSyncMNIST" and not (model.weights or model.backbone):
+        raise ValueError(
+            "recipe.pretrain_task=placement tells digits apart by their class, and in "
+            "MultiSyncMNIST classes repeat: choose presence, or recipe.pretrain_frames=0"
+        )
     folder = Path(trainer.out)
     last, best = folder / "last.ckpt", folder / "best.safetensors"
     _claim(folder, options)
