@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interlace.data.syncmnist import MultiSyncMNIST, SyncMNIST
     from interlace.graph.block import GraphBlock
+    from interlace.graph.dyreg import DyReg
     from interlace.graph.rstg import RSTG
     from interlace.models.classifier import VideoClassifier
     from interlace.models.registry import create_model, list_models
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RSTG",
+    "DyReg",
     "GraphBlock",
     "MultiSyncMNIST",
     "SyncMNIST",
@@ -34,6 +36,7 @@ __all__ = [
 
 _HOME = {
     "RSTG": "interlace.graph.rstg",
+    "DyReg": "interlace.graph.dyreg",
     "GraphBlock": "interlace.graph.block",
     "SyncMNIST": "interlace.data.syncmnist",
     "MultiSyncMNIST": "interlace.data.syncmnist",
