@@ -1,0 +1,120 @@
+"""The pictures of RESULTS.md, from trained runs: where DyReg-GNN's regions went, and how.
+
+    .venv/bin/python reproduce/figures.py RUNS --digits mnist
+
+RUNS holds the runs of seed 0 as `interlace reproduce` leaves them. Writes docs/figures/dyreg_*.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interlace.explain import choose_clips, read_curves
+from interlace.models.registry import create_model
+from interlace.results import Trained, open_trained
+from interlace.visualize import (
+    animate_regions,
+    compare_figure,
+    curve_figure,
+    paths_figure,
+    places_figure,
+    regions_figure,
+    save_gif,
+    sizes_figure,
+)
+
+OUT = Path(__file__).parent.parent / "docs/figures"
+SHOWN = {
+    "static": "dyreg_static",
+    "constant in time": "dyreg_constant",
+    "semantic": "dyreg_semantic",
+    "dynamic": "dyreg",
+}
+CURVES = {
+    "fixed": "dyreg_fixed",
+    "static": "dyreg_static",
+    "centres only": "dyreg_position_only",
+    "dynamic": "dyreg",
+}
+
+
+@torch.no_grad()
+def mean_places(model: Any, trained: Trained, videos: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each node's box over the frames of the first videos."""
+    seen = []
+    for start in range(0, videos, 100):
+        batch = trained.videos.batch(range(start, start + 100))
+        seen.append(model.eval()(batch.video, return_trace=True)[1].boxes.flatten(0, 1))
+    boxes = torch.cat(seen)
+    return boxes.mean(0), boxes.std(0)
+
+
+def run_of(runs: Path, model: str) -> Path | None:
+    """The folder of a small model's run with seed 0, if it is there."""
+    return next(iter(sorted(runs.glob(f"*{model}_small*seed0*"))), None)
+
+
+def curves_of(runs: Path, name: str) -> dict[str, tuple[list[int], list[float]]]:
+    """name -> (steps, values) of the runs that are there, for each model of `CURVES`."""
+    found = {}
+    for label, model in CURVES.items():
+        run = run_of(runs, model)
+        curve = {} if run is None else read_curves(run / "logs/csv", (f"validation/{name}",))
+        if curve:
+            found[label] = curve[f"validation/{name}"]
+    return found
+
+
+def main() -> None:
+    """Writes all pictures whose runs are there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--digits", default="mnist")
+    given = parser.parse_args()
+
+    def trained(model: str) -> Trained:
+        run = run_of(given.runs, model)
+        if run is None:
+            raise FileNotFoundError(f"{given.runs} has no run of {model}_small with seed 0")
+        return open_trained(run / "best.safetensors", digits=given.digits, videos=1000)
+
+    one = trained("dyreg")
+    index = choose_clips(one.model, one.videos, 1)[0]
+    clip = one.videos.batch([index])
+    objects = {"boxes": clip.boxes[0], "highlight": clip.synchronous[0]}
+    traces = {}
+    for label, model in SHOWN.items():
+        if run_of(given.runs, model) is not None:
+            _, traces[label] = trained(model).model.eval()(clip.video, return_trace=True)
+    video, trace = clip.video[0], traces["dynamic"]
+
+    fresh = create_model(one.card["model"], num_classes=one.card["num_classes"])
+    before, before_spread = mean_places(fresh, one, 100)
+    after, after_spread = mean_places(one.model, one, 1000)
+    figures = {
+        "regions": regions_figure(video, trace, **objects),
+        "paths": paths_figure(video, trace, boxes=clip.boxes[0]),
+        "sizes": sizes_figure(trace),
+        "places": places_figure(
+            before, after, before_spread=before_spread, after_spread=after_spread
+        ),
+        "compare": compare_figure(
+            video, traces, maps=[k for k in traces if k == "semantic"], **objects
+        ),
+    }
+    for name, label in (("distance", "Dist, fraction of the frame"), ("accuracy", "accuracy")):
+        curves = curves_of(given.runs, name)
+        figures[f"{name}_curve"] = curve_figure(curves, xlabel="step", ylabel=label)
+    OUT.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(OUT / f"dyreg_{name}.png", dpi=110)
+    save_gif(OUT / "dyreg.gif", animate_regions(video, trace, **objects))
+
+
+if __name__ == "__main__":
+    main()
