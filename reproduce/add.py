@@ -1,8 +1,8 @@
-"""Puts the evaluation of a run beside a published number.
+"""Puts the evaluation of a run beside a published number of RSTG's table 1.
 
     .venv/bin/python reproduce/add.py runs/mean_lstm_small 3SyncMNIST "Mean pooling + LSTM"
 
-Then `reproduce/table.py` writes RESULTS.md.
+Then `interlace reproduce rstg-1` prints the table and writes RESULTS.md.
 """
 
 from __future__ import annotations

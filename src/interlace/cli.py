@@ -169,6 +169,54 @@ def bench(
         _say(line)
 
 
+def reproduce(
+    name: str,
+    setting: Literal["small", "paper"] = "small",
+    seeds: list[int] = [0],  # noqa: B006, only read
+    budget_videos: int | None = None,
+    digits: str = "mnist",
+    folder: str = "reproduce",
+    runs: str = "runs/reproduce",
+    threads: int | None = None,
+    only: str | None = None,
+    train: bool = True,
+    force: bool = False,
+) -> None:
+    """Put our numbers beside a published table, and train what is missing; in a clone.
+
+    The same command goes on where a killed one stopped. RESULTS.md is written anew.
+
+    Args:
+        name: dyreg-5, -6, -7, -9, -10, -11 or -E6; rstg-1, which is never trained here; or all.
+        setting: options and sizes of that name in dyreg.yaml.
+        seeds: of the weights' first values, each is a training; such as [0,1].
+        budget_videos: instead of the setting's; results say so and are kept apart.
+        digits: "mnist" (downloaded), "embedded", or a folder with MNIST's files.
+        folder: of dyreg.yaml and the results.
+        runs: folder to train in.
+        threads: of the CPU; torch's own choice if left out.
+        only: one model of the table, such as dyreg_fixed.
+        train: what is missing; or only write the tables of what is there, with --no_train.
+        force: to make results again that other options made than those in dyreg.yaml now.
+    """
+    from interlace.reproduce import reproduce
+
+    for line in reproduce(
+        name,
+        setting=setting,
+        seeds=seeds,
+        budget_videos=budget_videos,
+        digits=digits,
+        folder=folder,
+        runs=runs,
+        threads=threads,
+        only=only,
+        train_missing=train,
+        force=force,
+    ):
+        _say(line)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; what a user can mend ends in one sentence and exit code 1."""
     notes = logging.StreamHandler()
@@ -196,6 +244,7 @@ _COMMANDS: dict[str, Any] = {
     "generate": generate,
     "list": list_,
     "bench": bench,
+    "reproduce": reproduce,
 }
 
 

@@ -8,11 +8,18 @@ import sys
 from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ActionYesNo, ArgumentParser
 
 
 class Parser(ArgumentParser):
     """Answers a mistake with one sentence on stderr and exit code 2, not with all options."""
+
+    def add_argument(self, *args: Any, **options: Any) -> Any:
+        """Of a switch, --name and --no_name."""
+        if options.get("type") is bool:
+            options = {key: v for key, v in options.items() if key != "type"}
+            options["action"] = ActionYesNo()
+        return super().add_argument(*args, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         program = self.prog.replace(" [options]", "")
@@ -84,6 +91,8 @@ def _in_words(kind: Any) -> str:
         return f"one of {', '.join(str(value) for value in get_args(kind))}"
     if get_origin(kind) in (Union, UnionType):
         return " or ".join(_in_words(part) for part in get_args(kind))
+    if kind == list[int]:
+        return "a list of whole numbers, such as [0,1]"
     if get_origin(kind) is list:
         return "a list, such as [{videos: 1000, num_digits: 2}]"
     words = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
