@@ -56,7 +56,7 @@ def mean_places(model: Any, trained: Trained, videos: int) -> tuple[Tensor, Tens
 
 def run_of(runs: Path, model: str) -> Path | None:
     """The folder of a small model's run with seed 0, if it is there."""
-    return next(iter(sorted(runs.glob(f"*{model}_small*seed0*"))), None)
+    return next(iter(sorted(runs.glob(f"small_{model}_3digits_seed0_*"))), None)
 
 
 def curves_of(runs: Path, name: str) -> dict[str, tuple[list[int], list[float]]]:
