@@ -315,7 +315,7 @@ def test_bfloat16_is_close_to_float32(kind):
     block = DyReg(64, width=64, nodes=5, regions=kind, readout="vector")
     for name, value in block.named_parameters():
         if name.endswith("gamma"):
-            torch.nn.init.ones_(value)
+            torch.nn.init.constant_(value, 0.3)
     clip = torch.randn(2, 6, 64, 8, 8)
     boxes = {k: v.float() for k, v in told(block, clip).items()}
     plain, trace = block(clip, return_trace=True, **boxes)
