@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from interlace.explain import choose_clips, read_curves
+from interlace.metrics import region_metrics
 from interlace.models.registry import create_model
 from interlace.results import Trained, open_trained
 from interlace.visualize import (
@@ -59,15 +60,12 @@ def run_of(runs: Path, model: str) -> Path | None:
     return next(iter(sorted(runs.glob(f"small_{model}_3digits_seed0_*"))), None)
 
 
-def curves_of(runs: Path, name: str) -> dict[str, tuple[list[int], list[float]]]:
-    """name -> (steps, values) of the runs that are there, for each model of `CURVES`."""
-    found = {}
-    for label, model in CURVES.items():
-        run = run_of(runs, model)
-        curve = {} if run is None else read_curves(run / "logs/csv", (f"validation/{name}",))
-        if curve:
-            found[label] = curve[f"validation/{name}"]
-    return found
+@torch.no_grad()
+def first_distance(trained: Trained) -> float:
+    """Dist of the regions of a fresh model of the same name, on the first videos."""
+    model = create_model(trained.card["model"], num_classes=trained.card["num_classes"]).eval()
+    batch = trained.videos.batch(range(200))
+    return region_metrics(model(batch.video, return_trace=True)[1].boxes, batch.boxes).dist
 
 
 def main() -> None:
@@ -108,7 +106,15 @@ def main() -> None:
         ),
     }
     for name, label in (("distance", "Dist, fraction of the frame"), ("accuracy", "accuracy")):
-        curves = curves_of(given.runs, name)
+        curves = {}
+        for shown, model in CURVES.items():
+            column = f"validation/{name}"
+            run = run_of(given.runs, model)
+            found = {} if run is None else read_curves(run / "logs/csv", (column,))
+            if found:
+                steps, values = found[column]
+                start = [first_distance(trained(model))] if name == "distance" else []
+                curves[shown] = ([0] * len(start) + steps, start + values)
         figures[f"{name}_curve"] = curve_figure(curves, xlabel="step", ylabel=label)
     OUT.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
