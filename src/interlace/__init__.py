@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interlace.graph.dyreg import DyReg
     from interlace.graph.rstg import RSTG
     from interlace.models.classifier import VideoClassifier
+    from interlace.models.insert import insert
     from interlace.models.registry import create_model, list_models
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "VideoClassifier",
     "__version__",
     "create_model",
+    "insert",
     "list_models",
 ]
 
@@ -41,6 +43,7 @@ _HOME = {
     "SyncMNIST": "interlace.data.syncmnist",
     "MultiSyncMNIST": "interlace.data.syncmnist",
     "VideoClassifier": "interlace.models.classifier",
+    "insert": "interlace.models.insert",
     "create_model": "interlace.models.registry",
     "list_models": "interlace.models.registry",
 }
