@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.kernels import pool
+from interlace.graph.kernels import Kernel, pool, remap_onto
+from interlace.graph.readout import ToMap
 from interlace.graph.recurrence import Recurrence, State
 from interlace.graph.regions import GivenRegions, Regions
 from interlace.graph.trace import Trace
@@ -124,12 +125,16 @@ class GraphBlock(nn.Module):
         nodes = self.norm(nodes)
         positions = None if self.positions is None else self.positions(regions)
         nodes, inner, attention = self.recurrence(nodes, inner, positions)
-        out, outer = self.readout(self.project_back(nodes), outer, regions.remap)
-        if self.branch is not None:
-            out = features + self.branch(out)
+        given_back = self.project_back(nodes)
+        if isinstance(self.branch, ZeroStartNorm) and isinstance(self.readout, ToMap):
+            out = self.branch.add_remapped(features, given_back, regions.remap)
+        else:
+            out, outer = self.readout(given_back, outer, regions.remap)
+            if self.branch is not None:
+                out = features + self.branch(out)
         if not return_state and not return_trace:
             return out
-        results = [out]
+        results: list[Any] = [out]
         if return_state:
             results.append(GraphState(offsets, inner, outer))
         if return_trace:
@@ -154,6 +159,32 @@ class ZeroStartNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C, H, W) -> the same."""
         return super().forward(x.movedim(2, -1)).movedim(-1, 2)
+
+    def add_remapped(self, features: Tensor, nodes: Tensor, kernel: Kernel) -> Tensor:
+        """features + self(remap(nodes, kernel)), with no other map than the result.
+
+        A place of the map is sum_n K_n v_n. With nodes v_n of mean 0 over channels it has mean 0
+        and variance sum_nm K_n K_m cov(v_n, v_m), by which the kernel is divided. The shift is one
+        more node, which is everywhere.
+
+        Args:
+            features: (B, T, C, H, W).
+            nodes: (B, T, N, C).
+            kernel: over (H, W).
+        """
+        with torch.autocast(nodes.device.type, enabled=False):
+            nodes = nodes.to(self.weight.dtype)
+            weights = kernel.dense().flatten(-2).to(nodes.dtype)  # (B, T, N, H * W)
+            nodes = nodes - nodes.mean(-1, keepdim=True)
+            # equal clips give equal bits only where products start at whole cache lines
+            lines = nn.functional.pad(nodes, (0, -nodes.shape[-1] % 16))
+            covariance = lines @ lines.mT / nodes.shape[-1]  # (B, T, N, N)
+            variance = (weights * (covariance @ weights)).sum(-2, keepdim=True).clamp(min=0)
+            weights = weights * (variance + self.eps).rsqrt()
+            shift = self.bias.expand(*nodes.shape[:2], 1, -1)
+            nodes = torch.cat((nodes * self.weight, shift), dim=-2)  # (B, T, N + 1, C)
+            weights = torch.cat((weights, torch.ones_like(weights[:, :, :1])), dim=-2)
+        return remap_onto(features, nodes, weights)
 
 
 def _check(features: Tensor, channels: int) -> None:

@@ -244,10 +244,13 @@ def _gru_backward(
     gates: Tensor,
 ) -> list[Tensor]:
     """Gradients of x, h and the four weights."""
+    through_sigmoid, through_tanh = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
     r, z, n, q = gates.chunk(4, -1)
     before = torch.cat((h, out[:-1]))
-    to_n = (1 - z) * (1 - n * n)  # what one step of the hidden state is worth before the tanh of n
-    to_told = torch.cat((to_n * q * r * (1 - r), (before - n) * z * (1 - z), to_n * r), dim=-1)
+    # what a change of the hidden state is worth before the activations
+    to_n = through_tanh(1 - z, n)
+    to_z = through_sigmoid(before - n, z)
+    to_told = torch.cat((through_sigmoid(to_n * q, r), to_z, to_n * r), dim=-1)
 
     own, width = weight_hh.to(x.dtype), h.shape[-1]
     to_hidden = torch.empty_like(out, dtype=torch.promote_types(x.dtype, torch.float32))

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from interlace.graph.kernels import channels_last
 from interlace.graph.position import shares
 from interlace.graph.regions import Regions, triangles
 
@@ -99,7 +100,7 @@ class SaliencyNet(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(M, C, H, W) -> (M, C', H', W')."""
-        x = to_grid(self.project(features).relu(), self.grid)
+        x = to_grid(pointwise(self.project, features).relu(), self.grid)
         x = self.down(x).relu()
         up = self.up(self.inner(x).relu()).relu() + x
         return self.last(up).relu()  # (M, C', size, size)
@@ -182,4 +183,15 @@ def to_grid(maps: Tensor, grid: int) -> Tensor:
     if maps.shape[-2:] == (grid, grid):
         return maps
     rows, cols = (shares(cells, grid, maps) * (grid / cells) for cells in maps.shape[-2:])
-    return rows.t() @ maps @ cols
+    return rows.t() @ (maps @ cols)
+
+
+def pointwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    """A 1 x 1 convolution of maps (M, C, H, W) as one matrix product, in their memory order."""
+    assert layer.bias is not None
+    if channels_last(maps):
+        return nn.functional.linear(
+            maps.movedim(1, -1), layer.weight.flatten(1), layer.bias
+        ).movedim(-1, 1)
+    weight, bias = layer.weight.flatten(1).expand(len(maps), -1, -1), layer.bias[:, None]
+    return torch.baddbmm(bias, weight, maps.flatten(2)).unflatten(-1, maps.shape[-2:])
