@@ -1,0 +1,105 @@
+"""What is known of a video before its frames are read, and the one error of all that cannot be."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+
+class VideoError(ValueError):
+    """A video that cannot be read; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a video.
+
+    Args:
+        name: path of the file or folder, or "array".
+        frames: how many there are; the last is number frames - 1.
+        width: of a frame as it is read, in pixels, after rotation.
+        height: likewise.
+        rate: frames a second, the mean where it varies; None where nothing tells it.
+        codec: "h264", "vp9", "png", ...; "raw" for an array.
+        rotation: degrees counter-clockwise by which frames are turned when they are read, as the
+            file asks for: 0, 90, 180 or 270.
+        mirrored: whether left and right are swapped after that, as the file asks for.
+        pixel_aspect: width of a pixel over its height; it is reported, and never applied.
+    """
+
+    name: str
+    frames: int
+    width: int
+    height: int
+    rate: float | None = None
+    codec: str = "raw"
+    rotation: int = 0
+    mirrored: bool = False
+    pixel_aspect: float = 1.0
+
+
+def need_av() -> ModuleType:
+    """PyAV, or how to install it."""
+    try:
+        import av
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f'videos are read with PyAV ({error}); run: pip install "interlace[video]"'
+        ) from error
+    return av
+
+
+def check_indices(indices: Sequence[int], frames: int, name: str) -> None:
+    """Raises a `VideoError` where a frame is asked for that is not there."""
+    for index in indices:
+        if not 0 <= index < frames:
+            raise beyond(index, frames, name)
+
+
+def beyond(index: int, frames: int, name: str) -> VideoError:
+    """The error of asking for a frame that is not there."""
+    return VideoError(
+        f"{name} has {frames} frames, 0 to {frames - 1}, and frame {index} was asked for; "
+        "take indices from its own frame count"
+    )
+
+
+def collect(pictures: Iterable[tuple[int, Tensor]], indices: Sequence[int], name: str) -> Tensor:
+    """Pictures in the order asked for, whatever order they come in.
+
+    Args:
+        pictures: (index, uint8 (H, W, 3)), each index once.
+        indices: at least one, in any order, with repeats.
+        name: of the video, for errors.
+
+    Returns:
+        uint8 (N, 3, H, W).
+    """
+    places = defaultdict(list)
+    for place, index in enumerate(indices):
+        places[index].append(place)
+    out: Tensor | None = None
+    for index, picture in pictures:
+        picture = picture.permute(2, 0, 1)  # (3, H, W)
+        if out is None:
+            out = torch.empty(len(indices), *picture.shape, dtype=torch.uint8)
+        check_size(picture.shape[1:], out.shape[2:], index, name)
+        for place in places.pop(index):
+            out[place] = picture
+    assert out is not None
+    assert not places
+    return out
+
+
+def check_size(size: Sequence[int], first: Sequence[int], index: int, name: str) -> None:
+    """Raises a `VideoError` where a frame is not as large, (H, W), as the ones before."""
+    if tuple(size) != tuple(first):
+        raise VideoError(
+            f"frame {index} of {name} has {size[1]}x{size[0]} pixels, those before have "
+            f"{first[1]}x{first[0]}; write it again with frames of one size"
+        )
