@@ -1,0 +1,265 @@
+"""Which frames of a video, and which part of them, a model is shown.
+
+Pure functions of a frame count and options: nothing is read, and what is random comes from a
+generator, or from (seed, index), which gives the same on every machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from interlace.data.counter_random import below, draw, stream_key
+
+Random = torch.Generator | tuple[int, int]
+MIDDLE = Fraction(1, 2)
+_FRAMES, _CROPS, _FLIPS = range(3)  # streams of (seed, index): unrelated numbers for each
+
+
+# --- frames ---------------------------------------------------------------------------------------
+
+
+def uniform_frames(
+    frames: int, count: int, *, offset: Fraction = MIDDLE, random: Random | None = None
+) -> Tensor:
+    """Frames at equal distances: floor((k + offset) * frames / count), k = 0 .. count - 1.
+
+    The middles of segments are what Temporal Shift Modules (Lin et al. 2019) are tested on.
+
+    Args:
+        frames: that the video has.
+        count: how many to take; from a shorter video frames are taken repeatedly.
+        offset: where in each of the `count` equal segments, in [0, 1).
+        random: draws one offset for all segments instead.
+
+    Returns:
+        int64 (count,), ascending, each in [0, frames).
+
+    Example:
+        >>> uniform_frames(100, 4).tolist()
+        [12, 37, 62, 87]
+        >>> uniform_frames(2, 4).tolist()
+        [0, 0, 1, 1]
+    """
+    _check(frames, count)
+    if not 0 <= offset < 1:
+        raise ValueError(f"offset must be in [0, 1), got {offset}; 1/2 is the middle")
+    part, whole = Fraction(offset).as_integer_ratio()
+    if random is not None:
+        # as many offsets as give different frames
+        part, whole = int(below(_bits(random, 1, _FRAMES), frames)), frames
+    return (torch.arange(count) * whole + part) * frames // (count * whole)
+
+
+def segment_frames(frames: int, count: int, *, random: Random | None = None) -> Tensor:
+    """One frame of each of `count` equal segments: a random one, or the middle.
+
+    Temporal Segment Networks (Wang et al. 2016), section 3.1; training of TSM and of DyReg
+    (section 4.2). Unlike there the last frames of a video can be drawn, too, and a short video
+    gives all its frames, not the first alone.
+
+    Args:
+        frames: that the video has.
+        count: how many to take; where a segment has no frame of its own, the one it starts in.
+        random: draws from each segment on its own; None: the middles, as `uniform_frames`.
+
+    Returns:
+        int64 (count,), ascending, each in [0, frames).
+
+    Example:
+        >>> segment_frames(100, 4, random=(0, 7)).tolist()
+        [7, 26, 67, 77]
+    """
+    _check(frames, count)
+    if random is None:
+        return uniform_frames(frames, count)
+    edges = torch.arange(count + 1) * frames // count
+    room = edges.diff().clamp(min=1)
+    return edges[:-1] + below(_bits(random, count, _FRAMES), room)
+
+
+def dense_frames(
+    frames: int,
+    count: int,
+    *,
+    step: int = 1,
+    offset: Fraction = MIDDLE,
+    random: Random | None = None,
+) -> Tensor:
+    """Every `step`-th frame of one stretch of the video, as I3D and Non-local networks are fed.
+
+    Args:
+        frames: that the video has.
+        count: how many to take; where the video ends before, its last frame is repeated.
+        step: from one frame to the next.
+        offset: where the stretch lies, from 0, at the start of the video, to 1, at its end.
+        random: draws the first frame instead.
+
+    Returns:
+        int64 (count,), ascending, each in [0, frames).
+
+    Example:
+        >>> dense_frames(100, 4, step=8).tolist()
+        [37, 45, 53, 61]
+        >>> dense_frames(20, 4, step=8).tolist()
+        [0, 8, 16, 19]
+    """
+    _check(frames, count)
+    if step < 1 or not 0 <= offset <= 1:
+        raise ValueError(f"step must be from 1, offset in [0, 1], got {step} and {offset}")
+    spare = max(0, frames - 1 - (count - 1) * step)
+    first = int(spare * Fraction(offset))
+    if random is not None:
+        first = int(below(_bits(random, 1, _FRAMES), spare + 1))
+    return (first + torch.arange(count) * step).clamp(max=frames - 1)
+
+
+# --- crops ----------------------------------------------------------------------------------------
+
+
+class Crop(NamedTuple):
+    """A part of a frame, in pixels, from the top left corner: frame[top:bottom, left:right]."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def spread_crops(height: int, width: int, size: int, count: int = 1) -> list[Crop]:
+    """Squares at equal distances from one end of the longer side to the other.
+
+    One is the central crop; three show all of a frame of up to three times their width.
+
+    Args:
+        height, width: of the frame, at least `size`.
+        size: pixels a side.
+        count: how many squares.
+
+    Example:
+        >>> [crop.left for crop in spread_crops(256, 340, 256, 3)]
+        [0, 42, 84]
+        >>> spread_crops(256, 340, 224)
+        [Crop(top=16, left=58, height=224, width=224)]
+    """
+    _check_crop(height, width, size)
+    if count < 1:
+        raise ValueError(f"count of crops must be from 1, got {count}")
+    along = max(height, width) - size
+    across = (min(height, width) - size) // 2
+    places = [k * along // (count - 1) for k in range(count)] if count > 1 else [along // 2]
+    if width >= height:
+        return [Crop(across, place, size, size) for place in places]
+    return [Crop(place, across, size, size) for place in places]
+
+
+def random_crop(height: int, width: int, size: int, *, random: Random) -> Crop:
+    """A square anywhere in the frame.
+
+    Args:
+        height, width: of the frame, at least `size`.
+        size: pixels a side.
+        random: draws the place.
+    """
+    _check_crop(height, width, size)
+    room = torch.tensor([height - size + 1, width - size + 1])
+    top, left = below(_bits(random, 2, _CROPS), room).tolist()
+    return Crop(top, left, size, size)
+
+
+def random_flip(*, random: Random) -> bool:
+    """Left and right swapped, or not, with equal chances."""
+    return bool(below(_bits(random, 1, _FLIPS), 2))
+
+
+# --- views: what a video is shown as in a test ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How many views of a video are averaged in a test.
+
+    Args:
+        crops: squares along the longer side.
+        offsets: of uniform sampling; each is a temporal sampling of its own.
+        size: of a crop, in pixels.
+        short_side: of the frame that is cropped, in pixels.
+    """
+
+    crops: int
+    offsets: tuple[Fraction, ...]
+    size: int
+    short_side: int = 256
+
+
+_TWICE = (MIDDLE, Fraction(0))  # the middles and the starts of segments, as TSM's test code
+PROTOCOLS: dict[str, Protocol] = {
+    # DyReg, tables 2 and 8: a single 224 x 224 central crop
+    "central": Protocol(1, (MIDDLE,), 224),
+    # DyReg, section 4.2: "3 spatial crops of size 256 x 256 with 2 temporal samplings", after TSM
+    "3x2": Protocol(3, _TWICE, 256),
+    # RSTG, section 4.2: "11 square clips uniformly sampled on the width", 256 x 256, "2 samplings
+    # along the time dimension"; which two it does not say
+    "11x2": Protocol(11, _TWICE, 256),
+}
+ProtocolName = Literal["central", "3x2", "11x2"]
+
+
+class View(NamedTuple):
+    """What a model is shown of a video at once: frames, int64 (count,), and their crop."""
+
+    frames: Tensor
+    crop: Crop
+
+
+def views(
+    protocol: ProtocolName | Protocol, frames: int, height: int, width: int, *, count: int
+) -> list[View]:
+    """All views of a video, whose predictions are averaged.
+
+    Args:
+        protocol: a name in `PROTOCOLS`, or one's own.
+        frames: that the video has.
+        height, width: of a frame after its short side was resized to `protocol.short_side`.
+        count: frames in a view: 16 in DyReg, 32 in RSTG.
+
+    Returns:
+        crops x samplings views, the crops of one sampling side by side.
+
+    Example:
+        >>> [len(views(name, 100, 256, 340, count=16)) for name in PROTOCOLS]
+        [1, 6, 22]
+    """
+    if isinstance(protocol, str):
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+        protocol = PROTOCOLS[protocol]
+    crops = spread_crops(height, width, protocol.size, protocol.crops)
+    sampled = [uniform_frames(frames, count, offset=offset) for offset in protocol.offsets]
+    return [View(chosen, crop) for chosen in sampled for crop in crops]
+
+
+def _bits(random: Random, count: int, stream: int) -> Tensor:
+    """int64 (count,), uniform in [0, 2**32)."""
+    if isinstance(random, torch.Generator):
+        device = random.device
+        return torch.randint(1 << 32, (count,), generator=random, device=device).cpu()
+    seed, index = random
+    return draw(stream_key(seed, stream), torch.tensor([index]), count)[0]
+
+
+def _check(frames: int, count: int) -> None:
+    if frames < 1 or count < 1:
+        raise ValueError(f"frames and count must be from 1, got {frames} frames, {count} to take")
+
+
+def _check_crop(height: int, width: int, size: int) -> None:
+    if not 1 <= size <= min(height, width):
+        raise ValueError(
+            f"a crop of {size}x{size} does not fit into frames of {width}x{height}; resize their "
+            f"short side to at least {size} first"
+        )
