@@ -50,7 +50,7 @@ def vit():
 CASES = {
     "resnet18": (torchvision.models.resnet18, {"layer2.1": 128, "layer3": 256, "layer4.0": 512}),
     "mobilenet": (torchvision.models.mobilenet_v3_small, {"features.4": 40, "features.8": 48}),
-    "vit": (vit, {"blocks.0": 192, "blocks.2.mlp": 192}),
+    "vit": (vit, {"blocks.0": 192, "blocks.1.mlp": 192}),
     "swin": (torchvision.models.swin_t, {"features.1.0": 96, "features.3": 192}),
     "r3d": (torchvision.models.video.r3d_18, {"layer1": 64, "layer3.0": 256}),
     "own": (Own, {"first": 12, "mix": 12}),
@@ -175,7 +175,7 @@ def test_traces_by_name_and_boxes_for_who_is_told():
     model, video = interlaced("vit"), video_of("vit")
     logits, traces = model(video, return_trace=True)
     torch.testing.assert_close(logits, model(video))
-    assert list(traces) == ["blocks.0", "blocks.2.mlp"]
+    assert list(traces) == ["blocks.0", "blocks.1.mlp"]
     assert all(isinstance(trace, Trace) for trace in traces.values())
     assert traces["blocks.0"].kernels.shape == (2, 3, 3, 4, 4)
     boxes = torch.full((2, 3, 2, 4), 0.3)

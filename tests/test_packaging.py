@@ -170,7 +170,7 @@ def test_public_names_need_no_optional_package(tmp_path: Path) -> None:
 def test_unknown_name_gives_the_nearest(wrong: str, nearest: str) -> None:
     with pytest.raises(AttributeError, match=f"no attribute '{wrong}'.* '{nearest}'"):
         getattr(interlace, wrong)
-    with pytest.raises(AttributeError, match="it has RSTG, GraphBlock"):
+    with pytest.raises(AttributeError, match="it has RSTG, DyReg, GraphBlock"):
         interlace.zzz  # noqa: B018
 
 

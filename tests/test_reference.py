@@ -14,7 +14,12 @@ import torch
 
 from interlace.graph.boxes import neighbours
 from interlace.graph.kernels import pool
-from interlace.models.convert import dyreg_from_pytorch, rstg_from_pytorch, rstg_from_tensorflow
+from interlace.models.convert import (
+    dyreg_from_pytorch,
+    rstg_from_pytorch,
+    rstg_from_tensorflow,
+    tsm_from_pytorch,
+)
 
 TOLERANCE = 1e-4  # relative to the largest absolute value of an array
 
@@ -26,6 +31,10 @@ def draw(name, shape):
 
 def pytorch_value(name, shape):
     leaf, noise = name.rsplit(".", 1)[-1], draw(name, shape)
+    if leaf == "running_var":
+        return 0.5 + np.abs(noise)
+    if leaf == "num_batches_tracked":
+        return np.zeros_like(noise)
     if leaf == "offset_alpha":
         return 0.5 + 0.2 * noise
     if leaf == "scale" or (leaf == "weight" and len(shape) == 1):
@@ -70,6 +79,8 @@ def test_same_as_the_authors(case):
     config, expected = spec["config"], np.load(case.with_suffix(".npz"))
     if config["kind"] in ("dyreg", "dyreg_residual"):
         check_dyreg(config, spec["tensors"], expected)
+    elif config["kind"] == "tsm_r50_dyreg":
+        check_tsm(config, spec["tensors"], expected)
     elif config["kind"] != "rstg":
         pytest.skip(f"{config['kind']} is not built yet")
     elif "scales" in config:
@@ -96,6 +107,28 @@ def check_dyreg(config, tensors, expected):
     x, y, half_x, half_y = trace.boxes.flatten(0, 1).unbind(-1)
     theirs = (half_y * height, half_x * width, y * height - 0.5, x * width - 0.5)
     agree(torch.stack(theirs, -1)[:, :, None], expected["regions"])
+
+
+def check_tsm(config, tensors, expected):
+    """The released model: logits of 16 frames, and the kernels of the first two at each depth."""
+    model = tsm_from_pytorch(
+        {name: np.asarray(pytorch_value(name, shape), np.float32) for name, shape in tensors},
+        rounds=config["rounds"],
+        combine=config["combine"],
+        gather=config["gather"],
+        anchors=config["anchors"],
+        fraction=config["shift_div"],
+    )
+    held = sum(value.numel() for value in model.state_dict().values())
+    assert held == 28_755_003  # with the statistics of its batch norms
+    video = torch.from_numpy(draw("input", config["input"])).unflatten(1, (config["frames"], 3))
+    video = video * model.backbone.std + model.backbone.mean  # in their program it is normalised
+    logits, traces = model(video, return_trace=True)
+    agree(logits, expected["output"])
+    assert list(traces) == [f"{block}.conv2" for block in config["blocks"]]
+    for block in config["blocks"]:
+        kernels = traces[f"{block}.conv2"].kernels[0, :2].unflatten(1, config["nodes"])
+        agree(kernels, expected[f"kernels_{block.replace('.', '_block')}"])
 
 
 def check_pytorch(config, tensors, expected):

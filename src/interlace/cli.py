@@ -217,6 +217,42 @@ def reproduce(
         _say(line)
 
 
+def convert(source: str, target: str) -> None:
+    """Turn a released DyReg-GNN checkpoint into weights of ours; say what went where.
+
+    Args:
+        source: the authors' file, PyTorch or safetensors; nothing in it is executed.
+        target: the file to write, ends in .safetensors.
+    """
+    from interlace.models.convert.files import convert_file
+
+    for line in convert_file(source, target):
+        _say(line)
+
+
+def scan(data: str, out: str = "manifest.csv", workers: int | None = None) -> None:
+    """Decode every video of a folder once; list what each is, and which are broken, and why.
+
+    Args:
+        data: a folder of videos, or of folders of frames, at any depth; or one video.
+        out: a CSV file, written anew: path, frames, rate, width, height, codec, checksum, error.
+        workers: processes side by side, one per core if left out; 0 for none.
+    """
+    from interlace.data.manifest import fingerprint, write_manifest
+    from interlace.data.scan import scan
+
+    rows = scan(data, workers=workers)
+    path = write_manifest(out, rows)
+    broken = [row for row in rows if row.error]
+    frames = sum(row.frames for row in rows)
+    _say(f"{len(rows) - len(broken):,} videos with {frames:,} frames, listed in {path}")
+    if broken:
+        _say(f"{len(broken):,} cannot be read, and are listed with their errors, such as")
+        for row in broken[:3]:
+            _say(f"  {row.error}")
+    _say(f"fingerprint {fingerprint(rows)}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; what a user can mend ends in one sentence and exit code 1."""
     notes = logging.StreamHandler()
@@ -245,6 +281,8 @@ _COMMANDS: dict[str, Any] = {
     "list": list_,
     "bench": bench,
     "reproduce": reproduce,
+    "scan": scan,
+    "convert": convert,
 }
 
 

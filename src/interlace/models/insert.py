@@ -35,6 +35,8 @@ def insert(
         after: module name -> what its output goes through: a block with the face of `GraphBlock`,
             or a builder that is called with the channels found there. Maps have their channels
             first or last; tokens become a grid, and class tokens are left alone.
+            Behind the last block of a network that reads its class token only, a graph is not
+            heard: put it earlier.
         before: the same for what goes into a module, its first argument.
         clips: whether the network takes clips (a 3D network) or frames; None looks for 3D
             convolutions.

@@ -221,6 +221,10 @@ def open_weights(path: str | Path) -> tuple[VideoClassifier, dict[str, Any]]:
         raise ValueError(
             f"{path} has no card that names its model: use create_model(name, weights=...) instead"
         )
+    if "made_from" in card:
+        from interlace.models.convert.files import open_converted
+
+        return open_converted(path), card
     return create_model(card["model"], num_classes=card["num_classes"], weights=path), card
 
 

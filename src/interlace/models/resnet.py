@@ -1,4 +1,4 @@
-"""ResNet-18 on each frame, cut where a graph goes in.
+"""ResNet-18 on each frame, cut where a graph goes in; the trunk of a ResNet-50.
 
 DyReg, section 4.2: a ResNet-18 with three stages, "where the graph receives the features from the
 second stage and sends its output to the third". So there are two parts: `ResNet18` up to the cut,
@@ -74,14 +74,32 @@ def resnet18_stage(stage: int) -> nn.Sequential:
     return _named(_resnet18(), [f"layer{stage}"])
 
 
+def resnet50_trunk() -> nn.Sequential:
+    """All of a ResNet-50 but its pooling and head, under torchvision's names.
+
+    Frames (M, 3, H0, W0) -> (M, 2048, H0 / 32, W0 / 32), rounded up.
+
+    Example:
+        >>> resnet50_trunk().eval()(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 2048, 2, 2])
+    """
+    return _named(
+        _resnet(50), ["conv1", "bn1", "relu", "maxpool", *(f"layer{s}" for s in range(1, 5))]
+    )
+
+
 def _resnet18() -> Any:
+    return _resnet(18)
+
+
+def _resnet(depth: int) -> Any:
     try:
-        from torchvision.models.resnet import resnet18
+        from torchvision.models import resnet
     except ImportError as error:
         raise ImportError(
-            f"ResNet-18 needs torchvision ({error}); run: pip install torchvision"
+            f"ResNet-{depth} needs torchvision ({error}); run: pip install torchvision"
         ) from error
-    return resnet18(weights=None)
+    return getattr(resnet, f"resnet{depth}")(weights=None)
 
 
 def _named(resnet: nn.Module, names: list[str]) -> nn.Sequential:

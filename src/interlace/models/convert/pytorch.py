@@ -1,0 +1,281 @@
+"""The graph of the authors' PyTorch program (DyReg-GNN)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from interlace.graph.block import GraphBlock
+from interlace.graph.dynamic_regions import DynamicRegions
+from interlace.graph.norm import JointNorm
+from interlace.graph.readout import ToMap
+from interlace.graph.recurrence import SCHEDULES, Recurrence, State
+from interlace.graph.reference import (
+    AllPairsDotGather,
+    NormedSend,
+    PlainUpdate,
+    SumSend,
+)
+from interlace.graph.reference_regions import (
+    CellKernelPositions,
+    CellOffsets,
+    FrameNormBranch,
+    NormedMemory,
+    NormedSaliency,
+    ProjectedGraph,
+    SoftAssignView,
+    WholeMapView,
+    frame_norm,
+)
+from interlace.graph.space_stage import MeanGather, Send, SpaceStage, Update
+from interlace.graph.time_stage import TimeStage
+from interlace.models.convert.tensors import Arrays, Tensors, fill, fill_send
+
+
+def rstg_from_pytorch(
+    tensors: Arrays,
+    *,
+    rounds: int,
+    cell: Literal["lstm", "gru"],
+    combine: Literal["sum", "concat"],
+    gather: Literal["dot", "mean"],
+    send_layers: int,
+    update_layers: int,
+    prefix: str = "",
+) -> nn.Module:
+    """The graph of the authors' PyTorch program: nodes (B, T, N, C) -> (nodes, state, attention).
+
+    Args:
+        tensors: name -> array, `fill`ed or from a released checkpoint.
+        rounds: K.
+        cell: of both recurrences.
+        combine: how a pair is joined, for messages and for updates.
+        gather: attention over all nodes, or the mean of their messages.
+        send_layers: of the message MLP.
+        update_layers: of the update MLP; 0 for none.
+        prefix: in front of every name.
+
+    Raises:
+        KeyError: if the checkpoint lacks a tensor.
+        ValueError: if it has one that this configuration does not use.
+    """
+    held = Tensors({name.removeprefix(prefix): value for name, value in tensors.items()})
+    width = held.left["internal_lstm.weight_hh_l0"].shape[1]
+
+    def norm(name: str) -> JointNorm:
+        module = JointNorm(width, axes=2)
+        fill(
+            module,
+            weight=held.take(f"norm_dict.{name}.scale"),
+            bias=held.take(f"norm_dict.{name}.bias"),
+        )
+        return module
+
+    def linear(name: str, module: nn.Linear) -> None:
+        fill(module, weight=held.take(f"{name}.weight"), bias=held.take(f"{name}.bias"))
+
+    def time(name: str) -> TimeStage:
+        stage = TimeStage(width, cell=cell)
+        for key in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+            fill(stage.cell, **{key: held.take(f"{name}.{key}")})
+        return stage
+
+    send: Any
+    if combine == "concat":
+        send = Send(width, layers=send_layers)
+        fill_send(send, held.take("send_mlp.0.weight"), held.take("send_mlp.0.bias"), width)
+    else:
+        send = SumSend(width, layers=send_layers)
+        linear("send_mlp.0", send.first)
+    for k, layer in enumerate(send.deeper, start=1):
+        linear(f"send_mlp.{2 * k}", layer)
+
+    if gather == "dot":
+        collect: Any = AllPairsDotGather(width)
+        linear("att_q", collect.query)
+        linear("att_k", collect.key)
+        fill(collect, bias=held.take("att_bias"))
+    else:
+        collect = MeanGather()
+        for name in [name for name in held.left if name.startswith("att_")]:
+            held.take(name)  # made by their program, and not used by a mean
+
+    if combine == "concat" and update_layers:
+        update: Any = Update(width, layers=update_layers)
+        layers = list(update.mlps[0])
+    else:
+        update = PlainUpdate(width, layers=update_layers)
+        layers = list(update.mlp)
+    for k, layer in enumerate(layers):
+        linear(f"update_mlp.{2 * k}", layer)
+
+    space = SpaceStage(
+        NormedSend(send, norm("send_message_norm")), collect, update, norm=norm("update_norm")
+    )
+    graph = _NormFirst(
+        norm("before_graph_norm"),
+        Recurrence(
+            {"time": time("internal_lstm"), "space": space, "final": time("external_lstm")},
+            SCHEDULES["all-temp"](rounds),
+        ),
+    )
+    held.finish()
+    return graph.eval()
+
+
+class _NormFirst(nn.Module):
+    """The norm that the PyTorch program puts in front of its graph."""
+
+    def __init__(self, norm: nn.Module, recurrence: Recurrence):
+        super().__init__()
+        self.norm = norm
+        self.recurrence = recurrence
+
+    def forward(
+        self, nodes: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State, list[Tensor]]:
+        return self.recurrence(self.norm(nodes), state)
+
+
+def dyreg_from_pytorch(
+    tensors: Arrays,
+    *,
+    size: tuple[int, int],
+    rounds: int,
+    cell: Literal["lstm", "gru"],
+    combine: Literal["sum", "concat"],
+    gather: Literal["dot", "mean"],
+    send_layers: int,
+    update_layers: int,
+    anchors: Literal["center", "grid"] = "center",
+    prefix: str = "",
+) -> nn.Module:
+    """The dynamic graph of the authors' PyTorch program, with the face of a `GraphBlock`.
+
+    Nodes, widths, the kind of offset generator, projections and the residual branch follow from
+    the tensors; a block with a branch adds its map to the features, one without returns it bare.
+
+    Args:
+        tensors: name -> array, `fill`ed or from a released checkpoint.
+        size: (H, W) of the map, equal in their program.
+        rounds: K.
+        cell: of both recurrences of the graph, and of the regions.
+        combine: how a pair is joined, for messages and for updates.
+        gather: attention over all nodes, or the mean of their messages.
+        send_layers: of the message MLP.
+        update_layers: of the update MLP; 0 for none.
+        anchors: where regions start.
+        prefix: in front of every name.
+
+    Raises:
+        KeyError: if the checkpoint lacks a tensor.
+        ValueError: if it has one that this configuration does not use.
+    """
+    held = Tensors({name.removeprefix(prefix): value for name, value in tensors.items()})
+    residual = held.has("norm_dict.residual_norm.scale")
+    inside = "dynamic_graph." if residual else ""
+    graph = rstg_from_pytorch(
+        held.take_all(f"{inside}rstg."),
+        rounds=rounds,
+        cell=cell,
+        combine=combine,
+        gather=gather,
+        send_layers=send_layers,
+        update_layers=update_layers,
+    )
+    assert isinstance(graph, _NormFirst)
+    position = held.take(f"{inside}kernel_projection1.weight")  # (D, H * W)
+    width = position.shape[0]
+
+    def norm(name: str, channels: int) -> nn.GroupNorm:
+        module = frame_norm(channels)
+        fill(module, weight=held.take(f"{name}.scale"), bias=held.take(f"{name}.bias"))
+        return module
+
+    def layer(name: str, module: nn.Module) -> nn.Module:
+        fill(module, weight=held.take(f"{name}.weight"), bias=held.take(f"{name}.bias"))
+        return module
+
+    where = CellKernelPositions(width, grid=1)
+    where.linear = nn.Linear(position.shape[1], width)
+    fill(where.linear, weight=position, bias=held.take(f"{inside}kernel_projection1.bias"))
+    branch = None
+    projects = held.has(f"{inside}project_i3d_linear.weight")
+    outside = held.left[f"{inside}project_i3d_linear.weight"].shape[1] if projects else width
+    if residual:
+        branch = FrameNormBranch(outside)
+        branch.norm = norm("norm_dict.residual_norm", outside)
+    block: nn.Module = GraphBlock(
+        width,
+        width,
+        regions=_pytorch_regions(held, inside, layer, norm, width, size, cell, anchors),
+        recurrence=graph.recurrence,
+        readout=ToMap(),
+        project=nn.Identity(),
+        project_back=nn.Identity(),
+        norm=graph.norm,
+        where=where,
+        branch=None if projects else branch,
+    )
+    if projects:
+        to_width = layer(f"{inside}project_i3d_linear", nn.Conv2d(outside, width, 1))
+        back = layer(f"{inside}project_back_i3d_linear", nn.Conv2d(width, outside, 1))
+        normed = norm(f"{inside}norm_dict.dynamic_graph_projection", width)
+        block = ProjectedGraph(nn.Sequential(to_width, normed), block, back, branch=branch)
+    held.finish()
+    return block.eval()
+
+
+def _pytorch_regions(
+    held: Tensors,
+    inside: str,
+    layer: Callable[[str, nn.Module], nn.Module],
+    norm: Callable[[str, int], nn.GroupNorm],
+    width: int,
+    size: tuple[int, int],
+    cell: Literal["lstm", "gru"],
+    anchors: Literal["center", "grid"],
+) -> DynamicRegions:
+    inner = held.left[f"{inside}offset_pred.weight"].shape[1]  # P
+    if held.has(f"{inside}glore.mask_conv.weight"):
+        nodes = held.left[f"{inside}glore.mask_conv.weight"].shape[0]
+        saliency: Any = nn.Identity()
+        view: Any = SoftAssignView(width, nodes, inner)
+        layer(f"{inside}glore.mask_conv", view.weigh)
+        layer(f"{inside}glore.sin_pos_emb_proj", view.positions)
+        layer(f"{inside}glore.update", view.linear)
+        held.take_all(f"{inside}glore.norm_dict.offset_location_emb.")  # made, and not used
+    else:
+        whole = held.left[f"{inside}global_conv.0.weight"]  # (N * P, 16, H', W')
+        nodes = whole.shape[0] // inner
+        saliency = NormedSaliency(width, size[0])
+        names = ("conv1", "tail_conv.0", "tail_conv.1", "body_trans_conv.0", "head_conv.0")
+        norms = ("norm1", "tail_norm_0", "tail_norm_1", "body_trans_norm_0", "head_norm_0")
+        for k, (name, normed) in enumerate(zip(names, norms, strict=True)):
+            layer(f"{inside}fishnet.{name}", saliency.layers[k])
+            saliency.norms[k] = norm(
+                f"{inside}fishnet.norm_dict.{normed}", saliency.norms[k].num_channels
+            )
+        view = WholeMapView(whole.shape[1], whole.shape[-1], nodes, inner)
+        layer(f"{inside}global_conv.0", view.conv)
+
+    def node_norm(name: str) -> JointNorm:
+        module = JointNorm(inner, axes=2)
+        name = f"{inside}norm_dict.{name}"
+        fill(module, weight=held.take(f"{name}.scale"), bias=held.take(f"{name}.bias"))
+        return module
+
+    memory = TimeStage(inner, cell=cell)
+    for key in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+        fill(memory.cell, **{key: held.take(f"{inside}offset_lstm.{key}")})
+    offsets = CellOffsets(inner, nodes=nodes, size=size, anchors=anchors)
+    layer(f"{inside}offset_pred", offsets.linear)
+    fill(offsets, alpha=held.take(f"{inside}offset_alpha"))
+    return DynamicRegions(
+        saliency,
+        view,
+        NormedMemory(node_norm("offset_ln_feats_coords"), memory, node_norm("offset_ln_lstm")),
+        offsets,
+    )

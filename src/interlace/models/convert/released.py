@@ -1,0 +1,194 @@
+"""The released model: TSM-ResNet-50 with dynamic graphs inside its bottlenecks.
+
+DyReg-GNN, section 4.1: a graph in each of the last three stages. In the released program it stands
+in a bottleneck, between the 3 x 3 convolution and its norm.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from interlace.models.backbones import Normalise
+from interlace.models.classifier import VideoClassifier
+from interlace.models.convert.pytorch import dyreg_from_pytorch
+from interlace.models.convert.tensors import Arrays
+from interlace.models.insert import insert
+from interlace.models.resnet import resnet50_trunk
+from interlace.models.shift import add_shift
+
+CONSTANTS = ("ph_buf", "pw_buf", "arange_h_buf", "arange_w_buf", "pos_emb_buf")
+
+
+@dataclass
+class Parts:
+    """The tensors of a released model by where they go, under the names they have there.
+
+    Attributes:
+        trunk: of the ResNet-50, by torchvision's names.
+        graphs: by the convolution they follow, then by the authors' names.
+        head: weight and bias.
+        constants: names of buffers that hold no weights and are not needed.
+        unknown: names that this model has no place for.
+    """
+
+    trunk: dict[str, np.ndarray] = field(default_factory=dict)
+    graphs: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    head: dict[str, np.ndarray] = field(default_factory=dict)
+    constants: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """What goes where, for people."""
+        said = [f"ResNet-50: {len(self.trunk)} tensors"]
+        said += [f"graph after {at}: {len(own)} tensors" for at, own in self.graphs.items()]
+        said.append(f"head: {len(self.head)} tensors")
+        if self.constants:
+            said.append(f"constants, not weights: {', '.join(self.constants)}")
+        if self.unknown:
+            said.append(f"not mapped: {', '.join(self.unknown)}")
+        return said
+
+
+def sort_tensors(tensors: Arrays) -> Parts:
+    """Tells apart what a checkpoint holds, with and without `module.` and the level in conv2."""
+    parts = Parts()
+    for name, value in tensors.items():
+        key = name.removeprefix("module.")
+        if key.endswith(CONSTANTS):
+            parts.constants.append(name)
+        elif found := re.fullmatch(r"new_fc\.(weight|bias)", key):
+            parts.head[found[1]] = value
+        elif found := re.fullmatch(
+            r"base_model\.(.+\.conv2)\.(?:1\.)?((?:dynamic_graph|norm_dict)\..+)", key
+        ):
+            parts.graphs.setdefault(found[1], {})[found[2]] = value
+        elif found := re.fullmatch(r"base_model\.((?:conv1|bn1|layer\d)\..+)", key):
+            own = re.sub(r"\.conv1\.net\.", ".conv1.", found[1])
+            parts.trunk[re.sub(r"\.conv2\.(?:0\.)?block\.", ".conv2.", own)] = value
+        else:
+            parts.unknown.append(name)
+    return parts
+
+
+def tsm_from_pytorch(
+    tensors: Arrays,
+    *,
+    rounds: int = 3,
+    combine: Literal["sum", "concat"] = "sum",
+    gather: Literal["dot", "mean"] = "dot",
+    anchors: Literal["center", "grid"] = "center",
+    fraction: int = 8,
+) -> VideoClassifier:
+    """The released TSM-ResNet-50 with dynamic graphs, with the face of all classifiers.
+
+    Where graphs are, their widths, layers and the size of their maps follow from the tensors. Each
+    graph takes maps of that one size: 28, 14 and 7 cells a side for frames of 224 x 224.
+
+    Args:
+        tensors: name -> array, of a released checkpoint or of their program.
+        rounds: K.
+        combine: how a pair is joined.
+        gather: attention over all nodes, or the mean of their messages.
+        anchors: where regions start.
+        fraction: of the channels that are shifted to a side.
+
+    Returns:
+        The model, in eval mode, over video in [0, 1]; traces come as a dict, by module name.
+
+    Raises:
+        KeyError: if the checkpoint lacks a tensor.
+        ValueError: if it has one that this model has no place for.
+    """
+    return build_tsm(
+        sort_tensors(tensors),
+        rounds=rounds,
+        combine=combine,
+        gather=gather,
+        anchors=anchors,
+        fraction=fraction,
+    )
+
+
+def build_tsm(
+    parts: Parts,
+    *,
+    rounds: int = 3,
+    combine: Literal["sum", "concat"] = "sum",
+    gather: Literal["dot", "mean"] = "dot",
+    anchors: Literal["center", "grid"] = "center",
+    fraction: int = 8,
+) -> VideoClassifier:
+    """As `tsm_from_pytorch`, from tensors that are sorted."""
+    if parts.unknown:
+        raise ValueError(f"not used from the checkpoint: {', '.join(sorted(parts.unknown))}")
+    if parts.head.keys() != {"weight", "bias"}:
+        raise KeyError("the checkpoint lacks new_fc.weight or new_fc.bias, the head of the model")
+    trunk = resnet50_trunk()
+    _load(trunk, parts.trunk)
+    body = add_shift(trunk, fraction=fraction)
+    if parts.graphs:
+        insert(
+            body,
+            {
+                at: dyreg_from_pytorch(
+                    tensors,
+                    size=_map_size(tensors),
+                    rounds=rounds,
+                    cell=_cell(tensors),
+                    combine=combine,
+                    gather=gather,
+                    send_layers=_layers(tensors, "send_mlp"),
+                    update_layers=_layers(tensors, "update_mlp"),
+                    anchors=anchors,
+                )
+                for at, tensors in parts.graphs.items()
+            },
+        )
+    model = VideoClassifier(Normalise(), body, len(parts.head["bias"]))
+    _load(model.head, parts.head)
+    return model.eval()
+
+
+def _load(module: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Fills a module with exactly these."""
+    values = {name: torch.as_tensor(np.array(value)) for name, value in arrays.items()}
+    own = module.state_dict()
+    if lacks := sorted(own.keys() - values.keys()):
+        raise KeyError(f"the checkpoint lacks {', '.join(lacks[:5])} ({len(lacks)} in all)")
+    if more := sorted(values.keys() - own.keys()):
+        raise ValueError(f"not used from the checkpoint: {', '.join(more)}")
+    for name, value in values.items():
+        if value.shape != own[name].shape:
+            raise ValueError(
+                f"{name} is {tuple(value.shape)} in the checkpoint, {tuple(own[name].shape)} here"
+            )
+    module.load_state_dict(values)
+
+
+def _one(tensors: Arrays, ending: str) -> np.ndarray:
+    for name, value in tensors.items():
+        if name.endswith(ending):
+            return value
+    raise KeyError(f"the checkpoint lacks {ending} of a graph; it has {min(tensors)}, ...")
+
+
+def _map_size(tensors: Arrays) -> tuple[int, int]:
+    cells = _one(tensors, "kernel_projection1.weight").shape[1]
+    return math.isqrt(cells), math.isqrt(cells)
+
+
+def _cell(tensors: Arrays) -> Literal["lstm", "gru"]:
+    gates, width = _one(tensors, "rstg.internal_lstm.weight_hh_l0").shape
+    return "gru" if gates == 3 * width else "lstm"
+
+
+def _layers(tensors: Arrays, mlp: str) -> int:
+    return sum(bool(re.search(rf"\.{mlp}\.\d+\.weight$", name)) for name in tensors)
