@@ -176,9 +176,7 @@ class ZeroStartNorm(nn.LayerNorm):
             nodes = nodes.to(self.weight.dtype)
             weights = kernel.dense().flatten(-2).to(nodes.dtype)  # (B, T, N, H * W)
             nodes = nodes - nodes.mean(-1, keepdim=True)
-            # equal clips give equal bits only where products start at whole cache lines
-            lines = nn.functional.pad(nodes, (0, -nodes.shape[-1] % 16))
-            covariance = lines @ lines.mT / nodes.shape[-1]  # (B, T, N, N)
+            covariance = nodes @ nodes.mT / nodes.shape[-1]  # (B, T, N, N)
             variance = (weights * (covariance @ weights)).sum(-2, keepdim=True).clamp(min=0)
             weights = weights * (variance + self.eps).rsqrt()
             shift = self.bias.expand(*nodes.shape[:2], 1, -1)
