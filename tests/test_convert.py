@@ -78,6 +78,8 @@ def test_a_file_is_converted_and_opened_again(tmp_path, capsys):
     model, _ = open_weights(target)
     own = model.state_dict()
     assert sum(value.numel() for value in own.values()) == 28_755_003
+    with pytest.raises(ValueError, match=r"video must be \(B, T, 3, 224, 224\), got"):
+        model(torch.zeros(1, 2, 3, 112, 112))
     parts = sort_tensors(tensors)
     for name, value in parts.trunk.items():
         assert torch.equal(own[f"body.network.{name}"], value.to(own[f"body.network.{name}"].dtype))

@@ -252,6 +252,33 @@ def test_a_deep_copy_is_equal_and_apart_and_the_bare_network_has_no_graphs():
     assert torch.equal(bare, plain("resnet18", video))
 
 
+def test_each_module_trains_or_rests_as_before_and_statistics_are_untouched():
+    net = torchvision.models.resnet18()
+    net.layer1.eval()
+    before = copy.deepcopy(net)
+    model = interlace.insert(net, {"layer2": GRAPH})
+    assert model.training
+    assert model.graphs["layer2"].training
+    for one, other in zip(net.modules(), before.modules(), strict=True):
+        assert one.training == other.training
+    torch.testing.assert_close(net.state_dict(), before.state_dict(), rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_a_model_is_saved_whole_and_runs_in_other_precisions(tmp_path):
+    model, video = interlaced("resnet18"), video_of("resnet18", 2)
+    out = model(video)
+    torch.save(model, tmp_path / "model.pt")
+    again = torch.load(tmp_path / "model.pt", weights_only=False)
+    assert torch.equal(again(video), out)
+    with torch.autocast("cpu", torch.bfloat16):
+        fresh = interlaced("resnet18", awake=False)(video)
+        assert torch.equal(fresh, plain("resnet18", video))
+        assert bool(model(video).isfinite().all())
+    double = copy.deepcopy(network_of("resnet18")).double()
+    assert interlace.insert(double, {"layer2": GRAPH})(video.double()).dtype == torch.float64
+
+
 @torch.no_grad()
 def test_two_models_share_a_network_and_each_runs_its_own_graphs():
     net, video = copy.deepcopy(network_of("resnet18")), video_of("resnet18", 2)
@@ -292,13 +319,12 @@ def test_calls_run_side_by_side():
 @torch.no_grad()
 def test_compiled_is_eager():
     model, video = interlaced("own"), video_of("own", 2, (16, 16))
-    compiled = torch.compile(model, backend="aot_eager")
-    for clip in (video, video_of("own", 3, (16, 16), seed=3)):
-        out, state, traces = compiled(clip, return_state=True, return_trace=True)
-        expected, its_state, its_traces = model(clip, return_state=True, return_trace=True)
-        torch.testing.assert_close(out, expected, **FLOAT32)
-        torch.testing.assert_close(traces["mix"].boxes, its_traces["mix"].boxes, **FLOAT32)
-        assert state.keys() == its_state.keys()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    out, state, traces = compiled(video, return_state=True, return_trace=True)
+    expected, its_state, its_traces = model(video, return_state=True, return_trace=True)
+    torch.testing.assert_close(out, expected, **FLOAT32)
+    torch.testing.assert_close(traces["mix"].boxes, its_traces["mix"].boxes, **FLOAT32)
+    assert state.keys() == its_state.keys()
     torch._dynamo.reset()
 
 

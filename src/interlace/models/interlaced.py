@@ -2,14 +2,14 @@
 
 The network stays as it is: same object, same names of weights. Forward hooks at the named modules
 hand their features to the graphs; which clip they belong to, the state and the traces are held by
-the call that is running, in a context variable, never by a module. So a call is a function, calls
-may nest and run side by side, and copies are apart.
+the call that is running, in a variable of its thread, never by a module. So a call is a function,
+calls may nest and run side by side, and copies are apart.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -74,11 +74,11 @@ class Interlaced(nn.Module):
         call = _Call(
             self, Clip(batch, frames, height, width), state, boxes, return_state, return_trace
         )
-        token = _CALL.set(call)
+        outer, _RUNNING.call = _RUNNING.call, call
         try:
             out = feed(self.network, video, clips=self.clips)
         finally:
-            _CALL.reset(token)
+            _RUNNING.call = outer
         if missed := [key for key in self.places if key not in call.done]:
             raise RuntimeError(
                 f"the network did not run {', '.join(missed)}, so the graph there did not either"
@@ -180,7 +180,14 @@ class _Call:
         return place.layout.back(out.to(features.dtype), features)
 
 
-_CALL: ContextVar[_Call | None] = ContextVar("interlace_call", default=None)
+class _Running(threading.local):
+    """The innermost call that is running in this thread; torch.compile sees through it."""
+
+    def __init__(self) -> None:
+        self.call: _Call | None = None
+
+
+_RUNNING = _Running()
 
 
 class Place:
@@ -217,7 +224,7 @@ class Place:
 
     def _call(self) -> _Call | None:
         """The call that is running, if it is one of the model that this place belongs to."""
-        call = _CALL.get()
+        call = _RUNNING.call
         if call is not None and call.owner.places.get(self.key) is self:
             return call
         if call is None and torch._C._current_graph_task_id() != -1:  # within a backward pass

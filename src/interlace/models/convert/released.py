@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from interlace.models.backbones import Normalise
 from interlace.models.classifier import VideoClassifier
@@ -67,7 +67,7 @@ def sort_tensors(tensors: Arrays) -> Parts:
         elif found := re.fullmatch(r"new_fc\.(weight|bias)", key):
             parts.head[found[1]] = value
         elif found := re.fullmatch(
-            r"base_model\.(.+\.conv2)\.(?:1\.)?((?:dynamic_graph|norm_dict)\..+)", key
+            r"base_model\.(layer\d\..+\.conv2)\.(?:1\.)?((?:dynamic_graph|norm_dict)\..+)", key
         ):
             parts.graphs.setdefault(found[1], {})[found[2]] = value
         elif found := re.fullmatch(r"base_model\.((?:conv1|bn1|layer\d)\..+)", key):
@@ -152,9 +152,34 @@ def build_tsm(
                 for at, tensors in parts.graphs.items()
             },
         )
-    model = VideoClassifier(Normalise(), body, len(parts.head["bias"]))
+    sides = {_map_size(own)[0] * _stride(at) for at, own in parts.graphs.items()}
+    if len(sides) > 1:
+        raise ValueError(f"the graphs of this checkpoint are for frames of {sorted(sides)} pixels")
+    frames = FramesOfOneSize(sides.pop()) if sides else Normalise()
+    model = VideoClassifier(frames, body, len(parts.head["bias"]))
     _load(model.head, parts.head)
     return model.eval()
+
+
+class FramesOfOneSize(Normalise):
+    """Refuses frames that the graphs of the released program were not made for.
+
+    Args:
+        side: pixels.
+    """
+
+    def __init__(self, side: int):
+        super().__init__()
+        self.side = side
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, T, 3, side, side) -> the same."""
+        if tuple(video.shape[2:]) != (3, self.side, self.side):
+            raise ValueError(
+                f"video must be (B, T, 3, {self.side}, {self.side}), got {tuple(video.shape)}: "
+                "the released graphs take maps of one size; resize or crop the frames"
+            )
+        return super().forward(video)
 
 
 def _load(module: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
@@ -183,6 +208,11 @@ def _one(tensors: Arrays, ending: str) -> np.ndarray:
 def _map_size(tensors: Arrays) -> tuple[int, int]:
     cells = _one(tensors, "kernel_projection1.weight").shape[1]
     return math.isqrt(cells), math.isqrt(cells)
+
+
+def _stride(at: str) -> int:
+    """Pixels to a cell after a convolution of a stage, such as layer3.4.conv2."""
+    return 2 ** (int(at.removeprefix("layer").split(".")[0]) + 1)
 
 
 def _cell(tensors: Arrays) -> Literal["lstm", "gru"]:
