@@ -110,7 +110,7 @@ def fail(_):
 
 def test_workers_that_do_not_start(folder, monkeypatch):
     monkeypatch.setattr(scanning.torch, "set_num_threads", fail)
-    with pytest.raises(OSError, match="__main__.*or scan with workers=0"):
+    with pytest.raises(OSError, match=r"__main__.*or scan with workers=0"):
         scan(folder, workers=1)
     with pytest.raises(ValueError, match="workers must be from 0"):
         scan(folder, workers=-1)

@@ -1,3 +1,5 @@
+import gc
+import os
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from interlace.data import video_stream
+from interlace.data import frame_folder, video_stream
 from interlace.data.video import VideoError, check_video, read_frames, video_info
 from interlace.data.video_stream import read_stream
 from videos import cut, numbered, numbers, write, write_picture
@@ -335,6 +337,21 @@ def test_a_truncated_file_is_named(files, tmp_path, name, share):
             call(path)
 
 
+def test_a_file_that_may_not_be_read_is_named(files, tmp_path, monkeypatch):
+    def deny(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    write_picture(tmp_path / "0.png", numbered(0))
+    monkeypatch.setattr(video_stream, "check_whole", deny)
+    monkeypatch.setattr(frame_folder, "check_whole", deny)
+    for path in (files["mp4"], tmp_path):
+        with pytest.raises(VideoError, match=rf"{path}.* cannot be read as .* .Permission denied"):
+            read_frames(path)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(VideoError, match="neither a file nor a folder"):
+        read_frames(tmp_path / "pipe.mp4")
+
+
 def test_junk_after_the_end_does_no_harm(files, tmp_path):
     for name in ("mp4", "webm", "avi", "gif"):
         path = tmp_path / files[name].name
@@ -400,6 +417,48 @@ def test_reading_many_videos_keeps_nothing(tmp_path):
         with pytest.raises(VideoError):
             read_frames(broken)
     assert resident() - before < 40
+
+
+class Readings(torch.utils.data.Dataset):
+    def __init__(self, path):
+        self.path = path
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return read_frames(self.path, [index, 39 - index])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("name", ["mp4", "webm", "avi", "gif", "folder"])
+def test_reading_leaves_no_threads_and_little_garbage(files, tmp_path, name):
+    path = files.get(name, tmp_path)
+    write_picture(tmp_path / "0.jpg", numbered(0, (640, 480)))
+    read_frames(path, [0])
+    gc.collect()
+    gc.disable()
+    try:
+        threads, before = len(os.listdir("/proc/self/task")), len(gc.get_objects())
+        for _ in range(10):
+            read_frames(path, [0])
+            video_info(path)
+        assert len(os.listdir("/proc/self/task")) == threads
+        assert len(gc.get_objects()) - before < 300
+        alive = [frame for frame in gc.get_objects() if type(frame) is av.VideoFrame]
+        assert all(frame.width == 16 for frame in alive)
+    finally:
+        gc.enable()
+
+
+def test_forked_workers_read_what_this_process_reads(files):
+    readings = Readings(files["mp4"])
+    here = [readings[index] for index in range(4)]
+    loader = torch.utils.data.DataLoader(
+        readings, batch_size=None, num_workers=1, multiprocessing_context="fork", timeout=60
+    )
+    there = list(loader)
+    assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
 
 
 @pytest.mark.data

@@ -18,7 +18,7 @@ from interlace.data.video_info import (
     collect,
     need_av,
 )
-from interlace.data.video_stream import upright
+from interlace.data.video_stream import Upright
 
 PICTURES = (".jpg", ".jpeg", ".png")
 
@@ -78,8 +78,8 @@ def _pictures(folder: Path) -> list[Path]:
 def _read(path: Path) -> tuple[Tensor, str]:
     """A picture as uint8 (H, W, 3), and its codec."""
     av = need_av()
-    check_whole(path)
     try:
+        check_whole(path)
         with av.open(
             io.BytesIO(path.read_bytes()),
             metadata_errors="ignore",
@@ -89,8 +89,8 @@ def _read(path: Path) -> tuple[Tensor, str]:
             stream.codec_context.thread_count = 1
             frame = next(container.decode(stream))
             if not frame.is_corrupt:
-                return upright(frame), stream.codec_context.name
+                return Upright()(frame), stream.codec_context.name
             problem = "it is damaged"
-    except (av.error.FFmpegError, IndexError, StopIteration) as error:
+    except (av.error.FFmpegError, OSError, IndexError, StopIteration) as error:
         problem = getattr(error, "strerror", None) or "there is nothing in it"
     raise VideoError(f"{path} cannot be read as a picture ({problem}); copy or download it again")

@@ -124,4 +124,6 @@ def _existing(source: str | os.PathLike[str]) -> Path:
     path = Path(source).expanduser()
     if not path.exists():
         raise VideoError(f"{path} does not exist; check the name, or where it was downloaded to")
+    if not path.is_dir() and not path.is_file():
+        raise VideoError(f"{path} is neither a file nor a folder; name one of them")
     return path

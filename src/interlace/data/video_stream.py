@@ -112,6 +112,7 @@ def read_stream(
             if way is _by_seeking and not (groups and pays):
                 continue
             try:
+                upright = Upright()
                 pictures = ((index, upright(frame)) for index, frame in way(path, table, wanted))
                 return collect(pictures, indices or [0], str(path))[: len(indices)]
             except _UnsureError:
@@ -123,10 +124,10 @@ def read_stream(
 def _naming(path: Path) -> Iterator[None]:
     """Turns what FFmpeg says of a file into a `VideoError`, and finds truncated ones first."""
     av = need_av()
-    check_whole(path)
     try:
+        check_whole(path)
         yield
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, OSError) as error:
         raise VideoError(
             f"{path} cannot be read as a video ({error.strerror}); if it is one, {_AGAIN}"
         ) from error
@@ -185,8 +186,9 @@ def _info(path: Path, count: int) -> VideoInfo:
         frame = next(container.decode(stream), None)
         if frame is None:
             raise VideoError(f"{path} holds no frames that can be decoded; {_AGAIN}")
+        upright = Upright()
         height, width, _ = upright(frame).shape
-        rotation, mirrored = _orientation(frame)
+        rotation, mirrored = upright.orientation(frame)
         rate = stream.average_rate or stream.guessed_rate
         aspect = stream.sample_aspect_ratio
         return VideoInfo(
@@ -284,29 +286,48 @@ def _sound(frame: Any, index: int, path: Path) -> Any:
     return frame
 
 
-def upright(frame: Any) -> Tensor:
-    """A decoded frame as uint8 (H, W, 3), red first, turned as the file asks for."""
-    picture = torch.from_numpy(np.ascontiguousarray(frame.to_ndarray(format="rgb24")))
-    a, b, c, d = _matrix(frame)
-    if abs(b) > abs(a):  # rows become columns
-        picture, a, d = picture.transpose(0, 1), c, b
-    flips = [axis for axis, sign in ((0, d), (1, a)) if sign < 0]
-    return picture.flip(flips) if flips else picture
+class Upright:
+    """Decoded frames of one video as uint8 (H, W, 3), red first, turned as the file asks for.
 
+    PyAV's own `to_ndarray` leaves threads behind, and frames that were asked for their side data
+    live until garbage is collected. Forked workers hang on such threads, and memory grows.
+    """
 
-def _orientation(frame: Any) -> tuple[int, bool]:
-    """Degrees counter-clockwise, then whether left and right are swapped."""
-    a, b, c, d = _matrix(frame)
-    mirrored = a * d - b * c < 0
-    angle = math.degrees(math.atan2(-b, -a if mirrored else a))
-    return round(angle / 90) * 90 % 360, mirrored
+    def __init__(self) -> None:
+        self._reformatter = need_av().video.reformatter.VideoReformatter()
+        self._matrix: tuple[int, int, int, int] | None = None
 
+    def __call__(self, frame: Any) -> Tensor:
+        array = self._reformat(frame, format="rgb24").to_ndarray()
+        picture = torch.from_numpy(np.ascontiguousarray(array))
+        a, b, c, d = self.matrix(frame)
+        if abs(b) > abs(a):  # rows become columns
+            picture, a, d = picture.transpose(0, 1), c, b
+        flips = [axis for axis, sign in ((0, d), (1, a)) if sign < 0]
+        return picture.flip(flips) if flips else picture
 
-def _matrix(frame: Any) -> tuple[int, int, int, int]:
-    """(a, b, c, d) of the display matrix: x' = a x + c y and y' = b x + d y, y downwards."""
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return 1, 0, 0, 1
-    matrix = np.frombuffer(bytes(data), np.int32)
-    a, b, c, d = (int(matrix[k]) for k in (0, 1, 3, 4))
-    return (a, b, c, d) if a * d != b * c else (1, 0, 0, 1)
+    def matrix(self, frame: Any) -> tuple[int, int, int, int]:
+        """(a, b, c, d) of the first frame: x' = a x + c y and y' = b x + d y, y downwards."""
+        if self._matrix is None:
+            self._matrix = 1, 0, 0, 1
+            small = self._reformat(frame, width=16, height=16, format="gray")
+            data = small.side_data.get("DISPLAYMATRIX")
+            if data is not None:
+                values = np.frombuffer(bytes(data), np.int32)
+                a, b, c, d = (int(values[k]) for k in (0, 1, 3, 4))
+                if a * d != b * c:
+                    self._matrix = a, b, c, d
+        return self._matrix
+
+    def orientation(self, frame: Any) -> tuple[int, bool]:
+        """Degrees counter-clockwise, then whether left and right are swapped."""
+        a, b, c, d = self.matrix(frame)
+        mirrored = a * d - b * c < 0
+        angle = math.degrees(math.atan2(-b, -a if mirrored else a))
+        return round(angle / 90) * 90 % 360, mirrored
+
+    def _reformat(self, frame: Any, **options: Any) -> Any:
+        try:
+            return self._reformatter.reformat(frame, threads=1, **options)
+        except TypeError:  # older ones start no threads, and have no such option
+            return self._reformatter.reformat(frame, **options)
