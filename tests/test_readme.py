@@ -34,9 +34,10 @@ def test_every_python_block_runs():
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
         traces.append(names.get("trace"))
-    assert names["logits"].shape == (16, 10)
-    assert traces[1].attention.shape == (2, 3, 3, 1, 14, 14)
-    assert traces[2].boxes.shape == (2, 8, 9, 4)
+    assert names["logits"].shape == (2, 8, 10)
+    shown = [trace for trace in traces if trace is not None]
+    assert shown[0].attention.shape == (2, 3, 3, 1, 14, 14)
+    assert shown[1].boxes.shape == (2, 8, 9, 4)
 
 
 def test_every_command_runs_at_tiny_size(tmp_path, monkeypatch, capsys):
