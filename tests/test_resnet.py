@@ -106,7 +106,9 @@ def test_a_fresh_graph_in_the_middle_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    "block", [None, ConvLSTMBlock, lambda c: interlace.RSTG(c, width=16)], ids=str
+    "block",
+    [None, ConvLSTMBlock, lambda c: interlace.RSTG(c, width=16)],
+    ids=["none", "conv-lstm", "rstg"],
 )
 @torch.no_grad()
 def test_a_stream_is_its_clip(block):
