@@ -13,7 +13,8 @@ README = (ROOT / "README.md").read_text()
 
 TINY = shlex.split(
     "--data.digits embedded --data.num_frames 2 --data.validation_size 20 --data.test_size 20 "
-    "--recipe.lessons [] --recipe.videos 64 --recipe.batch_size 32 --trainer.threads 1"
+    "--recipe.lessons [] --recipe.videos 64 --recipe.batch_size 32 --trainer.threads 1 "
+    "--recipe.pretrain_frames 256 --recipe.pretrain_batch 128"
 )
 
 
