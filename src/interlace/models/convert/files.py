@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from interlace.models.classifier import VideoClassifier
-from interlace.models.convert.released import build_tsm, sort_tensors
+from interlace.models.convert.released import sort_tensors, tsm_from_pytorch
 from interlace.models.weights import load_weights, read_card, save_weights
 
 MODEL = "tsm_r50_dyreg"
@@ -37,7 +37,7 @@ def convert_file(source: str | Path, target: str | Path) -> Iterator[str]:
     tensors = read_checkpoint(source)
     parts = sort_tensors(tensors)
     yield from parts.lines()
-    model = build_tsm(parts)
+    model = tsm_from_pytorch(parts)
     card = {
         "model": MODEL,
         "num_classes": model.num_classes,
@@ -64,7 +64,7 @@ def open_converted(path: str | Path) -> VideoClassifier:
     if not isinstance(made_from, Mapping):
         raise ValueError(f"{path} was not written by `interlace convert`")
     zeros = {name: np.zeros(shape, np.float32) for name, shape in made_from.items()}
-    model = build_tsm(sort_tensors(zeros))
+    model = tsm_from_pytorch(sort_tensors(zeros))
     load_weights(model, path, name=MODEL)
     return model
 

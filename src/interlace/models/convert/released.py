@@ -79,7 +79,7 @@ def sort_tensors(tensors: Arrays) -> Parts:
 
 
 def tsm_from_pytorch(
-    tensors: Arrays,
+    tensors: Arrays | Parts,
     *,
     rounds: int = 3,
     combine: Literal["sum", "concat"] = "sum",
@@ -93,7 +93,7 @@ def tsm_from_pytorch(
     graph takes maps of that one size: 28, 14 and 7 cells a side for frames of 224 x 224.
 
     Args:
-        tensors: name -> array, of a released checkpoint or of their program.
+        tensors: name -> array, of a released checkpoint or of their program; or these, sorted.
         rounds: K.
         combine: how a pair is joined.
         gather: attention over all nodes, or the mean of their messages.
@@ -107,26 +107,7 @@ def tsm_from_pytorch(
         KeyError: if the checkpoint lacks a tensor.
         ValueError: if it has one that this model has no place for.
     """
-    return build_tsm(
-        sort_tensors(tensors),
-        rounds=rounds,
-        combine=combine,
-        gather=gather,
-        anchors=anchors,
-        fraction=fraction,
-    )
-
-
-def build_tsm(
-    parts: Parts,
-    *,
-    rounds: int = 3,
-    combine: Literal["sum", "concat"] = "sum",
-    gather: Literal["dot", "mean"] = "dot",
-    anchors: Literal["center", "grid"] = "center",
-    fraction: int = 8,
-) -> VideoClassifier:
-    """As `tsm_from_pytorch`, from tensors that are sorted."""
+    parts = tensors if isinstance(tensors, Parts) else sort_tensors(tensors)
     if parts.unknown:
         raise ValueError(f"not used from the checkpoint: {', '.join(sorted(parts.unknown))}")
     if parts.head.keys() != {"weight", "bias"}:
