@@ -1,0 +1,89 @@
+"""A list of videos, with what each shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Item(NamedTuple):
+    """One video of a list.
+
+    Args:
+        name: path below the list's root, with / between its parts.
+        label: index into the list's classes; -1 where it is not known.
+    """
+
+    name: str
+    label: int
+
+
+@dataclass(frozen=True)
+class ClipList:
+    """Which videos, and what they show.
+
+    Args:
+        root: the folder that names are below.
+        items: the videos, each once.
+        classes: the name of each class.
+    """
+
+    root: Path
+    items: tuple[Item, ...]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def path(self, index: int) -> Path:
+        """Where a video is."""
+        return self.root / self.items[index].name
+
+    def counts(self) -> list[int]:
+        """How many videos of each class there are."""
+        seen = Counter(item.label for item in self.items)
+        return [seen[label] for label in range(len(self.classes))]
+
+    def select(self, indices: Iterable[int]) -> ClipList:
+        """Some of the videos, in the order of `indices`."""
+        return replace(self, items=tuple(self.items[index] for index in indices))
+
+    def without(self, names: Iterable[str]) -> ClipList:
+        """All videos but those named."""
+        left_out = set(names)
+        return replace(self, items=tuple(i for i in self.items if i.name not in left_out))
+
+
+def check_classes(clips: ClipList, *, num_classes: int | None = None) -> None:
+    """Raises a ValueError where a model with so many classes cannot learn from these videos."""
+    unknown = [item.name for item in clips.items if item.label < 0]
+    if unknown:
+        raise ValueError(f"{several(unknown, 'video')} no label; leave them out, or label them")
+    if num_classes is not None and num_classes != len(clips.classes):
+        raise ValueError(
+            f"the model has num_classes={num_classes}, the videos of {clips.root} have "
+            f"{len(clips.classes)} classes; make it with num_classes={len(clips.classes)}"
+        )
+    empty = [name for name, n in zip(clips.classes, clips.counts(), strict=True) if not n]
+    if empty:
+        raise ValueError(
+            f"{several(empty, 'class', 'classes')} no videos among the {len(clips):,} of "
+            f"{clips.root}; add some, or take the class out"
+        )
+
+
+# --- how errors name them -------------------------------------------------------------------------
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def several(names: Sequence[str], one: str, more: str | None = None) -> str:
+    """How many, and the first three: "2 videos (a, b) have"."""
+    many = f"{len(names):,} {more or one + 's'}"
+    return f"1 {one} ({names[0]}) has" if len(names) == 1 else f"{many} ({few(names)}) have"

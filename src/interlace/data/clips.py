@@ -1,0 +1,210 @@
+"""Clips as a model is shown them: to train on, drawn anew each time, and in a test."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from interlace.data.clip_items import ClipList
+from interlace.data.clip_shape import ClipShape
+from interlace.data.counter_random import stream_key
+from interlace.data.order import Order, Place, in_turn
+from interlace.data.sampling import ProtocolName
+from interlace.data.transforms import crop, resize_short_side, training_clip
+from interlace.data.video import read_frames
+from interlace.data.video_info import VideoError
+
+__all__ = ["Clip", "Order", "TestViews", "TrainingClips", "clip_loader", "in_turn"]
+
+
+class Clip(NamedTuple):
+    """One clip, or, all with one dimension (B) more, a batch of them.
+
+    Args:
+        video: uint8 (T, 3, S, S) to train on; (V, T, 3, S, S), its views, in a test.
+        label: of its class, after a flip that of the mirrored one; -1 where it is not known.
+        index: in the list.
+    """
+
+    video: Tensor
+    label: Any  # int, then Tensor
+    index: Any
+
+
+class TrainingClips(Dataset[Clip]):
+    """Random frames, a random square of them, and flipped or not: a function of (epoch, index).
+
+    Args:
+        clips: which videos.
+        shape: how many frames, which, and how large.
+        seed: of all that is drawn.
+        mirrored: from `interlace.data.transforms.mirrored_labels`, what a class is called when its
+            video is flipped, -1 where it must not be; None: nothing is flipped.
+    """
+
+    def __init__(
+        self,
+        clips: ClipList,
+        shape: ClipShape = ClipShape(),  # noqa: B008, frozen
+        *,
+        seed: int = 0,
+        mirrored: Tensor | None = None,
+    ):
+        if mirrored is not None and mirrored.shape != (len(clips.classes),):
+            raise ValueError(
+                f"mirrored must have a label for each of the {len(clips.classes)} classes, got "
+                f"{tuple(mirrored.shape)}; make it with mirrored_labels(clips.classes)"
+            )
+        self.clips, self.shape, self.seed, self.mirrored = clips, shape, seed, mirrored
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, place: Place) -> Clip:
+        """The clip of an index, as it is seen in an epoch.
+
+        Raises:
+            VideoError: it cannot be read; the message names it.
+        """
+        epoch, index = place
+        random = stream_key(self.seed, epoch), index
+        video = read_frames(
+            self.clips.path(index),
+            lambda frames: self.shape.training_frames(frames, random=random),
+        )
+        video, label = training_clip(
+            video,
+            self.clips.items[index].label,
+            random=random,
+            short_side=self.shape.short_side,
+            size=self.shape.size,
+            mirrored=self.mirrored,
+        )
+        return Clip(video, label, index)
+
+
+class TestViews(Dataset[Clip]):
+    """All views of a named protocol, whose predictions are averaged.
+
+    Args:
+        clips: which videos.
+        shape: how many frames, which, and how large.
+        protocol: "central", "3x2" or "11x2", see `interlace.data.sampling.PROTOCOLS`.
+    """
+
+    __test__ = False  # no test case, whatever its name
+
+    def __init__(
+        self,
+        clips: ClipList,
+        shape: ClipShape = ClipShape(),  # noqa: B008
+        *,
+        protocol: ProtocolName = "central",
+    ):
+        shape.protocol(protocol)  # says if there is none of that name
+        self.clips, self.shape, self.protocol = clips, shape, protocol
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Clip:
+        """The views of a clip.
+
+        Raises:
+            VideoError: it cannot be read; the message names it.
+        """
+        wanted: list[int] = []
+        count = 0
+
+        def choose(frames: int) -> Sequence[int]:
+            nonlocal count, wanted
+            side = self.shape.short_side  # which frames does not depend on how large they are
+            count = frames
+            shown = self.shape.views(self.protocol, frames, side, side)
+            wanted = torch.cat([view.frames for view in shown]).unique().tolist()
+            return wanted
+
+        video = read_frames(self.clips.path(index), choose)
+        video = resize_short_side(video, self.shape.short_side)  # each frame once
+        shown = self.shape.views(self.protocol, count, video.shape[2], video.shape[3])
+        places = {frame: place for place, frame in enumerate(wanted)}
+        views = [
+            crop(video, view.crop)[[places[frame] for frame in view.frames.tolist()]]
+            for view in shown
+        ]
+        return Clip(torch.stack(views), self.clips.items[index].label, index)
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+def clip_loader(
+    data: TrainingClips | TestViews,
+    batches: Iterable[list[Any]],
+    *,
+    num_workers: int = 0,
+    pin_memory: bool = False,
+) -> DataLoader[Clip]:
+    """Reads batches of clips, in other processes that work ahead.
+
+    Give it to Lightning with use_distributed_sampler=False: `batches` knows the processes.
+
+    Args:
+        data: what to read.
+        batches: an `interlace.data.order.Order` to train on, or `in_turn` for a test.
+        num_workers: processes that read, each with one thread; 0: this one reads. A script that
+            is not 0 here needs `if __name__ == "__main__":`.
+        pin_memory: for faster copies to a GPU.
+
+    Returns:
+        A loader of `Clip` batches. What one cannot read ends it with one `VideoError`.
+    """
+    return _Loader(
+        _Reader(data),
+        batch_sampler=batches,
+        collate_fn=_collate,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        multiprocessing_context=_context() if num_workers else None,
+    )
+
+
+class _Reader(Dataset[Any]):
+    """Gives an error back instead of raising it, so that it leaves a worker as it is."""
+
+    def __init__(self, data: TrainingClips | TestViews):
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitems__(self, places: Sequence[Any]) -> list[Clip] | VideoError:
+        try:
+            return [self.data[place] for place in places]
+        except VideoError as error:
+            return error
+
+
+def _collate(clips: list[Clip] | VideoError) -> Clip | VideoError:
+    return clips if isinstance(clips, VideoError) else default_collate(clips)
+
+
+class _Loader(DataLoader):
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, VideoError):
+                raise batch
+            yield batch
+
+
+def _context() -> Any:
+    """Processes forked from a fresh one that has imported all: this one's threads stay here."""
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload([__name__])
+    return context

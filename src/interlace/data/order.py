@@ -1,0 +1,106 @@
+"""Which clips are in which batch: a function of the step alone, so that a run resumes anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+from interlace.data.counter_random import draw, stream_key
+
+Place = tuple[int, int]  # (epoch, index): which clip, for which time
+
+
+class Order(Sampler[list[Place]]):
+    """Batches of shuffled epochs, one after another without a gap.
+
+    All processes together see in step s what one process with world_size * batch_size clips a
+    batch sees: numbers s * world_size * batch_size and following of all epochs in a row. A batch
+    may hold the last clips of an epoch and the first of the next; only what does not fill a
+    batch at the very end is left out.
+
+    Args:
+        length: clips of the data set.
+        batch_size: of one process.
+        seed: of the shuffles.
+        epochs: times that each clip is seen.
+        rank: number of this process, from 0.
+        world_size: how many processes there are.
+        start_step: the first batch to give, or a function that is asked whenever batches are; a
+            run that goes on gives the steps it has made.
+
+    Example:
+        >>> order = Order(5, 2, seed=0, epochs=2)
+        >>> [len(batch) for batch in order], sorted(sum(order, []))[:5]
+        ([2, 2, 2, 2, 2], [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)])
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        epochs: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        start_step: int | Callable[[], int] = 0,
+    ):
+        for name, value in (("length", length), ("batch_size", batch_size), ("epochs", epochs)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must be from 0 and below world_size={world_size}, got {rank}")
+        if length * epochs < batch_size * world_size:
+            raise ValueError(
+                f"{length} clips seen {epochs} times do not fill a batch of "
+                f"{batch_size * world_size}; take smaller batches, or more epochs"
+            )
+        self.length, self.batch_size = length, batch_size
+        self.seed, self.epochs = seed, epochs
+        self.rank, self.world_size = rank, world_size
+        self.start_step = start_step
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run, whatever it starts with."""
+        return self.length * self.epochs // (self.batch_size * self.world_size)
+
+    def first_step(self) -> int:
+        """The number of the batch that comes first now."""
+        return self.start_step() if callable(self.start_step) else self.start_step
+
+    def __len__(self) -> int:
+        return max(0, self.steps - self.first_step())
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        shuffled: list[int] = []
+        shuffled_epoch = -1
+        for step in range(self.first_step(), self.steps):
+            first = (step * self.world_size + self.rank) * self.batch_size
+            batch = []
+            for number in range(first, first + self.batch_size):
+                epoch, place = divmod(number, self.length)
+                if epoch != shuffled_epoch:
+                    shuffled, shuffled_epoch = self._shuffle(epoch), epoch
+                batch.append((epoch, shuffled[place]))
+            yield batch
+
+    def _shuffle(self, epoch: int) -> list[int]:
+        """The clips of an epoch in their order, the same on every machine."""
+        numbers = draw(stream_key(self.seed, epoch), torch.arange(self.length), 1)[:, 0]
+        return numbers.argsort(stable=True).tolist()
+
+
+def in_turn(length: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> list[list[int]]:
+    """Every clip once, in batches; with several processes, each clip in one of them.
+
+    Example:
+        >>> in_turn(5, 2)
+        [[0, 1], [2, 3], [4]]
+        >>> in_turn(5, 2, rank=1, world_size=2)
+        [[1, 3]]
+    """
+    own = range(rank, length, world_size)
+    return [list(own[k : k + batch_size]) for k in range(0, len(own), batch_size)]
