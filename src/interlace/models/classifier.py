@@ -27,6 +27,7 @@ class VideoClassifier(nn.Module):
             (B, T, D, H, W) that is then averaged over space and the frames seen so far. A body
             that returns None for its state sees whole clips only, and so does the classifier.
         num_classes: of the logits.
+        dropout: of the features before the head, in training.
 
     Example:
         >>> import torch, interlace
@@ -35,10 +36,13 @@ class VideoClassifier(nn.Module):
         torch.Size([2, 46])
     """
 
-    def __init__(self, backbone: nn.Module, body: nn.Module, num_classes: int):
+    def __init__(
+        self, backbone: nn.Module, body: nn.Module, num_classes: int, *, dropout: float = 0.0
+    ):
         super().__init__()
         self.backbone = backbone
         self.body = body
+        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(body.out_channels, num_classes)  # type: ignore[arg-type]
         self.num_classes = num_classes
 
@@ -63,7 +67,8 @@ class VideoClassifier(nn.Module):
             state: what the same model returned for the frames before; None starts a stream.
             boxes: (B, T, M, 4), only for a graph with `GivenRegions`.
             return_state: also return the state.
-            return_trace: also return the `Trace` of the graph, None for a model without one.
+            return_trace: also return the `Trace` of the graph, None for a model without one; of a
+                network with graphs in it a dict of traces, by the name of the module.
 
         Returns:
             Logits (B, num_classes); with return_state or return_trace a tuple of the logits, the
@@ -90,7 +95,7 @@ class VideoClassifier(nn.Module):
             out, mean = _mean_so_far(out, mean)  # (B, D)
             if return_state and others[0] is not None:
                 others[0] = MapState(others[0], mean)
-        logits = self.head(out)
+        logits = self.head(self.dropout(out))
         return (logits, *others) if others else logits
 
 

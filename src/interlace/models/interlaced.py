@@ -59,7 +59,8 @@ class Interlaced(nn.Module):
             boxes: (B, T, M, 4), for graphs that are told where to look.
             return_state: also return the state, one entry for each graph; None if the network or
                 something in it sees whole clips only.
-            return_trace: also return a dict of traces, by the name of the module.
+            return_trace: also return a dict of traces, by the name of the module; None if there
+                are none.
 
         Returns:
             What the network gives: of frames, every tensor (B * T, ...) as (B, T, ...); of clips,
@@ -89,7 +90,7 @@ class Interlaced(nn.Module):
             streams = not self.clips and all(v is not None for v in call.states.values())
             results.append(call.states if streams else None)
         if return_trace:
-            results.append(call.traces)
+            results.append(call.traces or None)
         return tuple(results) if len(results) > 1 else out
 
     def remove(self) -> nn.Module:

@@ -1,183 +1,33 @@
-"""Named models, each stating only what differs from the parts' defaults."""
+"""Models by name: build one, list them, open one from a file."""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from torch import nn
-
-from interlace.graph.dyreg import DyReg
-from interlace.graph.rstg import RSTG
-from interlace.models.backbones import FrameCNN, StridedCNN
-from interlace.models.baselines import ConvLSTM, MeanPool, MeanPoolLSTM
+from interlace.models import digit_models, video_models
 from interlace.models.classifier import VideoClassifier
-from interlace.models.drop_in import ConvLSTMBlock, NonLocalBlock
-from interlace.models.inflate import SmallI3D
-from interlace.models.resnet import ResNet18, resnet18_stage
-from interlace.models.staged import Staged
+from interlace.models.entry import Entry
 from interlace.models.weights import load_weights, read_card
 
-Size = Literal["paper", "small"]
-Build = Callable[[Size, int], VideoClassifier]
+_MODELS: dict[str, Entry] = {**digit_models.MODELS, **video_models.MODELS}
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What the registry knows of a model: how to build it, and where it comes from."""
-
-    build: Callable[[int], VideoClassifier]
-    about: str
-
-
-_MODELS: dict[str, Entry] = {}
-
-
-def _register(name: str, about: str) -> Callable[[Build], Build]:
-    """Registers `name` (paper size) and `name_small` from one function of the size."""
-
-    def register(build: Build) -> Build:
-        _MODELS[name] = Entry(lambda classes: build("paper", classes), about)
-        _MODELS[f"{name}_small"] = Entry(
-            lambda classes: build("small", classes), f"{about}, for CPUs"
-        )
-        return build
-
-    return register
-
-
-def _backbone(size: Size) -> FrameCNN | StridedCNN:
-    return FrameCNN() if size == "paper" else StridedCNN()
-
-
-def _rstg(name: str, about: str, **options: Any) -> None:
-    @_register(name, f"RSTG, {about}")
-    def build(size: Size, num_classes: int) -> VideoClassifier:
-        backbone = _backbone(size)
-        parts = dict(options)
-        if size == "small":  # what learns fast from few videos
-            parts.update(width=96, rounds=1, residual=True)
-        graph = RSTG(backbone.out_channels, readout="vector", **parts)
-        return VideoClassifier(backbone, graph, num_classes)
-
-
-_rstg("rstg_space_only", "space stages and a mean over time", schedule="space-only")
-_rstg("rstg_time_only", "a time stage and no messages", schedule="time-only")
-_rstg("rstg_homogeneous", "space and time by the same messages", schedule="homogeneous")
-_rstg("rstg_1temp", "one time stage after all space stages", schedule="1-temp")
-_rstg("rstg_all_temp", "a time stage before each space stage", schedule="all-temp")
-_rstg("rstg_positional", "all-temp, messages that carry positions", positional=True)
-
-
-def _demo(num_classes: int) -> VideoClassifier:
-    backbone = StridedCNN(
-        widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=128
-    )
-    graph = RSTG(128, width=64, rounds=1, residual=True, positional=True, readout="vector")
-    return VideoClassifier(backbone, graph, num_classes)
-
-
-_MODELS["rstg_demo"] = Entry(_demo, "RSTG for frames of 32 pixels: the model of `make demo`")
-
-
-@_register("mean_lstm", "mean pooling + LSTM")
-def _mean_lstm(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = _backbone(size)
-    body = MeanPoolLSTM(backbone.out_channels, hidden=512 if size == "paper" else 256)
-    return VideoClassifier(backbone, body, num_classes)
-
-
-@_register("conv_lstm", "ConvNet + LSTM")
-def _conv_lstm(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = _backbone(size)
-    body = ConvLSTM(backbone.out_channels, hidden=512 if size == "paper" else 256)
-    return VideoClassifier(backbone, body, num_classes)
-
-
-@_register("i3d", "small I3D")
-def _i3d(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = SmallI3D() if size == "paper" else SmallI3D(base=16, blocks=1)
-    return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
-
-
-@_register("nonlocal", "small I3D with a non-local block")
-def _nonlocal(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = (
-        SmallI3D(non_local=True) if size == "paper" else SmallI3D(base=16, blocks=1, non_local=True)
-    )
-    return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
-
-
-def _dyreg(name: str, about: str, **options: Any) -> None:
-    """DyReg-GNN, section 4.2: the graph between two stages of a ResNet-18; small, at the end."""
-
-    @_register(name, f"DyReg, {about}")
-    def build(size: Size, num_classes: int) -> VideoClassifier:
-        if size == "paper":
-            block = DyReg(128, width=32, **options)
-            body = Staged(block, resnet18_stage(3), out_channels=256)
-            return VideoClassifier(ResNet18(), body, num_classes)
-        graph = DyReg(64, rounds=1, readout="vector", **options)
-        return VideoClassifier(_small_eye(), graph, num_classes)
-
-
-def _small_eye() -> StridedCNN:
-    """Without coordinates: where something is, the regions must tell."""
-    return StridedCNN(widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=None)
-
-
-_dyreg("dyreg", "regions predicted for each frame")
-_dyreg("dyreg_light", "the same with fewer weights", regions="light")
-_dyreg("dyreg_position_only", "only centres are predicted", learn_size=False)
-_dyreg("dyreg_constant", "regions predicted once a clip", regions="constant")
-_dyreg("dyreg_static", "regions learned once for all", regions="static")
-_dyreg("dyreg_fixed", "regions on a grid", regions="fixed")
-_dyreg("dyreg_semantic", "attention maps instead of regions", regions="semantic")
-_dyreg("dyreg_keypoints", "regions around keypoints", regions="keypoints")
-_dyreg("dyreg_given", "boxes from outside", regions="given")
-_dyreg("dyreg_no_memory", "each frame's regions from that frame alone", region_memory=False)
-for _cells in (7, 8, 11):
-    _dyreg(
-        f"dyreg_size{_cells}",
-        f"centres only, half extents of 1/{_cells} of the frame",
-        learn_size=False,
-        size=1 / _cells,
-    )
-_dyreg("dyreg_bilinear", "centres only, bilinear interpolation", learn_size=False, size=0)
-for _nodes in (5, 16):
-    _dyreg(f"dyreg_{_nodes}nodes", f"{_nodes} nodes", nodes=_nodes)
-
-
-def _resnet18(name: str, about: str, block: Callable[[int], nn.Module] | None) -> None:
-    """What DyReg-GNN compares with in the same place (tables 6 and 7)."""
-
-    @_register(name, about)
-    def build(size: Size, num_classes: int) -> VideoClassifier:
-        if size == "paper":
-            inner = None if block is None else block(128)
-            body: Any = Staged(inner, resnet18_stage(3), out_channels=256)
-            return VideoClassifier(ResNet18(), body, num_classes)
-        body = Staged(None if block is None else block(64), nn.Identity(), out_channels=64)
-        return VideoClassifier(_small_eye(), body, num_classes)
-
-
-_resnet18("resnet18", "ResNet-18 with three stages, frame by frame", None)
-_resnet18("resnet18_conv_lstm", "ResNet-18 with a Conv-LSTM after stage 2", ConvLSTMBlock)
-_resnet18("resnet18_nonlocal", "ResNet-18 with a non-local block after stage 2", NonLocalBlock)
-
-
-def list_models(pattern: str = "*") -> list[str]:
+def list_models(pattern: str = "*", *, channels: int | None = None) -> list[str]:
     """Names of all registered models that match a shell-style pattern.
+
+    Args:
+        pattern: such as "tsm_r50*".
+        channels: only those for such video; 1 is digits, 3 real videos.
 
     Example:
         >>> list_models("rstg_all*")
         ['rstg_all_temp', 'rstg_all_temp_small']
     """
-    return sorted(fnmatch.filter(_MODELS, pattern))
+    names = fnmatch.filter(_MODELS, pattern)
+    return sorted(n for n in names if channels in (None, _MODELS[n].channels))
 
 
 def describe_model(name: str) -> str:

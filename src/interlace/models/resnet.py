@@ -1,4 +1,4 @@
-"""ResNet-18 on each frame, cut where a graph goes in; the trunk of a ResNet-50.
+"""ResNet-18 on each frame, cut where a graph goes in; the trunk of any ResNet.
 
 DyReg, section 4.2: a ResNet-18 with three stages, "where the graph receives the features from the
 second stage and sends its output to the third". So there are two parts: `ResNet18` up to the cut,
@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+DEPTHS = (18, 34, 50, 101, 152)
 
 
 class ResNet18(nn.Module):
@@ -74,18 +76,29 @@ def resnet18_stage(stage: int) -> nn.Sequential:
     return _named(_resnet18(), [f"layer{stage}"])
 
 
-def resnet50_trunk() -> nn.Sequential:
-    """All of a ResNet-50 but its pooling and head, under torchvision's names.
+def resnet_trunk(depth: int) -> nn.Sequential:
+    """All of a ResNet but its pooling and head, under torchvision's names.
 
-    Frames (M, 3, H0, W0) -> (M, 2048, H0 / 32, W0 / 32), rounded up.
+    Frames (M, 3, H0, W0) -> (M, C, H0 / 32, W0 / 32), rounded up; C is 512 for a ResNet-18 or 34,
+    2048 for deeper ones.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
 
     Example:
-        >>> resnet50_trunk().eval()(torch.zeros(1, 3, 64, 64)).shape
-        torch.Size([1, 2048, 2, 2])
+        >>> resnet_trunk(18).eval()(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 512, 2, 2])
     """
+    if depth not in DEPTHS:
+        raise ValueError(f"a ResNet has {', '.join(map(str, DEPTHS))} layers, got {depth}")
     return _named(
-        _resnet(50), ["conv1", "bn1", "relu", "maxpool", *(f"layer{s}" for s in range(1, 5))]
+        _resnet(depth), ["conv1", "bn1", "relu", "maxpool", *(f"layer{s}" for s in range(1, 5))]
     )
+
+
+def resnet50_trunk() -> nn.Sequential:
+    """Frames (M, 3, H0, W0) -> (M, 2048, H0 / 32, W0 / 32), rounded up; see `resnet_trunk`."""
+    return resnet_trunk(50)
 
 
 def _resnet18() -> Any:
