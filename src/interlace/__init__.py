@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from interlace.models.classifier import VideoClassifier
     from interlace.models.insert import insert
     from interlace.models.registry import create_model, list_models
+    from interlace.predict import Predictor
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ __all__ = [
     "DyReg",
     "GraphBlock",
     "MultiSyncMNIST",
+    "Predictor",
     "SyncMNIST",
     "VideoClassifier",
     "__version__",
@@ -43,6 +45,7 @@ _HOME = {
     "SyncMNIST": "interlace.data.syncmnist",
     "MultiSyncMNIST": "interlace.data.syncmnist",
     "VideoClassifier": "interlace.models.classifier",
+    "Predictor": "interlace.predict",
     "insert": "interlace.models.insert",
     "create_model": "interlace.models.registry",
     "list_models": "interlace.models.registry",

@@ -17,6 +17,7 @@ from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerO
 from interlace.parser import Parser
 
 Precision = Literal["bf16", "fp32"]
+ProtocolName = Literal["central", "3x2", "11x2"]
 
 
 def train(
@@ -111,6 +112,54 @@ def explain(
         trained, Path(out) / "report.html", result, title=title, clips=clips, summary={}
     )
     _say(str(page))
+
+
+def predict(
+    source: str,
+    weights: str | None = None,
+    top: int = 5,
+    out: str | None = None,
+    protocol: ProtocolName = "central",
+    format: Literal["text", "json"] = "text",
+    classes: str | None = None,
+    precision: Precision = "bf16",
+) -> None:
+    """Classify video files: a line for each, or JSON with where the nodes of graphs looked.
+
+    What cannot be read is named, stops nothing, and ends in exit code 1.
+
+    Args:
+        source: a video, a folder of them, or a .txt file with a path a line.
+        weights: a safetensors file with a card, e.g. best.safetensors of a run.
+        top: how many classes of each.
+        out: a JSON file to write, too.
+        protocol: what is averaged: one central square; 3x2 or 11x2 squares and samplings.
+        format: of what is printed.
+        classes: file of their names, one a line or labels.json, where the card has none.
+        precision: "bf16" is autocast to bfloat16.
+    """
+    from interlace.predict import Predictor, find_sources
+    from interlace.record import write_json
+
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+    sources = find_sources(source)
+    predictor = Predictor(
+        _needed(weights, "predict"), classes=classes, protocol=protocol, bf16=precision == "bf16"
+    )
+    said, broken = [], 0
+    for prediction in predictor.each(sources):
+        said.append(prediction.as_dict(top))
+        broken += bool(prediction.error)
+        if format == "text":
+            _say(prediction.as_text(top))
+    record = {"weights": weights, "protocol": protocol, "videos": said}
+    if format == "json":
+        _say(json.dumps(record))
+    if out is not None:
+        write_json(out, record)
+    if broken:
+        raise ValueError(f"{broken:,} of {len(sources):,} videos cannot be read")
 
 
 def generate(
@@ -277,6 +326,7 @@ _COMMANDS: dict[str, Any] = {
     "train": train,
     "evaluate": evaluate,
     "explain": explain,
+    "predict": predict,
     "generate": generate,
     "list": list_,
     "bench": bench,
@@ -288,6 +338,12 @@ _COMMANDS: dict[str, Any] = {
 
 def _say(text: str, file: TextIO | None = None) -> None:
     print(text, file=file or sys.stdout)
+
+
+def _needed(weights: str | None, command: str) -> str:
+    if weights is None:
+        raise ValueError(f"{command} needs --weights, a safetensors file such as a run writes")
+    return weights
 
 
 def _evaluate(trained: Any, path: Path, precision: Precision) -> Any:
