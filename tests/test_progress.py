@@ -13,6 +13,7 @@ from interlace.data.digits import load_digits
 from interlace.data.module import Phase, Plan, make_videos
 from interlace.options import DataOptions
 from interlace.progress import RunProgress
+from interlace.train import plan_stages
 
 STEPS = [10, 20, 70]  # frames of a step: 4 x 2, then 8 x 4
 TOTAL = 10 * 8 + 90 * 32
@@ -35,7 +36,7 @@ def play(plan, console, *, first=0, last=100, seconds=1.0, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(interlace.progress.time, "monotonic", lambda: now[0])
     trainer = SimpleNamespace(global_step=first)
-    module = SimpleNamespace(plan=plan, seen={})
+    module = SimpleNamespace(stages=plan_stages(plan), seen={})
     progress = RunProgress(console)
     progress.load_state_dict({"seconds": 50.0})
     progress.on_train_start(trainer, module)

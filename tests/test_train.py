@@ -23,7 +23,7 @@ from interlace.explain import read_curves
 from interlace.models.registry import create_model, open_weights
 from interlace.models.weights import read_card, save_weights
 from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
-from interlace.train import Training, train
+from interlace.train import Training, plan_stages, train
 from limits import full_disk
 
 MODEL = ModelOptions("mean_lstm_small")
@@ -166,7 +166,7 @@ def test_the_checkpoint_is_plain_tensors_and_numbers(finished):
 
 def test_a_finished_run_is_not_trained_again(finished, monkeypatch, capsys):
     before = (finished / "last.ckpt").stat().st_mtime_ns
-    monkeypatch.setattr(interlace.train, "_fit", lambda *_: pytest.fail("trains"))
+    monkeypatch.setattr(interlace.train, "fit", lambda *_: pytest.fail("trains"))
     assert main(command(finished)[3:]) == 0
     said = capsys.readouterr()
     assert "is finished: to train again, choose another trainer.out" in said.err
@@ -480,22 +480,26 @@ def test_a_small_task_is_learnt(tmp_path):
 
 
 def test_a_plan_knows_its_phases_for_the_line_that_moves():
-    from interlace.progress import _clock, _done, _names
+    from interlace.progress import _clock, _done
 
     recipe = replace(RECIPE, lessons=[])
     plan = make_plan(DATA, recipe, load_digits("embedded", train=True))
-    assert _names(plan.phases) == ["pre-training", "training"]
-    assert _names(Plan(plan.phases[1:]).phases) == ["training"]
-    assert _names([*plan.phases, plan.phases[1], plan.phases[1]]) == [
+
+    def names(phases):
+        return [stage.name for stage in plan_stages(Plan(phases))]
+
+    assert names(plan.phases) == ["pre-training", "training"]
+    assert names(plan.phases[1:]) == ["training"]
+    assert names([*plan.phases, plan.phases[1], plan.phases[1]]) == [
         "pre-training",
         "lesson 1 of 2",
         "lesson 2 of 2",
         "training",
     ]
-    assert _done(plan.phases, 0) == 0
-    assert _done(plan.phases, 4) == 4 * 16  # frames
-    assert _done(plan.phases, 12) == 10 * 16 + 2 * 8 * 3
-    assert _done(plan.phases, STEPS) == 10 * 16 + 40 * 8 * 3
+    assert _done(plan_stages(plan), 0) == 0
+    assert _done(plan_stages(plan), 4) == 4 * 16  # frames
+    assert _done(plan_stages(plan), 12) == 10 * 16 + 2 * 8 * 3
+    assert _done(plan_stages(plan), STEPS) == 10 * 16 + 40 * 8 * 3
     assert [_clock(s) for s in (None, 0.4, 61, 3600 * 11 + 59)] == [
         "-:--:--", "0:00:00", "0:01:01", "11:00:59",
     ]  # fmt: skip

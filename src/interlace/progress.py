@@ -5,19 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
-from interlace.data.module import Phase
-
-if TYPE_CHECKING:
-    from interlace.train import Training
+from interlace.run import EachStep, Run, Stage
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +27,10 @@ WINDOW = 60.0  # seconds over which speed is measured
 SMOOTH = 0.15  # weight of a new batch in the accuracies of training
 
 
-class RunProgress(Callback):
-    """Shows the phase, the time left of the whole run, and the accuracy.
+class RunProgress(EachStep):
+    """Shows the stage, the time left of the whole run, and the accuracy.
 
-    The unit of work is a frame, as phases differ in the length of their steps.
+    The unit of work is a frame, as stages differ in the length of their steps.
 
     Args:
         console: where to write; standard error if left out.
@@ -50,17 +46,19 @@ class RunProgress(Callback):
         self._values: dict[str, float] = {}
 
     def on_train_start(  # type: ignore[override]
-        self, trainer: L.Trainer, module: Training
+        self, trainer: L.Trainer, module: Run
     ) -> None:
-        phases = module.plan.phases
+        super().on_train_start(trainer)
+        stages = module.stages
         self._start = self._looked = self._said = time.monotonic()
         self._before = self.before
-        self._names = _names(phases)
-        self._phase = ""
-        self._total = sum(phase.steps * _work(phase) for phase in phases)
-        step, steps = trainer.global_step, module.plan.steps
-        log.info(f"goes on at step {step:,} of {steps:,}" if step else f"{steps:,} steps")
-        done = _done(phases, step)
+        self._stage = ""
+        self._total = sum(stage.steps * stage.frames for stage in stages)
+        step, self._steps = trainer.global_step, sum(stage.steps for stage in stages)
+        log.info(
+            f"goes on at step {step:,} of {self._steps:,}" if step else f"{self._steps:,} steps"
+        )
+        done = _done(stages, step)
         self._speed: deque[tuple[float, int]] = deque()  # (when, frames done)
         if self.console.is_terminal:
             self._bar = Progress(
@@ -73,39 +71,36 @@ class RunProgress(Callback):
                 expand=True,
             )
             self._task = self._bar.add_task(
-                self._names[0], total=self._total, completed=done, left=_clock(None), says=""
+                stages[0].name, total=self._total, completed=done, left=_clock(None), says=""
             )
             self._bar.start()
 
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, module: Training, *_: Any
-    ) -> None:
+    def after_step(self, trainer: L.Trainer, module: Run) -> None:
         now = time.monotonic()
         self.seconds = self._before + now - self._start
         step = trainer.global_step
-        phase = module.plan.at(max(step - 1, 0))[0]
-        last = step >= module.plan.steps
+        last = step >= self._steps
         validated = "validation/accuracy" in module.seen
         if now - self._looked < LOOK and not last and not validated:
             return
         self._looked = now
         self._read(module.seen)
-        done = _done(module.plan.phases, step)
+        done = _done(module.stages, step)
         self._speed.append((now, done))
         while len(self._speed) > 2 and now - self._speed[0][0] > WINDOW:
             self._speed.popleft()
         then, before = self._speed[0]  # after the first step, which is slower than all others
         left = (self._total - done) * (now - then) / (done - before) if done > before else None
-        name = self._names[module.plan.phases.index(phase)]
+        name = _stage(module.stages, step - 1).name
         if self._bar is not None:
             self._bar.update(
                 self._task, completed=done, description=name, left=_clock(left), says=self._says()
             )
-        elif last or name != self._phase or now - self._said > max(self.every, self.seconds / 20):
+        elif last or name != self._stage or now - self._said > max(self.every, self.seconds / 20):
             self._said = now
             share = f"{done / self._total:4.0%} of the run"
             log.info(", ".join([f"{share}, {_clock(left)} left: {name}", *self._parts()]))
-        self._phase = name
+        self._stage = name
 
     def on_train_end(self, *_: Any) -> None:
         self._stop()
@@ -143,32 +138,21 @@ class RunProgress(Callback):
         self.before = self.seconds = state_dict["seconds"]
 
 
-def _names(phases: list[Phase]) -> list[str]:
-    """What each phase is called; the experiment's own videos come last."""
-    lessons = sum(not phase.pretrain for phase in phases) - 1
-    names: list[str] = []
-    for phase in phases:
-        number = len(names) - sum(p.pretrain for p in phases) + 1
-        names.append(
-            "pre-training"
-            if phase.pretrain
-            else f"lesson {number} of {lessons}"
-            if number <= lessons
-            else "training"
-        )
-    return names
+def _stage(stages: Sequence[Stage], step: int) -> Stage:
+    """The one that step is in."""
+    for stage in stages:
+        if step < stage.steps:
+            return stage
+        step -= stage.steps
+    return stages[-1]
 
 
-def _work(phase: Phase) -> int:
-    """Frames of a step."""
-    return phase.batch_size * phase.videos.num_frames
-
-
-def _done(phases: list[Phase], step: int) -> int:
+def _done(stages: Sequence[Stage], step: int) -> int:
+    """Frames that were shown in so many steps."""
     done = 0
-    for phase in phases:
-        done += min(step, phase.steps) * _work(phase)
-        step = max(0, step - phase.steps)
+    for stage in stages:
+        done += min(step, stage.steps) * stage.frames
+        step = max(0, step - stage.steps)
     return done
 
 

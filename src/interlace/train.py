@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from interlace.data.digits import load_digits
@@ -37,11 +30,12 @@ from interlace.options import (
 from interlace.pretrain import DigitPlacement, DigitPresence
 from interlace.progress import RunProgress
 from interlace.record import environment, write_json
+from interlace.run import EachStep, Logs, Resume, Run, Stage, claim, fit, loggers, quiet
 
 log = logging.getLogger(__name__)
 
 
-class Training(L.LightningModule):
+class Training(Run):
     """Fits a classifier to the phases of a plan.
 
     Args:
@@ -58,9 +52,9 @@ class Training(L.LightningModule):
         self.pretrained = pretrained
         self.model = model
         self.plan = plan
+        self.stages = plan_stages(plan)
         self.recipe = recipe
         backbone: Any = model.backbone
-        self.seen: dict[str, Tensor | float] = {}  # what the last step showed, by name
         self.heads: DigitPlacement | DigitPresence | None = None
         if plan.pretrain_steps:
             classes = plan.phases[0].videos.classes
@@ -166,7 +160,7 @@ def _cosine(step: int, steps: int, warmup: int) -> float:
     return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
 
 
-class Watch(Callback):
+class Watch(EachStep):
     """Looks at the validation videos now and then, and keeps the best weights.
 
     Args:
@@ -183,8 +177,8 @@ class Watch(Callback):
         self.card = card
         self.best = -1.0
 
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, module: Training, *_: Any
+    def after_step(  # type: ignore[override]
+        self, trainer: L.Trainer, module: Training
     ) -> None:
         seen = trainer.global_step - module.plan.pretrain_steps
         last = trainer.global_step == module.plan.steps
@@ -215,56 +209,6 @@ class Watch(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
-
-
-class Logs(Callback):
-    """Writes what steps showed: every few steps, and always after a look at validation videos.
-
-    Args:
-        every: steps.
-    """
-
-    def __init__(self, every: int):
-        self.every = every
-
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, module: Training, *_: Any
-    ) -> None:
-        step = trainer.global_step
-        if step % self.every == 0 or "validation/accuracy" in module.seen:
-            values = {name: float(value) for name, value in module.seen.items()}
-            for logger in trainer.loggers:
-                logger.log_metrics(values, step=step)
-
-
-class Resume(Callback):
-    """Writes last.ckpt every few steps, whole or not at all, so that a kill costs only those.
-
-    Args:
-        path: of the checkpoint.
-        every: steps.
-    """
-
-    def __init__(self, path: Path, every: int):
-        self.path = path
-        self.every = every
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
-            self.save(trainer)
-
-    def save(self, trainer: L.Trainer) -> None:
-        """Save now."""
-        partial = self.path.with_suffix(".partial")
-        try:
-            trainer.save_checkpoint(partial, weights_only=False)
-            partial.replace(self.path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise OSError(
-                f"cannot write {self.path} ({error}): make room and run the same command again, "
-                "it goes on from the last checkpoint"
-            ) from error
 
 
 def train(
@@ -301,7 +245,7 @@ def train(
         )
     folder = Path(trainer.out)
     last, best = folder / "last.ckpt", folder / "best.safetensors"
-    _claim(folder, options)
+    claim(folder, options)
     if (folder / "run.json").exists() and best.exists():
         log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
         return best
@@ -327,7 +271,7 @@ def train(
 
     card = {"model": model.name, "num_classes": watched.num_classes, "data": asdict(data)}
     progress = RunProgress()
-    with _quiet():
+    with quiet():
         loop = L.Trainer(
             default_root_dir=folder,
             accelerator=trainer.device,
@@ -345,14 +289,14 @@ def train(
                 progress,
                 Resume(last, trainer.save_every),
             ],
-            logger=_loggers(folder, last),
+            logger=loggers(folder, last),
         )
         loader = Loader(
             lambda step: _batch(plan, step, module.device),
             plan.steps,
             start=lambda: loop.global_step,
         )
-        _fit(loop, module, loader, last)
+        fit(loop, module, loader, last)
     write_json(
         folder / "run.json",
         {"options": options, "seconds": round(progress.seconds, 1), "environment": environment()},
@@ -360,68 +304,26 @@ def train(
     return best
 
 
-def _fit(loop: L.Trainer, module: Training, loader: Loader, last: Path) -> None:
-    """Runs the loop from the last checkpoint, if there is one, to the end."""
-    try:
-        loop.fit(module, loader, ckpt_path=last if last.exists() else None, weights_only=True)
-    except SIGTERMException:
-        raise SystemExit(143) from None  # Lightning's own says 0, as if all were done
-    except SystemExit:
-        raise KeyboardInterrupt from None  # Lightning makes an exit of it
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leaves Lightning's greetings and its notes to its own developers out."""
-    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
-    before = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\.")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, before, strict=True):
-                logger.setLevel(level)
+def plan_stages(plan: Plan) -> list[Stage]:
+    """What each phase is called, for people; the experiment's own videos come last."""
+    phases = plan.phases
+    lessons = sum(not phase.pretrain for phase in phases) - 1
+    names: list[str] = []
+    for phase in phases:
+        number = len(names) - sum(p.pretrain for p in phases) + 1
+        names.append(
+            "pre-training"
+            if phase.pretrain
+            else f"lesson {number} of {lessons}"
+            if number <= lessons
+            else "training"
+        )
+    return [
+        Stage(name, phase.steps, phase.batch_size * phase.videos.num_frames)
+        for name, phase in zip(names, phases, strict=True)
+    ]
 
 
 def _batch(plan: Plan, step: int, device: torch.device) -> VideoBatch:
     phase, inner = plan.at(step)
     return phase.batch(inner, device)
-
-
-def _claim(folder: Path, options: dict[str, Any]) -> None:
-    """Makes the folder of a run, or checks that it holds this very run."""
-    config = folder / "config.json"
-    if any((folder / name).exists() for name in ("last.ckpt", "best.safetensors")):
-        before = _flat(json.loads(config.read_text())) if config.exists() else {}
-        now = _flat(json.loads(json.dumps(options)))
-        for key in now.keys() | before.keys():
-            if before.get(key) != now.get(key) and key not in _MAY_CHANGE:
-                raise ValueError(
-                    f"{folder} holds a run with {key}={before.get(key)}, not {now.get(key)}: "
-                    "choose another trainer.out, or remove that folder"
-                )
-    try:
-        write_json(config, options)
-    except OSError as error:
-        raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
-
-
-_MAY_CHANGE = {
-    f"trainer.{name}" for name in ("out", "device", "threads", "save_every", "log_every")
-}
-
-
-def _flat(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {f"{part}.{key}": v for part, values in options.items() for key, v in values.items()}
-
-
-def _loggers(folder: Path, last: Path) -> list[Any]:
-    """TensorBoard and CSV; a run that goes on writes a CSV of its own, as Lightning clears one."""
-    part = len(list(folder.glob("logs/csv/*"))) if last.exists() else 0
-    return [
-        TensorBoardLogger(folder, name="logs", version="tensorboard"),
-        CSVLogger(folder, name="logs/csv", version=f"part{part}", flush_logs_every_n_steps=1),
-    ]
