@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from interlace.models.baselines import Baseline
 from interlace.models.insert import insert
@@ -62,9 +61,7 @@ class TemporalShift(Baseline):
                 "CausalShift for streams"
             )
         k = self.moved(features)
-        after = F.pad(features[:, 1:, :k], (0, 0) * 3 + (0, 1))
-        before = F.pad(features[:, :-1, k : 2 * k], (0, 0) * 3 + (1, 0))
-        return torch.cat((after, before, features[:, :, 2 * k :]), dim=2), None
+        return _Shift.apply(features, slice(k), slice(k, 2 * k)), None
 
     def extra_repr(self) -> str:
         return f"fraction={self.fraction}"
@@ -92,7 +89,31 @@ class CausalShift(TemporalShift):
                 "what the same shift returned for the frames before of the same clips"
             )
         before = torch.cat((first, moved[:, :-1]), dim=1)
-        return torch.cat((before, features[:, :, k:]), dim=2), moved[:, -1]
+        out = features.clone()  # keeps the memory order
+        out[:, :, :k] = before
+        return out, moved[:, -1]
+
+
+class _Shift(torch.autograd.Function):
+    """One copy of the map in its memory order, forward and backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, after: slice, before: slice) -> Tensor:
+        """(B, T, C, H, W) -> the same, with these channels from the frames after and before."""
+        ctx.slices = after, before
+        return _shifted(x, after, before)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        after, before = ctx.slices
+        return _shifted(grad, before, after), None, None
+
+
+def _shifted(x: Tensor, after: slice, before: slice) -> Tensor:
+    out = x.clone()
+    out[:, :-1, after], out[:, -1, after] = x[:, 1:, after], 0
+    out[:, 1:, before], out[:, 0, before] = x[:, :-1, before], 0
+    return out
 
 
 def add_shift(
