@@ -7,12 +7,14 @@ second stage and sends its output to the third". So there are two parts: `ResNet
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 DEPTHS = (18, 34, 50, 101, 152)
+
+Layers = TypeVar("Layers", bound=nn.Sequential)
 
 
 class ResNet18(nn.Module):
@@ -41,7 +43,7 @@ class ResNet18(nn.Module):
             resnet.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
             nn.init.kaiming_normal_(resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
         names = ["conv1", "bn1", "relu", "maxpool", *(f"layer{s}" for s in range(1, stages + 1))]
-        self.layers = _named(resnet, names)
+        self.layers = _named(resnet, names, nn.Sequential())
         self.seen_channels = self.out_channels = 64 * 2 ** (stages - 1)
 
     def see(self, video: Tensor) -> Tensor:
@@ -73,10 +75,22 @@ def resnet18_stage(stage: int) -> nn.Sequential:
         torch.Size([2, 256, 8, 8])
     """
     _check_stage(stage)
-    return _named(_resnet18(), [f"layer{stage}"])
+    return _named(_resnet18(), [f"layer{stage}"], nn.Sequential())
 
 
-def resnet_trunk(depth: int) -> nn.Sequential:
+class Trunk(nn.Sequential):
+    """Layers over frames (M, 3, H0, W0), without a head.
+
+    Args:
+        arch: torchvision's name of the network they are of, for its ImageNet weights.
+    """
+
+    def __init__(self, arch: str):
+        super().__init__()
+        self.arch = arch
+
+
+def resnet_trunk(depth: int) -> Trunk:
     """All of a ResNet but its pooling and head, under torchvision's names.
 
     Frames (M, 3, H0, W0) -> (M, C, H0 / 32, W0 / 32), rounded up; C is 512 for a ResNet-18 or 34,
@@ -91,12 +105,11 @@ def resnet_trunk(depth: int) -> nn.Sequential:
     """
     if depth not in DEPTHS:
         raise ValueError(f"a ResNet has {', '.join(map(str, DEPTHS))} layers, got {depth}")
-    return _named(
-        _resnet(depth), ["conv1", "bn1", "relu", "maxpool", *(f"layer{s}" for s in range(1, 5))]
-    )
+    names = ["conv1", "bn1", "relu", "maxpool", *(f"layer{s}" for s in range(1, 5))]
+    return _named(_resnet(depth), names, Trunk(f"resnet{depth}"))
 
 
-def resnet50_trunk() -> nn.Sequential:
+def resnet50_trunk() -> Trunk:
     """Frames (M, 3, H0, W0) -> (M, 2048, H0 / 32, W0 / 32), rounded up; see `resnet_trunk`."""
     return resnet_trunk(50)
 
@@ -115,8 +128,7 @@ def _resnet(depth: int) -> Any:
     return getattr(resnet, f"resnet{depth}")(weights=None)
 
 
-def _named(resnet: nn.Module, names: list[str]) -> nn.Sequential:
-    layers = nn.Sequential()
+def _named(resnet: nn.Module, names: list[str], layers: Layers) -> Layers:
     for name in names:
         layers.add_module(name, resnet.get_submodule(name))
     return layers.to(memory_format=torch.channels_last)
