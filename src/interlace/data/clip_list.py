@@ -5,9 +5,10 @@ Everything that can be wrong with files, labels and classes is said here, before
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -34,6 +35,8 @@ __all__ = [
 
 SplitName = Literal["train", "validation", "test"]
 Root = str | os.PathLike[str]
+
+log = logging.getLogger(__name__)
 
 
 def open_clips(
@@ -155,7 +158,8 @@ def _by_file(
     said = read_labels(file)
     lines = _of_split(said, split, file)
     classes = tuple(classes or said.classes or _classes(said.lines))
-    names = _existing(root, lines, file, skip_missing)
+    find = _anywhere if said.anywhere else _where_named
+    names = _existing(root, lines, file, find, skip_missing or said.anywhere)
     numbers = {name: label for label, name in enumerate(classes)}
     items, unknown = [], []
     for line, name in zip(lines, names, strict=True):
@@ -208,38 +212,57 @@ def _number(label: str, numbers: dict[str, int]) -> int | None:
 
 
 def _existing(
-    root: Path, lines: Sequence[Line], file: Path, skip_missing: bool
+    root: Path, lines: Sequence[Line], file: Path, find: Find, skip_missing: bool
 ) -> list[str | None]:
     """The path of each video below the root, with its suffix; None where it is left out."""
-    found: list[str | None] = []
-    folders: dict[PurePosixPath, dict[str, list[str]]] = {}
-    for line in lines:
-        path = PurePosixPath(line.name.replace("\\", "/"))
-        if path.parent not in folders:
-            folders[path.parent] = _contents(root / path.parent)
-        names = folders[path.parent].get(path.name, [])
+    candidates = find(root, [line.name for line in lines])
+    for line, names in zip(lines, candidates, strict=True):
         if len(names) > 1:
             raise VideoError(
-                f"{line.name} in {file} may be any of {', '.join(names)} in {root / path.parent}; "
-                "write its suffix, too"
+                f"{line.name} in {file} may be any of {few(names)} in {root}; write its suffix, "
+                "or remove the others"
             )
-        found.append(str(path.parent / names[0]) if names else None)
-    missing = [line.name for line, name in zip(lines, found, strict=True) if name is None]
+    missing = [line.name for line, names in zip(lines, candidates, strict=True) if not names]
     if missing and not skip_missing:
         raise VideoError(
             f"{len(missing):,} of {len(lines):,} videos in {file} are not below {root}: "
             f"{few(missing)}; check the folder, or skip what is missing"
         )
+    if missing:
+        log.warning(
+            f"{len(missing):,} of {len(lines):,} videos in {file} are not below {root}, and are "
+            f"left out: {few(missing)}"
+        )
+    return [names[0] if names else None for names in candidates]
+
+
+def _where_named(root: Path, names: Sequence[str]) -> list[list[str]]:
+    """Files and folders of these paths, or of them and a suffix."""
+    found = []
+    folders: dict[PurePosixPath, dict[str, list[str]]] = {}
+    for name in names:
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.parent not in folders:
+            folder = root / path.parent
+            inside = sorted(os.listdir(folder)) if folder.is_dir() else []
+            folders[path.parent] = _by_stem(inside) | {name: [name] for name in inside}
+        found.append([str(path.parent / n) for n in folders[path.parent].get(path.name, [])])
     return found
 
 
-def _contents(folder: Path) -> dict[str, list[str]]:
-    """What is in a folder by its name, and videos by their name without suffix, too."""
-    if not folder.is_dir():
-        return {}
-    names = sorted(os.listdir(folder))
+def _anywhere(root: Path, names: Sequence[str]) -> list[list[str]]:
+    """Videos of these names, in any folder, with any suffix."""
+    inside = _by_stem(find_videos(root))
+    return [inside.get(name, []) for name in names]
+
+
+def _by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Videos by their name without folder and suffix."""
     found = defaultdict(list)
-    for name in names:
-        if name.lower().endswith(VIDEOS):
-            found[name.rpartition(".")[0]].append(name)
-    return found | {name: [name] for name in names}
+    for path in paths:
+        if path.lower().endswith(VIDEOS):
+            found[PurePosixPath(path).stem].append(path)
+    return dict(found)
+
+
+Find = Callable[[Path, Sequence[str]], list[list[str]]]
