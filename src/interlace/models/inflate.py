@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-def inflate(network: nn.Module, *, frames: int = 3) -> nn.Module:
+def inflate(
+    network: nn.Module, *, frames: int = 3, at: Mapping[str, int] | None = None
+) -> nn.Module:
     """Makes a 2D network 3D: kernels of 3 x 3 and more get `frames` in time, weights / frames.
 
     A video of equal frames gives the 2D network's result wherever the kernel does not cross the
@@ -17,13 +20,24 @@ def inflate(network: nn.Module, *, frames: int = 3) -> nn.Module:
     Args:
         network: of 2D convolutions, batch norms and poolings; changed in place.
         frames: odd extent in time.
+        at: convolution -> its odd extent in time instead, and 1 for all that are not named.
 
     Returns:
         The same network over (B, C, T, H, W).
     """
+    if at is not None and (unknown := at.keys() - dict(network.named_modules()).keys()):
+        raise ValueError(f"the network has no module {min(unknown)!r} to inflate")
+    return _inflate(network, frames, at, "")
+
+
+def _inflate(
+    network: nn.Module, frames: int, at: Mapping[str, int] | None, prefix: str
+) -> nn.Module:
     for name, child in network.named_children():
         if isinstance(child, nn.Conv2d):
-            setattr(network, name, _inflate_conv(child, frames))
+            flat = child.kernel_size[0] == 1
+            time = (1 if flat else frames) if at is None else at.get(prefix + name, 1)
+            setattr(network, name, _inflate_conv(child, time))
         elif isinstance(child, nn.BatchNorm2d):
             norm = nn.BatchNorm3d(
                 child.num_features,
@@ -40,7 +54,7 @@ def inflate(network: nn.Module, *, frames: int = 3) -> nn.Module:
         elif isinstance(child, nn.AdaptiveAvgPool2d):
             setattr(network, name, nn.AdaptiveAvgPool3d(1))
         else:
-            inflate(child, frames=frames)
+            _inflate(child, frames, at, f"{prefix}{name}.")
     return network
 
 
@@ -48,8 +62,7 @@ def _pair(value: Any) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _inflate_conv(conv: nn.Conv2d, frames: int) -> nn.Conv3d:
-    time = frames if conv.kernel_size[0] > 1 else 1
+def _inflate_conv(conv: nn.Conv2d, time: int) -> nn.Conv3d:
     inflated = nn.Conv3d(
         conv.in_channels,
         conv.out_channels,

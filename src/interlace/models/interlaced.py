@@ -156,16 +156,17 @@ class _Call:
         """What the graph at a place makes of what the network has there."""
         key = place.key
         block = self.owner.graphs[_key(key)]
+        maps = place.layout.to_maps(features, self.clip)
         options: dict[str, Any] = {}
         if self.boxes is not None and _is_told(block):
-            options["boxes"] = self.boxes
+            every = -(-self.clip.frames // maps.shape[1])  # frames a map, where a network strides
+            options["boxes"] = self.boxes[:, ::every]
         if self.return_state:
             options["return_state"] = True
         if self.return_trace:
             options["return_trace"] = True
         if self.state is not None:
             options["state"] = self.state[key]
-        maps = place.layout.to_maps(features, self.clip)
         out = block(maps, **options)
         out, *others = out if isinstance(out, tuple) else (out,)
         if self.return_state:

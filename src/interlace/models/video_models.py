@@ -7,18 +7,22 @@ in the papers: res2 to res5 are `layer1` to `layer4` of a ResNet.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from torch import nn
 
+from interlace.graph.block import GraphBlock
 from interlace.graph.dynamic_regions import DynamicRegions, FullView, SaliencyNet
-from interlace.graph.dyreg import DyReg
+from interlace.graph.dyreg import DyReg, RegionKind
 from interlace.graph.offsets import Offsets
+from interlace.graph.rstg import RSTG
 from interlace.graph.time_stage import TimeStage
 from interlace.models.backbones import Normalise
 from interlace.models.classifier import VideoClassifier
+from interlace.models.drop_in import NonLocalBlock
 from interlace.models.entry import Entry
+from interlace.models.everywhere import ToEverywhere
+from interlace.models.i3d import NON_LOCAL, i3d_trunk
 from interlace.models.insert import insert
 from interlace.models.interlaced import Interlaced
 from interlace.models.resnet import resnet_trunk
@@ -27,14 +31,6 @@ from interlace.models.shift import add_shift
 DROPOUT = 0.5  # before the head, as TSM trains
 
 WIDTHS = {3: 128, 4: 256, 5: 192}  # of DyReg's graphs by stage; res5 so as Table 12 counts them
-
-
-@dataclass(frozen=True)
-class _Backbone:
-    """A network without its head, and what it is."""
-
-    build: Callable[[], Interlaced]
-    about: str
 
 
 # --- backbones ------------------------------------------------------------------------------------
@@ -50,19 +46,55 @@ def _tsm(depth: int, *, causal: bool = False) -> Interlaced:
     return add_shift(resnet_trunk(depth), causal=causal)
 
 
+def _i3d() -> Interlaced:
+    """RSTG, appendix B: clips of 32 frames."""
+    return Interlaced(i3d_trunk(), clips=True, out_channels=2048)
+
+
+def _nl_i3d() -> Interlaced:
+    """Non-local blocks as in Wang et al. 2018: half as wide inside as outside."""
+    return insert(_i3d(), dict.fromkeys(NON_LOCAL, _non_local))
+
+
+def _non_local(channels: int) -> NonLocalBlock:
+    return NonLocalBlock(channels, blocks=1, inner=channels // 2)
+
+
 # --- graphs ---------------------------------------------------------------------------------------
 
 
-def _dyreg(stages: Sequence[int], network: Interlaced) -> Interlaced:
+def _rstg(stages: Sequence[int], model: Interlaced) -> Interlaced:
+    """RSTG-to-map after whole stages (RSTG, appendix B)."""
+    return insert(model, {f"layer{s - 1}": partial(_rstg_graph, _wide(model)) for s in stages})
+
+
+def _rstg_vec(model: Interlaced) -> Interlaced:
+    """RSTG-to-vec: of the last features, joined with their mean over space."""
+    return insert(model, {"layer4": partial(_rstg_graph, _wide(model), everywhere=True)})
+
+
+def _rstg_graph(width: int, channels: int, *, everywhere: bool = False) -> GraphBlock:
+    graph = RSTG(channels, width=width, scales=(4, 3, 2, 1))  # appendix B, table 1
+    if everywhere:
+        graph.readout = ToEverywhere()
+    return graph
+
+
+def _wide(model: Interlaced) -> int:
+    """Width of RSTG: 512 on the 2048 channels of the papers' networks, on fewer in proportion."""
+    assert model.out_channels is not None
+    return model.out_channels // 4
+
+
+def _dyreg(kind: RegionKind, stages: Sequence[int], model: Interlaced) -> Interlaced:
     """DyReg-GNN, section 4.1, where the released model has its graphs."""
-    return insert(
-        network,
-        {_within(network.network, stage): partial(_dyreg_graph, stage=stage) for stage in stages},
-    )
+    network = model.network
+    return insert(model, {_within(network, s): partial(_dyreg_graph, kind, s) for s in stages})
 
 
-def _dyreg_graph(channels: int, *, stage: int) -> nn.Module:
-    return DyReg(channels, width=WIDTHS[stage], regions=_dynamic(channels))
+def _dyreg_graph(kind: RegionKind, stage: int, channels: int) -> GraphBlock:
+    regions = _dynamic(channels) if kind == "dynamic" else kind
+    return DyReg(channels, width=WIDTHS[stage], regions=regions)
 
 
 def _dynamic(channels: int) -> DynamicRegions:
@@ -78,7 +110,7 @@ def _dynamic(channels: int) -> DynamicRegions:
 
 
 def _within(network: nn.Module, stage: int) -> str:
-    """The second last block of a stage; of a bottleneck, its narrow middle."""
+    """The second last block of a stage; of a bottleneck, its narrow middle before the norm."""
     blocks = network.get_submodule(f"layer{stage - 1}")
     name = f"layer{stage - 1}.{len(list(blocks.children())) - 2}"
     block = network.get_submodule(name)
@@ -87,43 +119,65 @@ def _within(network: nn.Module, stage: int) -> str:
 
 # --- the table ------------------------------------------------------------------------------------
 
-_BACKBONES = {
-    **{
-        f"c2d_r{depth}": _Backbone(partial(_c2d, depth), f"C2D, a ResNet-{depth} on each frame")
-        for depth in (18, 34, 50, 101)
-    },
-    **{
-        f"tsm_r{depth}": _Backbone(partial(_tsm, depth), f"TSM-ResNet-{depth}")
-        for depth in (18, 34, 50, 101)
-    },
-    **{
-        f"tsm_r{depth}_causal": _Backbone(
-            partial(_tsm, depth, causal=True), f"TSM-ResNet-{depth} that streams"
-        )
-        for depth in (18, 50)
-    },
+Build = Callable[[], Interlaced]
+Put = Callable[[Interlaced], Interlaced]
+
+_ALONE: dict[str, tuple[Build, str]] = {
+    "c2d_r34": (partial(_c2d, 34), "ResNet-34 on each frame"),
+    "c2d_r101": (partial(_c2d, 101), "ResNet-101 on each frame"),
+    "tsm_r34": (partial(_tsm, 34), "TSM-ResNet-34"),
+    "tsm_r101": (partial(_tsm, 101), "TSM-ResNet-101"),
+}
+_STREAMING: dict[str, tuple[Build, str]] = {
+    "tsm_r18_causal": (partial(_tsm, 18, causal=True), "TSM-ResNet-18 for streams"),
+    "tsm_r50_causal": (partial(_tsm, 50, causal=True), "TSM-ResNet-50 for streams"),
+}
+_WITH_GRAPHS: dict[str, tuple[Build, str]] = {
+    "c2d_r18": (partial(_c2d, 18), "ResNet-18 on each frame"),
+    "c2d_r50": (partial(_c2d, 50), "ResNet-50 on each frame"),
+    "tsm_r18": (partial(_tsm, 18), "TSM-ResNet-18"),
+    "tsm_r50": (partial(_tsm, 50), "TSM-ResNet-50"),
+    "i3d_r50": (_i3d, "I3D-ResNet-50"),
+    "nl_i3d_r50": (_nl_i3d, "I3D-ResNet-50 with five non-local blocks"),
 }
 
-_GRAPHS: dict[str, tuple[Callable[[Interlaced], Interlaced], str]] = {
-    "": (lambda network: network, ""),
-    "_dyreg": (partial(_dyreg, [4]), " + DyReg in res4"),
-    "_dyreg_r3_4_5": (partial(_dyreg, [3, 4, 5]), " + DyReg in res3, res4 and res5"),
+_DYREG: dict[str, tuple[Put, str]] = {
+    "_dyreg": (partial(_dyreg, "dynamic", [4]), "DyReg in res4"),
+    "_dyreg_r3_4_5": (partial(_dyreg, "dynamic", [3, 4, 5]), "DyReg in res3, res4 and res5"),
+}
+_GRAPHS: dict[str, tuple[Put, str]] = {
+    "_rstg": (_rstg_vec, "RSTG-to-vec"),
+    "_rstg_res2": (partial(_rstg, [2]), "RSTG after res2"),
+    "_rstg_res3": (partial(_rstg, [3]), "RSTG after res3"),
+    "_rstg_res4": (partial(_rstg, [4]), "RSTG after res4"),
+    "_rstg_res3_4": (partial(_rstg, [3, 4]), "RSTG after res3 and res4"),
+    **_DYREG,
+    "_fixed": (partial(_dyreg, "fixed", [4]), "the same graph on a grid, in res4"),
+    "_fixed_r3_4_5": (partial(_dyreg, "fixed", [3, 4, 5]), "the same on a grid, in three stages"),
+    "_detector": (partial(_dyreg, "given", [4]), "the same on a detector's boxes, in res4"),
+    "_detector_r3_4_5": (
+        partial(_dyreg, "given", [3, 4, 5]),
+        "the same on a detector's boxes, in three stages",
+    ),
 }
 
 
 def _entries() -> Iterator[tuple[str, Entry]]:
-    for backbone, network in _BACKBONES.items():
-        for graph, (put, about) in _GRAPHS.items():
-            build = partial(_build, network.build, put)
-            yield backbone + graph, Entry(build, network.about + about, 3)
+    rows: list[tuple[dict[str, tuple[Build, str]], dict[str, tuple[Put, str]]]] = [
+        (_ALONE, {}),
+        (_STREAMING, _DYREG),
+        (_WITH_GRAPHS, _GRAPHS),
+    ]
+    for backbones, graphs in rows:
+        for name, (build, about) in backbones.items():
+            yield name, Entry(partial(_build, build, None), about, 3)
+            for graph, (put, more) in graphs.items():
+                yield name + graph, Entry(partial(_build, build, put), f"{about} + {more}", 3)
 
 
-def _build(
-    network: Callable[[], Interlaced],
-    put: Callable[[Interlaced], Interlaced],
-    num_classes: int,
-) -> VideoClassifier:
-    return VideoClassifier(Normalise(), put(network()), num_classes, dropout=DROPOUT)
+def _build(network: Build, put: Put | None, num_classes: int) -> VideoClassifier:
+    body = network() if put is None else put(network())
+    return VideoClassifier(Normalise(), body, num_classes, dropout=DROPOUT)
 
 
 MODELS = dict(_entries())
