@@ -78,7 +78,9 @@ def test_flips_swap_labels_where_they_may(clips):
 
 
 def test_views_are_those_of_the_protocol(clips):
-    views, label, index = TestViews(clips, SHAPE, protocol="3x2")[1]
+    clip = TestViews(clips, SHAPE, protocol="3x2")[1]
+    assert clip.video.movedim(-3, -1).is_contiguous()
+    views, label, index = clip
     assert (views.shape, label, index) == ((6, 4, 3, 48, 48), 1, 1)
     whole = read_frames(clips.path(1))
     shown = SHAPE.views("3x2", 25, 48, 80)
@@ -96,7 +98,7 @@ def test_views_know_the_frames_asked_for(clips):
     assert wide.shape == (22, 3, 3, 48, 48)
     # eleven squares side by side make up the picture again
     whole = torch.cat([wide[0], wide[10][..., 16:]], -1)
-    assert numbers(whole.contiguous()) == [9, 14, 19]
+    assert numbers(whole.contiguous(memory_format=torch.channels_last)) == [9, 14, 19]
     with pytest.raises(ValueError, match="protocol must be one of central"):
         TestViews(clips, shape, protocol="5x5")
 
@@ -165,6 +167,7 @@ def test_workers_read_what_this_process_reads(clips):
     here = list(clip_loader(data, Order(3, 2, 0, 4)))
     there = list(clip_loader(data, Order(3, 2, 0, 4), num_workers=2))
     assert len(here) == len(there) == 6
+    assert all(batch.video.movedim(-3, -1).is_contiguous() for batch in there)
     assert all(same(a, b) for a, b in zip(here, there, strict=True))
     epoch, index = next(iter(Order(3, 2, 0, 4)))[1]
     assert same([part[1] for part in here[0]], data[epoch, index])

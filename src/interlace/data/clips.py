@@ -26,7 +26,8 @@ class Clip(NamedTuple):
     """One clip, or, all with one dimension (B) more, a batch of them.
 
     Args:
-        video: uint8 (T, 3, S, S) to train on; (V, T, 3, S, S), its views, in a test.
+        video: uint8 (T, 3, S, S) to train on; (V, T, 3, S, S), its views, in a test; in memory
+            channels last, as networks take frames fastest.
         label: of its class, after a flip that of the mirrored one; -1 where it is not known.
         index: in the list.
     """
@@ -134,10 +135,10 @@ class TestViews(Dataset[Clip]):
         shown = self.shape.views(self.protocol, count, video.shape[2], video.shape[3])
         places = {frame: place for place, frame in enumerate(wanted)}
         views = [
-            crop(video, view.crop)[[places[frame] for frame in view.frames.tolist()]]
+            crop(video, view.crop).movedim(1, -1)[[places[frame] for frame in view.frames.tolist()]]
             for view in shown
         ]
-        return Clip(torch.stack(views), self.clips.items[index].label, index)
+        return Clip(torch.stack(views).movedim(-1, -3), self.clips.items[index].label, index)
 
 
 # --- batches --------------------------------------------------------------------------------------
@@ -191,7 +192,11 @@ class _Reader(Dataset[Any]):
 
 
 def _collate(clips: list[Clip] | VideoError) -> Clip | VideoError:
-    return clips if isinstance(clips, VideoError) else default_collate(clips)
+    """Clips side by side, in a worker in shared memory; with the order of memory they have."""
+    if isinstance(clips, VideoError):
+        return clips
+    batch = default_collate([clip._replace(video=clip.video.movedim(-3, -1)) for clip in clips])
+    return batch._replace(video=batch.video.movedim(-1, -3))
 
 
 class _Loader(DataLoader):

@@ -69,7 +69,7 @@ def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
             count, so that the file is looked through once; None: all frames.
 
     Returns:
-        uint8 (N, 3, H, W), red first.
+        uint8 (N, 3, H, W), red first; in memory channels last, as decoders give them.
 
     Raises:
         VideoError: the video cannot be read, or has no such frame.
@@ -87,7 +87,7 @@ def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
         chosen = choose(count) if callable(choose) else choose
         check_indices(chosen, count, "the array")
         frames = torch.as_tensor(source[np.array(chosen, np.int64)])
-        return frames.permute(0, 3, 1, 2).contiguous()
+        return frames.permute(0, 3, 1, 2)
     path = _existing(source)
     return read_folder(path, choose) if path.is_dir() else read_stream(path, choose)
 
