@@ -67,6 +67,27 @@ def test_a_file_fills_the_backbone_and_nothing_else(source, model, tmp_path, kin
     assert "fc.weight" in text
 
 
+@torch.no_grad()
+def test_weights_of_a_2d_network_are_spread_over_time(tmp_path):
+    torch.manual_seed(3)
+    flat = resnet50().state_dict()
+    torch.save(flat, tmp_path / "w.pth")
+    model = create_model("i3d_r50", num_classes=5)
+    loaded = load_backbone(model, tmp_path / "w.pth")
+    own = model.body.network.state_dict()
+    assert loaded.used == sorted(own)
+    assert loaded.inflated == sorted(key for key, value in own.items() if value.dim() == 5)
+    assert "53 of them inflated in time" in loaded.lines()[0]
+    extents = {key: own[key].shape[2] for key in loaded.inflated if own[key].shape[2] > 1}
+    blocks = ["1.0", "1.1", "1.2", "2.0", "2.2", "3.0", "3.2", "3.4", "4.1"]
+    expected = {"conv1.weight": 5, **{f"layer{b}.conv1.weight": 3 for b in blocks}}
+    assert extents == expected
+    for key, value in own.items():
+        summed = value.sum(2) if value.dim() == 5 else value
+        torch.testing.assert_close(summed, flat[key], **FLOAT32)
+    assert torch.equal(own["conv1.weight"][:, :, 0], own["conv1.weight"][:, :, 4])
+
+
 def test_weights_of_a_model_of_ours_are_a_source_too(model, tmp_path):
     path = save_weights(model, tmp_path / "w.safetensors", card={"model": "tsm_r18_dyreg"})
     plain = create_model("c2d_r18", num_classes=9)
