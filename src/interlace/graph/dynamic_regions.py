@@ -102,7 +102,7 @@ class SaliencyNet(nn.Module):
         """(M, C, H, W) -> (M, C', H', W')."""
         x = to_grid(pointwise(self.project, features).relu(), self.grid)
         x = self.down(x).relu()
-        up = self.up(self.inner(x).relu()).relu() + x
+        up = transposed(self.up, self.inner(x).relu()).relu() + x
         return self.last(up).relu()  # (M, C', size, size)
 
 
@@ -183,7 +183,19 @@ def to_grid(maps: Tensor, grid: int) -> Tensor:
     if maps.shape[-2:] == (grid, grid):
         return maps
     rows, cols = (shares(cells, grid, maps) * (grid / cells) for cells in maps.shape[-2:])
-    return rows.t() @ (maps @ cols)
+    if not channels_last(maps):
+        return rows.t() @ (maps @ cols)
+    x = maps.movedim(1, -1).flatten(2)  # (M, H, W * C)
+    x = torch.bmm(rows.t().expand(len(x), -1, -1), x)  # (M, grid, W * C)
+    x = x.unflatten(2, (maps.shape[-1], -1)).flatten(0, 1)  # (M * grid, W, C)
+    x = torch.bmm(cols.t().expand(len(x), -1, -1), x)  # (M * grid, grid, C)
+    return x.unflatten(0, (-1, grid)).movedim(-1, 1)
+
+
+def transposed(layer: nn.ConvTranspose2d, maps: Tensor) -> Tensor:
+    """A transposed 3 x 3 convolution without stride, as the convolution it is: faster on CPUs."""
+    weight = layer.weight.transpose(0, 1).flip(-2, -1)
+    return nn.functional.conv2d(maps, weight, layer.bias, padding=1)
 
 
 def pointwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:

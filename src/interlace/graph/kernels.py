@@ -152,9 +152,8 @@ def remap_onto(features: Tensor, nodes: Tensor, weights: Tensor) -> Tensor:
     Returns:
         (B, T, C, H, W).
     """
-    last = channels_last(features)
-    spread = _Remap.apply(*_alike(nodes, weights), last)  # (B, T, C, H * W)
-    return features + spread.unflatten(-1, features.shape[-2:])
+    out = _Remap.apply(features.flatten(-2), *_alike(nodes, weights))  # (B, T, C, H * W)
+    return out.unflatten(-1, features.shape[-2:])
 
 
 def channels_last(maps: Tensor) -> bool:
@@ -181,15 +180,21 @@ class _Pool(torch.autograd.Function):
 
 class _Remap(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, nodes: Tensor, weights: Tensor, last: bool) -> Tensor:
-        """(B, T, N, C), (B, T, N, H * W) -> (B, T, C, H * W), channels last in memory or not."""
+    def forward(ctx: Any, places: Tensor, nodes: Tensor, weights: Tensor) -> Tensor:
+        """(B, T, C, H * W), (B, T, N, C), (B, T, N, H * W) -> (B, T, C, H * W), in their order."""
         ctx.save_for_backward(nodes, weights)
-        return _spread(nodes, weights, last)
+        ctx.dtype, last = places.dtype, places.stride(-1) != 1
+        if places.dtype != nodes.dtype:  # a sum in one go would lose what places have more
+            return places + _spread(nodes, weights, last)
+        onto, n, w = (value.flatten(0, 1) for value in (places, nodes, weights))
+        out = torch.baddbmm(onto.mT, w.mT, n).mT if last else torch.baddbmm(onto, n.mT, w)
+        return out.unflatten(0, places.shape[:2])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         nodes, weights = ctx.saved_tensors
-        return weights @ grad.mT, nodes @ grad, None
+        lower = grad.to(nodes.dtype)
+        return grad.to(ctx.dtype), weights @ lower.mT, nodes @ lower
 
 
 def _spread(nodes: Tensor, weights: Tensor, last: bool) -> Tensor:
