@@ -84,8 +84,8 @@ def load_backbone(model: VideoClassifier, source: str | Path) -> Loaded:
         tensors = _fetch(network)
         name = f"{_arch(network)} on ImageNet"
     else:
-        tensors = _read(Path(source))
-    loaded = _fill(network, tensors, name)
+        tensors = read_tensors(Path(source))
+    loaded = fill(network, tensors, name)
     for line in loaded.lines():
         _LOG.info(line)
     return loaded
@@ -124,7 +124,7 @@ def _fetch(network: nn.Module) -> dict[str, Tensor]:
         ) from error
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, by their names there."""
     if not path.is_file():
         raise FileNotFoundError(f'there are no weights at {path}: give a file, or "{IMAGENET}"')
@@ -159,7 +159,7 @@ def _nested(held: Mapping[Any, Any], key: str) -> bool:
 # --- into the network -----------------------------------------------------------------------------
 
 
-def _fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Loaded:
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Loaded:
     """Fills a network, all of it or, if something is wrong, nothing."""
     own = network.state_dict()
     prefix = _prefix(own, tensors)
