@@ -84,8 +84,7 @@ def evaluate(
     Raises:
         ValueError: if a label is out of range, or the model gives NaN.
     """
-    confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-    in_top5, loss, meter = 0, 0.0, RegionMeter()
+    tally, meter = Tally(num_classes), RegionMeter()
     was_training = model.training
     model.eval()
     try:
@@ -97,25 +96,53 @@ def evaluate(
                     logits, trace = model(batch.video, return_trace=True, **boxes)
                 else:
                     logits, trace = model(batch.video, **boxes), None
-            logits = logits.float()
-            if not bool(logits.isfinite().all()):
-                raise ValueError(
-                    "the model's scores are not finite: look for NaN in the frames or the weights"
-                )
-            loss += float(nn.functional.cross_entropy(logits, batch.label, reduction="sum"))
-            best = logits.topk(min(5, num_classes), dim=1).indices
-            in_top5 += int((best == batch.label[:, None]).any(1).sum())
-            cell = batch.label.cpu() * num_classes + best[:, 0].cpu()
-            confusion += torch.bincount(cell, minlength=num_classes**2).view_as(confusion)
+            tally.add(logits.float().log_softmax(1), batch.label)
             if trace is not None and batch.boxes.numel() > 0:
                 meter.add(trace.boxes, batch.boxes)
     finally:
         model.train(was_training)
-    count = int(confusion.sum())
-    if count == 0:
-        raise ValueError("there are no videos to evaluate on")
-    measured = meter.result() if meter.frames else None
-    return Evaluation(confusion, in_top5 / count, loss / count, measured)
+    return tally.result(meter.result() if meter.frames else None)
+
+
+class Tally:
+    """Counts what a model got right, batch by batch.
+
+    Args:
+        num_classes: of the labels.
+
+    Attributes:
+        counts: float64 (num_classes^2 + 2), the confusion matrix, row by row, then the number of
+            videos whose class is among the five best, and the sum of losses; those of several
+            processes may be added.
+    """
+
+    def __init__(self, num_classes: int):
+        self.num_classes = num_classes
+        self.counts = torch.zeros(num_classes**2 + 2, dtype=torch.float64)
+
+    def add(self, scores: Tensor, labels: Tensor) -> None:
+        """Scores (B, num_classes), logarithms of probabilities, and labels (B)."""
+        if not bool(scores.isfinite().all()):
+            raise ValueError(
+                "the model's scores are not finite: look for NaN in the frames or the weights"
+            )
+        scores, labels = scores.cpu(), labels.cpu()
+        best = scores.topk(min(5, self.num_classes), dim=1).indices
+        cells = torch.bincount(
+            labels * self.num_classes + best[:, 0], minlength=self.num_classes**2
+        )
+        self.counts[:-2] += cells
+        self.counts[-2] += int((best == labels[:, None]).any(1).sum())
+        self.counts[-1] += float(nn.functional.nll_loss(scores, labels, reduction="sum"))
+
+    def result(self, regions: RegionMetrics | None = None) -> Evaluation:
+        """Of all that was added."""
+        count = int(self.counts[:-2].sum())
+        if count == 0:
+            raise ValueError("there are no videos to evaluate on")
+        confusion = self.counts[:-2].long().unflatten(0, (self.num_classes, self.num_classes))
+        top5, loss = (float(value) / count for value in self.counts[-2:])
+        return Evaluation(confusion, top5, loss, regions)
 
 
 def check_labels(labels: Tensor, num_classes: int) -> None:

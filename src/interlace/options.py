@@ -5,6 +5,7 @@ Importing this imports no torch, so that `interlace train --help` answers at onc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -173,10 +174,7 @@ def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:
     }
     for k, lesson in enumerate(recipe.lessons):
         least_values[f"recipe.lessons[{k}].videos"] = (lesson.videos, recipe.batch_size)
-    for name, (value, least) in least_values.items():
-        if not value >= least:
-            a_batch = ", one batch" if least > 2 else ""
-            raise ValueError(f"{name} must be at least {least}{a_batch}, got {value}")
+    at_least(least_values)
     for name, rate in (
         ("recipe.lr", recipe.lr),
         ("recipe.pretrain_lr", recipe.pretrain_lr),
@@ -184,3 +182,11 @@ def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:
     ):
         if not rate > 0:
             raise ValueError(f"{name} must be above 0, got {rate}")
+
+
+def at_least(values: Mapping[str, tuple[float, int]]) -> None:
+    """Raises ValueError for the first option, name -> (value, least), that is below its least."""
+    for name, (value, least) in values.items():
+        if not value >= least:
+            a_batch = ", one batch" if least > 2 else ""
+            raise ValueError(f"{name} must be at least {least}{a_batch}, got {value}")

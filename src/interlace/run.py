@@ -136,8 +136,14 @@ def quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def claim(folder: Path, options: dict[str, Any]) -> None:
-    """Makes the folder of a run, or checks that it holds this very run."""
+def claim(folder: Path, options: dict[str, Any], *, write: bool = True) -> None:
+    """Makes the folder of a run, or checks that it holds this very run.
+
+    Args:
+        folder: of the run.
+        options: of the run, by part and name.
+        write: whether this process is the one that writes.
+    """
     config = folder / "config.json"
     if any((folder / name).exists() for name in ("last.ckpt", "best.safetensors")):
         before = _flat(json.loads(config.read_text())) if config.exists() else {}
@@ -149,7 +155,8 @@ def claim(folder: Path, options: dict[str, Any]) -> None:
                     "choose another trainer.out, or remove that folder"
                 )
     try:
-        write_json(config, options)
+        if write:
+            write_json(config, options)
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
 

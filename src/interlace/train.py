@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from interlace.pretrain import DigitPlacement, DigitPresence
 from interlace.progress import RunProgress
 from interlace.record import environment, write_json
 from interlace.run import EachStep, Logs, Resume, Run, Stage, claim, fit, loggers, quiet
+from interlace.schedule import cosine
 
 log = logging.getLogger(__name__)
 
@@ -151,13 +151,8 @@ class Training(Run):
         first = self.plan.pretrain_steps
         if step < first:
             warmup = max(1, round(0.15 * first))
-            return self.recipe.pretrain_lr / self.recipe.lr * _cosine(step, first, warmup)
-        return videos_rate * _cosine(step - first, self.plan.steps - first, self.recipe.warmup)
-
-
-def _cosine(step: int, steps: int, warmup: int) -> float:
-    rise = min(1.0, (step + 1) / max(1, warmup))
-    return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps)))))
+            return self.recipe.pretrain_lr / self.recipe.lr * cosine(step, first, warmup)
+        return videos_rate * cosine(step - first, self.plan.steps - first, self.recipe.warmup)
 
 
 class Watch(EachStep):

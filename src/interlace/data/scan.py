@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -29,26 +29,32 @@ _AHEAD = 4  # videos given to each worker before it asks
 _EVERY = 15.0  # seconds between lines in a log
 
 
-def scan(data: str | os.PathLike[str], *, workers: int | None = None) -> list[Row]:
+def scan(
+    data: str | os.PathLike[str],
+    *,
+    names: Sequence[str] | None = None,
+    workers: int | None = None,
+) -> list[Row]:
     """Decodes all videos below a folder, and says what each is, or why it cannot be read.
 
     Args:
         data: a folder of videos, of folders of frames, or both, at any depth; or one video.
+        names: paths of some of them below the folder, to decode no others.
         workers: processes that decode side by side, one per core if None; 0: this process. A
             script that is not 0 here needs `if __name__ == "__main__":`.
 
     Returns:
-        A row for each video, sorted by path as people count. None is fatal, not even one that
+        A row for each video, in the order of `names`, else as people count. None is fatal, not even one that
         kills its decoder.
 
     Raises:
         VideoError: there is nothing to scan.
     """
     root = Path(data).expanduser()
-    names = find_videos(root)
+    names = find_videos(root) if names is None else list(names)
     if root.is_file():
         root = root.parent
-    workers = _cores() if workers is None else workers
+    workers = cores() if workers is None else workers
     if workers < 0:
         raise ValueError(f"workers must be from 0, got {workers}")
     rows = {row.path: row for row in _shown(_rows(root, names, workers), len(names))}
@@ -112,7 +118,7 @@ def _checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _cores() -> int:
+def cores() -> int:
     """Those that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
