@@ -24,8 +24,9 @@ class VideoClassifier(nn.Module):
     Args:
         backbone: video (B, T, C, H0, W0) in [0, 1] -> features (B, T, C', H, W).
         body: a graph or a baseline over these features; its readout is a vector (B, D), or a map
-            (B, T, D, H, W) that is then averaged over space and the frames seen so far. A body
-            that returns None for its state sees whole clips only, and so does the classifier.
+            (B, T, D, H, W) or a vector a frame (B, T, D), which is then averaged over space and
+            the frames seen so far. A body that returns None for its state sees whole clips only,
+            and so does the classifier.
         num_classes: of the logits.
         dropout: of the features before the head, in training.
 
@@ -91,6 +92,8 @@ class VideoClassifier(nn.Module):
                 **given(boxes),
             )
         )
+        if out.dim() == 3:
+            out = out[..., None, None]  # (B, T, D, 1, 1)
         if out.dim() == 5:
             out, mean = _mean_so_far(out, mean)  # (B, D)
             if return_state and others[0] is not None:

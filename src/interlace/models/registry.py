@@ -10,6 +10,7 @@ from typing import Any
 from interlace.models import digit_models, video_models
 from interlace.models.classifier import VideoClassifier
 from interlace.models.entry import Entry
+from interlace.models.timm_backbones import PREFIX, timm_entry
 from interlace.models.weights import load_weights, read_card
 
 _MODELS: dict[str, Entry] = {**digit_models.MODELS, **video_models.MODELS}
@@ -41,7 +42,7 @@ def create_model(
     """Builds a registered model.
 
     Args:
-        name: see `list_models`.
+        name: see `list_models`; or "timm/..." for any network of timm on each frame.
         num_classes: of the logits; 46 for SyncMNIST.
         weights: a safetensors file with weights of the same model; None starts fresh.
 
@@ -78,7 +79,14 @@ def open_weights(path: str | Path) -> tuple[VideoClassifier, dict[str, Any]]:
     return create_model(card["model"], num_classes=card["num_classes"], weights=path), card
 
 
+def input_channels(name: str) -> int:
+    """Of the video that a registered model takes: 1 for digits, 3 for real videos."""
+    return _entry(name).channels
+
+
 def _entry(name: str) -> Entry:
+    if name.startswith(PREFIX):
+        return timm_entry(name)
     if name not in _MODELS:
         near = difflib.get_close_matches(name.lower(), _MODELS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
