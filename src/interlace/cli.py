@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from jsonargparse import auto_cli
 
+from interlace.clip_options import (
+    ClipDataOptions,
+    ClipModelOptions,
+    ClipRecipeOptions,
+    ClipTrainerOptions,
+)
 from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
 from interlace.parser import Parser
 
@@ -28,7 +36,8 @@ def train(
 ) -> None:
     """Train a model on synthetic videos, evaluate it on held-out ones, write a report.
 
-    The same command goes on where a killed run stopped.
+    The same command goes on where a killed run stopped. For your own videos, say where they are:
+    `interlace train --data.path DIR --help` lists what that takes.
 
     Args:
         model: which network.
@@ -55,24 +64,107 @@ def train(
     _say(str(page))
 
 
+def train_files(
+    model: ClipModelOptions = ClipModelOptions(),  # noqa: B008
+    data: ClipDataOptions = ClipDataOptions(),  # noqa: B008
+    recipe: ClipRecipeOptions = ClipRecipeOptions(),  # noqa: B008
+    trainer: ClipTrainerOptions = ClipTrainerOptions(),  # noqa: B008
+) -> None:
+    """Train a model on video files, evaluate it on those held out, write a report.
+
+    The same command goes on where a killed run stopped.
+
+    Args:
+        model: which network; `--model NAME` will do.
+        data: which videos.
+        recipe: how to learn.
+        trainer: where and how to run.
+    """
+    from interlace.clip_results import evaluate_weights, write_clip_page
+    from interlace.clip_training import is_first, train_clips
+
+    weights = train_clips(model, data, recipe, trainer)
+    if not is_first():
+        return
+    folder = Path(trainer.out)
+    clips, scores = evaluate_weights(
+        weights,
+        folder / "evaluation.json",
+        batch_size=recipe.batch_size,
+        workers=data.workers,
+        skip_bad=True,
+        bf16=trainer.precision == "bf16",
+    )
+    _say_result(scores.result, "clips", folder / "evaluation.json")
+    _say(str(write_clip_page(weights, folder / "report.html", clips, scores)))
+
+
 def evaluate(
     weights: str,
+    path: str | None = None,
+    labels: str | None = None,
+    split: Literal["train", "validation", "test"] | None = None,
+    classes: str | None = None,
+    protocol: ProtocolName = "central",
+    manifest: str | None = None,
+    skip_bad: bool = False,
+    batch_size: int = 4,
+    workers: int | None = None,
     digits: str | None = None,
     num_digits: int | None = None,
     videos: int | None = None,
     out: str | None = None,
     precision: Precision = "bf16",
 ) -> None:
-    """Evaluate weights on the held-out videos they were trained for; write one JSON.
+    """Evaluate weights on held-out videos, or on a folder of yours; write one JSON.
+
+    Without `path`, on the videos that the run of the weights held out. From `path` to `workers`
+    options are for weights that take video files, from `digits` to `videos` for those that take
+    synthetic videos.
 
     Args:
         weights: a safetensors file with a card, e.g. best.safetensors of a run.
+        path: folder of videos, by class, or as `labels` say.
+        labels: a file that says what each video shows, see docs/data.md.
+        split: of the folder or the labels.
+        classes: file of their names, one a line or labels.json, where the card has none.
+        protocol: what is averaged: one central square; 3x2 or 11x2 squares and samplings.
+        manifest: of the folder, from `interlace scan`; else all videos are decoded once.
+        skip_bad: leave out what cannot be read, instead of refusing.
+        batch_size: videos at once, with all their views.
+        workers: processes that read; one per core that is not busy, if left out.
         digits: "mnist", "embedded" or a folder, instead of what the card says.
         num_digits: on screen, instead of what the card says.
         videos: how many, instead of what the card says.
         out: the JSON file; next to the weights if left out.
         precision: "bf16" is autocast to bfloat16.
     """
+    from interlace.models.weights import read_card
+
+    card = read_card(weights)
+    if "clips" in card or "made_from" in card:
+        from interlace.clip_results import evaluate_weights
+
+        named = f".{protocol}.evaluation.json"
+        json_file = Path(out) if out else Path(weights).with_suffix(named)
+        _, scores = evaluate_weights(
+            weights,
+            json_file,
+            path=path,
+            labels=labels,
+            split=split,
+            classes=classes,
+            protocol=protocol,
+            manifest=manifest,
+            skip_bad=skip_bad,
+            batch_size=batch_size,
+            workers=workers,
+            bf16=precision == "bf16",
+        )
+        _say_result(scores.result, "clips", json_file)
+        return
+    if path is not None:
+        raise ValueError(f"{weights} takes synthetic videos, not those of {path}")
     from interlace.results import open_trained
 
     trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
@@ -196,6 +288,38 @@ def list_(pattern: str = "*") -> None:
         _say(f"{name:28} {describe_model(name)}")
 
 
+def info(
+    model: str,
+    num_frames: int = 16,
+    size: int = 224,
+    batch: int = 1,
+    num_classes: int = 174,
+    repeats: int = 3,
+) -> None:
+    """Show what a model is and costs: parameters, operations, stages, time and memory.
+
+    Args:
+        model: a registered name, timm/<name>, or a safetensors file with a card.
+        num_frames: of a clip.
+        size: pixels a side.
+        batch: clips.
+        num_classes: of the logits; a file knows its own.
+        repeats: of the timing; the median counts.
+    """
+    from interlace.info import info
+
+    lines = info(
+        model,
+        num_frames=num_frames,
+        size=size,
+        batch=batch,
+        num_classes=num_classes,
+        repeats=repeats,
+    )
+    for line in lines:
+        _say(line)
+
+
 def bench(
     model: ModelOptions = ModelOptions(),  # noqa: B008
     data: DataOptions = DataOptions(digits="embedded"),  # noqa: B008
@@ -309,7 +433,10 @@ def main(argv: list[str] | None = None) -> int:
     logger.addHandler(notes)
     logger.setLevel(logging.INFO)
     try:
-        auto_cli(_COMMANDS, args=argv, prog="interlace", parser_class=Parser, allow_abbrev=False)
+        argv = _named(sys.argv[1:] if argv is None else argv)
+        auto_cli(
+            _commands(argv), args=argv, prog="interlace", parser_class=Parser, allow_abbrev=False
+        )
     except KeyboardInterrupt:
         _say("stopped; the same command goes on", file=sys.stderr)
         return 130
@@ -326,14 +453,41 @@ _COMMANDS: dict[str, Any] = {
     "train": train,
     "evaluate": evaluate,
     "explain": explain,
-    "predict": predict,
     "generate": generate,
     "list": list_,
+    "info": info,
     "bench": bench,
+    "predict": predict,
     "reproduce": reproduce,
     "scan": scan,
     "convert": convert,
 }
+
+
+def _named(argv: list[str]) -> list[str]:
+    """`--model NAME` is short for `--model.name NAME`."""
+    return [re.sub(r"^--model(?==|$)", "--model.name", word) for word in argv]
+
+
+def _commands(argv: list[str]) -> dict[str, Any]:
+    """All commands; `train` is that on video files if its options name a folder of them."""
+    on_files = any(word.split("=")[0] == "--data.path" for word in argv)
+    for word, value in pairwise([*argv, ""]):
+        if word.split("=")[0] == "--config":
+            on_files |= _names_files(Path(word.partition("=")[2] or value))
+    return _COMMANDS | {"train": train_files} if on_files else _COMMANDS
+
+
+def _names_files(config: Path) -> bool:
+    """Whether a config has data.path; what is wrong with it the parser will say."""
+    import yaml
+
+    try:
+        told = yaml.safe_load(config.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    data = told.get("data") if isinstance(told, dict) else None
+    return isinstance(data, dict) and "path" in data
 
 
 def _say(text: str, file: TextIO | None = None) -> None:
@@ -350,13 +504,17 @@ def _evaluate(trained: Any, path: Path, precision: Precision) -> Any:
     from interlace.results import write_evaluation
 
     result = write_evaluation(trained, path, bf16=precision == "bf16")
+    _say_result(result, "videos", path)
+    return result
+
+
+def _say_result(result: Any, what: str, path: Path) -> None:
     top1, top5 = f"{result.top1:.1%}", f"{result.top5:.1%}"
-    _say(f"held-out accuracy {top1} (top-5 {top5}) on {result.count:,} videos")
+    _say(f"held-out accuracy {top1} (top-5 {top5}) on {result.count:,} {what}")
     if result.regions is not None:
         dist, recall = result.regions.dist, result.regions.recall
         _say(f"regions: Dist {dist:.3f} of the frame, recall {recall:.1%} of the digits")
     _say(str(path))
-    return result
 
 
 if __name__ == "__main__":
