@@ -168,8 +168,8 @@ def evaluate(
     from interlace.results import open_trained
 
     trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
-    path = Path(out) if out else Path(weights).with_suffix(".evaluation.json")
-    _evaluate(trained, path, precision)
+    json_file = Path(out) if out else Path(weights).with_suffix(".evaluation.json")
+    _evaluate(trained, json_file, precision)
 
 
 def explain(

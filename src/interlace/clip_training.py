@@ -284,8 +284,7 @@ def train_clips(
     shape = clip_shape(data)
     folder = Path(trainer.out)
     last, best = folder / "last.ckpt", folder / "best.safetensors"
-    rank: int = rank_zero_only.rank  # type: ignore[attr-defined]
-    first = rank == 0
+    rank, first = process_rank(), is_first()
     claim(folder, options, write=first)
     if (folder / "run.json").exists() and best.exists():
         log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
@@ -400,3 +399,13 @@ def processes(trainer: ClipTrainerOptions) -> tuple[int, int]:
         return trainer.devices, trainer.nodes
     here, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     return here, world // here
+
+
+def process_rank() -> int:
+    """The number of this process among all of the run, also before they know each other."""
+    return rank_zero_only.rank or 0  # type: ignore[attr-defined]
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return process_rank() == 0

@@ -57,8 +57,16 @@ class ClipList:
         return replace(self, items=tuple(i for i in self.items if i.name not in left_out))
 
 
-def check_classes(clips: ClipList, *, num_classes: int | None = None) -> None:
-    """Raises a ValueError where a model with so many classes cannot learn from these videos."""
+def check_classes(
+    clips: ClipList, *, num_classes: int | None = None, all_used: bool = True
+) -> None:
+    """Raises a ValueError where a model cannot learn from these videos, or be tested on them.
+
+    Args:
+        clips: to check.
+        num_classes: of the model, where there is one.
+        all_used: whether each class must have a video, as for learning.
+    """
     unknown = [item.name for item in clips.items if item.label < 0]
     if unknown:
         raise ValueError(f"{several(unknown, 'video')} no label; leave them out, or label them")
@@ -68,7 +76,7 @@ def check_classes(clips: ClipList, *, num_classes: int | None = None) -> None:
             f"{len(clips.classes)} classes; make it with num_classes={len(clips.classes)}"
         )
     empty = [name for name, n in zip(clips.classes, clips.counts(), strict=True) if not n]
-    if empty:
+    if empty and all_used:
         raise ValueError(
             f"{several(empty, 'class', 'classes')} no videos among the {len(clips):,} of "
             f"{clips.root}; add some, or take the class out"

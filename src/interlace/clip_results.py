@@ -1,0 +1,191 @@
+"""What weights for video files are worth: an evaluation as JSON, a report as a page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interlace.clip_evaluation import ClipScores, evaluate_clips
+from interlace.clip_lists import HELD_OUT, MANIFEST
+from interlace.data.clip_items import ClipList, check_classes
+from interlace.data.clip_list import SplitName, open_clips, read_list
+from interlace.data.clip_manifest import clips_fingerprint, without_broken
+from interlace.data.clip_shape import ClipShape
+from interlace.data.clips import TestViews
+from interlace.data.manifest import Row, read_manifest
+from interlace.data.sampling import ProtocolName
+from interlace.data.scan import cores, scan
+from interlace.explain import read_curves
+from interlace.explain_clips import clip_reports
+from interlace.models.operations import count_operations
+from interlace.models.registry import open_weights
+from interlace.models.weights import read_card
+from interlace.predict import Predictor, read_classes
+from interlace.record import environment, write_json
+from interlace.visualize import confusion_figure, curve_figure, write_report
+
+Path_ = str | os.PathLike[str]
+
+
+def evaluate_weights(
+    weights: Path_,
+    out: Path_,
+    *,
+    path: Path_ | None = None,
+    labels: Path_ | None = None,
+    split: SplitName | None = None,
+    classes: Path_ | None = None,
+    protocol: ProtocolName = "central",
+    manifest: Path_ | None = None,
+    skip_bad: bool = False,
+    batch_size: int = 4,
+    workers: int | None = None,
+    bf16: bool = False,
+) -> tuple[ClipList, ClipScores]:
+    """Classifies all videos of a list by a named protocol, and writes one JSON.
+
+    Args:
+        weights: as `interlace train` or `interlace convert` wrote them.
+        out: the JSON file.
+        path: folder of the videos; None: those that the run of the weights held out.
+        labels: what they show, see `open_clips`.
+        split: of the folder or the labels.
+        classes: a file of their names, in the order of the model's; None: as the weights say.
+        protocol: how many views of each, and which.
+        manifest: of the folder, from `interlace scan`; None: the run's, else all are decoded once.
+        skip_bad: leave videos out that cannot be read; else they are an error.
+        batch_size: videos at once.
+        workers: processes that read; None: one per core that is not busy.
+        bf16: whether to autocast to bfloat16.
+
+    Raises:
+        ValueError: the videos are not of the classes that the weights know.
+        VideoError: a video cannot be read, or the manifest is of others.
+    """
+    weights = Path(weights)
+    model, card = open_weights(weights)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    clips, rows = _clips(
+        weights, card, path, labels=labels, split=split, classes=classes, manifest=manifest
+    )
+    given = len(clips)
+    clips = without_broken(clips, rows, skip=skip_bad)
+    check_classes(clips, num_classes=card["num_classes"], all_used=False)
+    shape = ClipShape(**card.get("clips", {}))
+    workers = max(1, cores() - 1) if workers is None else workers
+    views = TestViews(clips, shape, protocol=protocol)
+    scores = evaluate_clips(
+        model.to(device), views, batch_size=batch_size, workers=workers, bf16=bf16
+    )
+    chosen = shape.protocol(protocol)
+    count = chosen.crops * len(chosen.offsets)
+    one = count_operations(model.cpu(), (1, shape.num_frames, 3, chosen.size, chosen.size)).total
+    record = {
+        "model": card["model"],
+        "weights": weights.name,
+        "protocol": {
+            "name": protocol,
+            "views": count,
+            "frames": shape.num_frames,
+            "size": chosen.size,
+            "short_side": chosen.short_side,
+            "gflops_a_view": round(one / 1e9, 3),
+            "gflops": round(count * one / 1e9, 3),
+        },
+        "data": {
+            "path": str(clips.root),
+            "clips": len(clips),
+            "skipped": given - len(clips),
+            "fingerprint": clips_fingerprint(clips, rows),
+        },
+        "bf16": bf16,
+        **scores.result.as_dict(list(clips.classes)),
+        "environment": environment(),
+    }
+    write_json(Path(out), record)
+    return clips, scores
+
+
+def _clips(
+    weights: Path,
+    card: Mapping[str, Any],
+    path: Path_ | None,
+    *,
+    labels: Path_ | None,
+    split: SplitName | None,
+    classes: Path_ | None,
+    manifest: Path_ | None,
+) -> tuple[ClipList, list[Row]]:
+    """The videos to evaluate on, and what is known of each."""
+    names = card.get("classes") if classes is None else read_classes(classes)
+    if path is not None:
+        clips = open_clips(path, labels=labels, split=split, classes=names)
+    else:
+        held_out = weights.parent / HELD_OUT
+        if not held_out.exists() or not names or "path" not in card.get("data", {}):
+            raise ValueError(
+                f"{weights} does not lie in the folder of its run, with the list of what was held "
+                "out: say which videos to evaluate on with --path"
+            )
+        clips = read_list(held_out, root=card["data"]["path"], classes=names)
+        manifest = manifest or weights.parent / MANIFEST
+    if manifest is not None:
+        return clips, read_manifest(manifest)
+    return clips, scan(clips.root, names=[item.name for item in clips.items])
+
+
+def write_clip_page(
+    weights: Path_, page: Path_, clips: ClipList, scores: ClipScores, *, worst: int = 6
+) -> Path:
+    """The report of a run: accuracy, confusion, learning curves, and the worst clips explained.
+
+    Args:
+        weights: in the folder of their run.
+        page: the HTML file.
+        clips: that were held out.
+        scores: of the model on them.
+        worst: how many clips to explain, those whose true class got the least probability.
+    """
+    weights = Path(weights)
+    predictor = Predictor(weights)
+    result = scores.result
+    figures: dict[str, Any] = {}
+    logs = weights.parent / "logs/csv"
+    if curves := read_curves(logs, ("train/accuracy", "validation/accuracy")):
+        shown = {name.split("/")[0]: curve for name, curve in curves.items()}
+        figures["Accuracy while training"] = curve_figure(
+            {"held out" if name == "validation" else name: curve for name, curve in shown.items()},
+            xlabel="step",
+            ylabel="accuracy",
+        )
+    figures["Which classes are taken for which"] = confusion_figure(result.confusion, clips.classes)
+    rates = result.per_class(clips.classes).items()
+    hardest = sorted((rate, name) for name, rate in rates if rate is not None)[:3]
+    chosen = scores.worst(worst)
+    return write_report(
+        page,
+        title=f"{read_card(weights)['model']} on {Path(clips.root).name}",
+        summary={
+            "Held-out accuracy": f"{result.top1:.1%}",
+            "Top-5": f"{result.top5:.1%}",
+            "Held-out clips": f"{result.count:,}",
+            "Most frequent class": f"{float(result.confusion.sum(1).max()) / result.count:.1%}",
+            "Parameters": f"{sum(p.numel() for p in predictor.model.parameters()):,}",
+            "Hardest classes": ", ".join(f"{name} {rate:.0%}" for rate, name in hardest),
+            "Clips below": f"the {len(chosen)} whose true class got the least probability",
+            "Weights": str(weights),
+            "Hardware": environment()["hardware"],
+        },
+        figures=figures,
+        clips=list(
+            clip_reports(
+                predictor,
+                [clips.path(index) for index in chosen],
+                [clips.items[index].label for index in chosen],
+            )
+        ),
+    )
