@@ -200,6 +200,11 @@ def test_weights_and_card_come_back(tmp_path):
     assert torch.equal(again.eval()(video), model_of(name)(video))
 
 
+def test_grey_frames_are_not_taken_for_colour():
+    with pytest.raises(ValueError, match=r"\(B, T, 3, H, W\), got \(2, 3, 1, 70, 95\); of grey"):
+        model_of("tsm_r18")(video_of()[:, :, :1])
+
+
 def test_boxes_are_asked_for_by_who_needs_them():
     model, video = model_of("tsm_r18_detector"), video_of(size=(64, 64))
     with pytest.raises(ValueError, match=r"pass boxes=\(B, T, M, 4\)"):

@@ -138,6 +138,11 @@ class Normalise(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, T, 3, H0, W0) -> the same."""
+        if video.shape[2] != self.out_channels:
+            raise ValueError(
+                f"video must be (B, T, {self.out_channels}, H, W), got {tuple(video.shape)}; of "
+                "grey frames use video.expand(-1, -1, 3, -1, -1)"
+            )
         return (video - self.mean) / self.std
 
 

@@ -43,7 +43,12 @@ class BoxDetector(nn.Module):
         at_once: int = 4,
     ):
         super().__init__()
-        from torchvision.models.detection import fasterrcnn_resnet50_fpn
+        try:
+            from torchvision.models.detection import fasterrcnn_resnet50_fpn
+        except ImportError as error:
+            raise ImportError(
+                f"the detector needs torchvision ({error}); run: pip install torchvision"
+            ) from error
 
         self.nodes = nodes
         self.at_once = at_once

@@ -121,53 +121,55 @@ def _within(network: nn.Module, stage: int) -> str:
 
 Build = Callable[[], Interlaced]
 Put = Callable[[Interlaced], Interlaced]
+Backbones = dict[str, tuple[Build, str]]
+Graphs = dict[str, tuple[Put, str]]
 
-_ALONE: dict[str, tuple[Build, str]] = {
+_ALONE: Backbones = {
     "c2d_r34": (partial(_c2d, 34), "ResNet-34 on each frame"),
     "c2d_r101": (partial(_c2d, 101), "ResNet-101 on each frame"),
     "tsm_r34": (partial(_tsm, 34), "TSM-ResNet-34"),
     "tsm_r101": (partial(_tsm, 101), "TSM-ResNet-101"),
 }
-_STREAMING: dict[str, tuple[Build, str]] = {
+_STREAMING: Backbones = {
     "tsm_r18_causal": (partial(_tsm, 18, causal=True), "TSM-ResNet-18 for streams"),
     "tsm_r50_causal": (partial(_tsm, 50, causal=True), "TSM-ResNet-50 for streams"),
 }
-_WITH_GRAPHS: dict[str, tuple[Build, str]] = {
+_WITH_GRAPHS: Backbones = {
     "c2d_r18": (partial(_c2d, 18), "ResNet-18 on each frame"),
     "c2d_r50": (partial(_c2d, 50), "ResNet-50 on each frame"),
     "tsm_r18": (partial(_tsm, 18), "TSM-ResNet-18"),
     "tsm_r50": (partial(_tsm, 50), "TSM-ResNet-50"),
     "i3d_r50": (_i3d, "I3D-ResNet-50"),
-    "nl_i3d_r50": (_nl_i3d, "I3D-ResNet-50 with five non-local blocks"),
+    "nl_i3d_r50": (_nl_i3d, "non-local I3D-ResNet-50"),
 }
 
-_DYREG: dict[str, tuple[Put, str]] = {
+_DYREG: Graphs = {
     "_dyreg": (partial(_dyreg, "dynamic", [4]), "DyReg in res4"),
     "_dyreg_r3_4_5": (partial(_dyreg, "dynamic", [3, 4, 5]), "DyReg in res3, res4 and res5"),
 }
-_GRAPHS: dict[str, tuple[Put, str]] = {
+_GRAPHS: Graphs = {
     "_rstg": (_rstg_vec, "RSTG-to-vec"),
     "_rstg_res2": (partial(_rstg, [2]), "RSTG after res2"),
     "_rstg_res3": (partial(_rstg, [3]), "RSTG after res3"),
     "_rstg_res4": (partial(_rstg, [4]), "RSTG after res4"),
     "_rstg_res3_4": (partial(_rstg, [3, 4]), "RSTG after res3 and res4"),
     **_DYREG,
-    "_fixed": (partial(_dyreg, "fixed", [4]), "the same graph on a grid, in res4"),
-    "_fixed_r3_4_5": (partial(_dyreg, "fixed", [3, 4, 5]), "the same on a grid, in three stages"),
-    "_detector": (partial(_dyreg, "given", [4]), "the same on a detector's boxes, in res4"),
+    "_fixed": (partial(_dyreg, "fixed", [4]), "DyReg on a fixed grid in res4"),
+    "_fixed_r3_4_5": (
+        partial(_dyreg, "fixed", [3, 4, 5]),
+        "DyReg on a fixed grid in res3, res4 and res5",
+    ),
+    "_detector": (partial(_dyreg, "given", [4]), "DyReg on a detector's boxes in res4"),
     "_detector_r3_4_5": (
         partial(_dyreg, "given", [3, 4, 5]),
-        "the same on a detector's boxes, in three stages",
+        "DyReg on a detector's boxes in res3, res4 and res5",
     ),
 }
 
 
 def _entries() -> Iterator[tuple[str, Entry]]:
-    rows: list[tuple[dict[str, tuple[Build, str]], dict[str, tuple[Put, str]]]] = [
-        (_ALONE, {}),
-        (_STREAMING, _DYREG),
-        (_WITH_GRAPHS, _GRAPHS),
-    ]
+    rows: list[tuple[Backbones, Graphs]]
+    rows = [(_ALONE, {}), (_STREAMING, _DYREG), (_WITH_GRAPHS, _GRAPHS)]
     for backbones, graphs in rows:
         for name, (build, about) in backbones.items():
             yield name, Entry(partial(_build, build, None), about, 3)
