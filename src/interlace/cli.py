@@ -173,30 +173,42 @@ def evaluate(
 
 
 def explain(
-    weights: str,
+    source: str,
+    weights: str | None = None,
     out: str = "runs/explain",
     clips: int = 6,
     digits: str | None = None,
     num_digits: int | None = None,
     videos: int = 500,
+    classes: str | None = None,
     precision: Precision = "bf16",
 ) -> None:
     """Show what a trained model looked at: frames, graph, attention, prediction, in one page.
 
-    Videos in which digits move together come first, rightly and wrongly classified ones in turn.
-    A model whose regions move also gets pictures/ beside the page: png, gif and mp4.
+    Of a video: the film with every node's region, and pictures of each node; of a folder or a list
+    the first few on one page. Of weights for digits: held-out videos, those first in which digits
+    move together, rightly and wrongly classified ones in turn.
 
     Args:
-        weights: a safetensors file with a card, e.g. best.safetensors of a run.
-        out: folder for report.html and pictures/.
-        clips: how many held-out videos to explain.
+        source: a video, a folder of them, a .txt file with a path a line; or a weights file.
+        weights: for videos, a safetensors file with a card, e.g. best.safetensors of a run.
+        out: folder for report.html, and for pictures/ of regions: png or jpg, gif and mp4.
+        clips: how many videos of several to explain.
         digits: "mnist", "embedded" or a folder, instead of what the card says.
         num_digits: on screen, instead of what the card says.
         videos: how many held-out videos the accuracy on the page is of.
+        classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
+    if not source.endswith(".safetensors"):
+        weights = _needed(weights, "explain")
+        _explain_videos(source, weights, Path(out), clips, classes, precision)
+        return
     from interlace.results import open_trained, write_page
 
+    if weights not in (None, source):
+        raise ValueError(f"{source} and {weights} are both weights: name a video and one of them")
+    weights = source
     trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
     result = _evaluate(trained, Path(out) / "evaluation.json", precision)
     title = f"What {Path(weights).stem} looks at"
@@ -498,6 +510,24 @@ def _needed(weights: str | None, command: str) -> str:
     if weights is None:
         raise ValueError(f"{command} needs --weights, a safetensors file such as a run writes")
     return weights
+
+
+def _explain_videos(
+    source: str, weights: str, out: Path, clips: int, classes: str | None, precision: Precision
+) -> None:
+    from interlace.explain_clips import explain_clips, explain_video
+    from interlace.predict import Predictor, find_sources, is_one
+
+    sources = find_sources(source)
+    predictor = Predictor(weights, classes=classes, bf16=precision == "bf16")
+    if is_one(source):
+        page = explain_video(predictor, source, out)
+    else:
+        title = f"What {Path(weights).stem} looks at in {Path(source).name}"
+        page = explain_clips(
+            predictor, sources[: max(clips, 1)], None, out / "report.html", title=title
+        )
+    _say(str(page))
 
 
 def _evaluate(trained: Any, path: Path, precision: Precision) -> Any:

@@ -12,7 +12,7 @@ Example:
 
 from interlace.visualize.charts import confusion_figure, curve_figure, prediction_figure
 from interlace.visualize.compare import compare_figure
-from interlace.visualize.explain import ClipReport, explain_clip
+from interlace.visualize.explain import ClipReport, explain_clip, explain_graph
 from interlace.visualize.files import save_pictures
 from interlace.visualize.frames import draw_clip, frames_figure, gif_bytes, save_gif, save_mp4
 from interlace.visualize.graph import animate, graph_figure
@@ -31,6 +31,7 @@ __all__ = [
     "curve_figure",
     "draw_clip",
     "explain_clip",
+    "explain_graph",
     "frames_figure",
     "gif_bytes",
     "graph_figure",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlace.visualize.photograph import is_photograph
 from interlace.visualize.view import Array
 
 if TYPE_CHECKING:
@@ -64,14 +65,27 @@ def write(figure: Figure, x: float, top: float, text: str, **style: Any) -> None
 
 
 def show_frame(axes: Axes, frame: Array, *, dim: float = 1.0) -> None:
-    """A frame (H, W, 3) over [0, 1] x [0, 1], y pointing down; large ones made smaller first."""
-    step = max(1, min(frame.shape[:2]) // 256)
-    rows, columns = (size // step * step for size in frame.shape[:2])
-    small = frame[:rows, :columns].reshape(rows // step, step, columns // step, step, 3)
-    pixels = (small.mean(axis=(1, 3)) * dim).round().astype(np.uint8)
+    """A frame (H, W, 3) over [0, 1] x [0, 1], y pointing down.
+
+    Small frames keep their pixels; photographs are shown with two pixels for one of the panel.
+    """
+    pixels = (frame * dim).round().astype(np.uint8)
+    if is_photograph(frame):
+        window = axes.get_window_extent()
+        pixels = resized(pixels, round(2 * window.height), round(2 * window.width))
     axes.imshow(pixels, extent=(0, 1, 1, 0), aspect="auto", interpolation="none")
     axes.set_xlim(0, 1)
     axes.set_ylim(1, 0)
+
+
+def resized(picture: Array, height: int, width: int) -> Array:
+    """A picture, uint8 (H, W, 3), smoothly resized."""
+    image = need("PIL.Image")
+    small = image.fromarray(picture).resize(
+        (max(1, width), max(1, height)),
+        image.Resampling.BOX if height < picture.shape[0] // 2 else image.Resampling.BICUBIC,
+    )
+    return np.asarray(small)
 
 
 def fade(colour: str) -> Any:

@@ -17,9 +17,11 @@ from interlace.visualize.explain_regions import (
     region_pictures,
     regions_in_words,
 )
-from interlace.visualize.frames import frames_figure, gif_bytes
+from interlace.visualize.frames import frames_figure
 from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
+from interlace.visualize.photograph import is_photograph
+from interlace.visualize.regions import animate_regions
 from interlace.visualize.view import (
     Array,
     ClipView,
@@ -42,14 +44,16 @@ class ClipReport:
         title: one line.
         text: paragraphs, plain text.
         figures: caption -> a figure, or the bytes of a png, gif or mp4.
-        files: name -> a figure, or a film, uint8 (T, H, W, 3), that is worth a file of its own;
-            `save_pictures` writes them.
+        files: name -> a figure, a film, uint8 (T, H, W, 3), or the bytes of one, that is worth a
+            file of its own; `save_pictures` writes them.
+        above: a word or two above the title; "" names the clip by its place in the report.
     """
 
     title: str
     text: list[str] = field(default_factory=list)
     figures: dict[str, Figure | bytes] = field(default_factory=dict)
-    files: dict[str, Figure | Array] = field(default_factory=dict)
+    files: dict[str, Figure | Array | bytes] = field(default_factory=dict)
+    above: str = ""
 
 
 def explain_clip(
@@ -79,22 +83,43 @@ def explain_clip(
     """
     pictures = as_frames(video)
     view = view_clip(trace, clip, num_frames=len(pictures))
-    scores = as_scores(scores, names)
-    guess = int(scores.argmax())
-    title = f"Says “{names[guess]}”"
-    verdict = f"The model says “{names[guess]}” with probability {percent(scores[guess])}"
-    if label is None:
-        verdict += "."
-    else:
-        check_label(label, names)
-        right = label == guess
-        title += ": right" if right else f": wrong, it is “{names[label]}”"
-        verdict += (
-            ", which is right." if right
-            else f"; the true label is “{names[label]}”, which it gives {percent(scores[label])}."
-        )  # fmt: skip
+    title, text = verdict(scores, names, label)
+    strip = f"{len(pictures)} frames"
+    if boxes is not None:
+        boxes = as_boxes(boxes, len(pictures))
+        mask = as_highlight(highlight, boxes.shape[1])
+        strip += ", with the true boxes"
+        strip += " (green: those that decide the label)" if mask.any() else ""
+    graph = explain_graph(video, trace, clip=clip, boxes=boxes, highlight=highlight)
+    figures = {caption: film for caption, film in graph.figures.items() if "in motion" in caption}
+    figures |= {
+        "What it says": prediction_figure(scores, names, label=label),
+        strip: frames_figure(video, boxes=boxes, highlight=highlight, numbers=view.numbers),
+    }
+    return ClipReport(title, [text, *graph.text], figures | graph.figures, graph.files)
 
-    text = [verdict, _graph_in_words(view)]
+
+def explain_graph(
+    video: Any,
+    trace: Trace,
+    *,
+    clip: int = 0,
+    boxes: Any = None,
+    highlight: Any = None,
+    film: bytes | None = None,
+) -> ClipReport:
+    """What one graph of a model did on a clip, whatever the model then said.
+
+    Args:
+        video: uint8 (T, C, H, W), of which a `PlacedTrace` saw a part.
+        clip: which clip of the trace this is.
+        boxes: (T, D, 4) true boxes, where known.
+        highlight: the boxes that decide the label, as indices or a mask (D,).
+        film: an mp4 of the regions in motion; None makes one of the frames at hand.
+    """
+    pictures = as_frames(video)
+    view = view_clip(trace, clip, num_frames=len(pictures))
+    text = [_graph_in_words(view)]
     if not any(view.names):
         text.append(regions_in_words(view))
     if view.num_rounds:
@@ -105,28 +130,25 @@ def explain_clip(
         if view.num_rounds and mask.any():
             text.append(_objects_in_words(view, boxes[:, mask]))
 
-    strip = f"{len(pictures)} frames"
-    if boxes is not None:
-        strip += ", with the true boxes"
-        strip += " (green: those that decide the label)" if mask.any() else ""
+    photograph = is_photograph(pictures[0])
     figures: dict[str, Figure | bytes] = {}
     regions: dict[str, Figure] = {}
-    files: dict[str, Figure | Array] = {}
+    files: dict[str, Figure | Array | bytes] = {}
+    if film is not None:
+        figures["Regions in motion"] = files["regions_in_motion"] = film
     if has_own_regions(view):
-        regions, film = region_pictures(
-            video, trace, view, clip=clip, boxes=boxes, highlight=highlight
-        )
-        embedded = film_for_page(film)
-        if embedded is not None:
-            figures["Regions in motion"] = embedded
-        files["regions_in_motion"] = film
+        regions = region_pictures(video, trace, view, clip=clip, boxes=boxes, highlight=highlight)
+        if film is None:
+            drawn = animate_regions(video, trace, clip=clip, boxes=boxes, highlight=highlight)
+            if (embedded := film_for_page(drawn, photograph=photograph)) is not None:
+                figures["Regions in motion"] = embedded
+            files["regions_in_motion"] = drawn
+    scale = 1 if photograph else None
+    motion = animate(video, trace, clip=clip, scale=scale, boxes=boxes, highlight=highlight)
+    if (embedded := film_for_page(motion, photograph=photograph)) is not None:
+        of_round = f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""
+        figures[f"The graph in motion{of_round}"] = embedded
     figures |= {
-        "The graph in motion"
-        + (f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""): gif_bytes(
-            animate(video, trace, clip=clip, boxes=boxes, highlight=highlight)
-        ),
-        "What it says": prediction_figure(scores, names, label=label),
-        strip: frames_figure(video, boxes=boxes, highlight=highlight),
         **regions,
         "The graph over frames and rounds": graph_figure(video, trace, clip=clip),
     }
@@ -136,7 +158,30 @@ def explain_clip(
     if regions:
         files |= {caption.lower().replace(" ", "_"): figure for caption, figure in regions.items()}
         files["kernels"] = kernels
-    return ClipReport(title, text, figures, files)
+    return ClipReport("The graph", text, figures, files)
+
+
+def verdict(scores: Any, names: Sequence[str], label: int | None = None) -> tuple[str, str]:
+    """What a model says of a clip, as a title and as a sentence.
+
+    Args:
+        scores: (num_classes,) probabilities.
+        names: of the classes.
+        label: the true class, where known.
+    """
+    scores = as_scores(scores, names)
+    guess = int(scores.argmax())
+    title = f"Says “{names[guess]}”"
+    said = f"The model says “{names[guess]}” with probability {percent(scores[guess])}"
+    if label is None:
+        return title, f"{said}."
+    check_label(label, names)
+    if label == guess:
+        return f"{title}: right", f"{said}, which is right."
+    return (
+        f"{title}: wrong, it is “{names[label]}”",
+        f"{said}; the true label is “{names[label]}”, which it gives {percent(scores[label])}.",
+    )
 
 
 def _graph_in_words(view: ClipView) -> str:
@@ -162,8 +207,9 @@ def _messages_in_words(view: ClipView) -> str:
     sentences = []
     for k in range(view.num_rounds):
         frame, receiver, sender, weight = strongest_message(view.attention[:, k])
+        called = view.numbers[frame]
         sentences.append(
-            f"The strongest message of round {k} is in frame {frame}: {view.describe(receiver)} "
+            f"The strongest message of round {k} is in frame {called}: {view.describe(receiver)} "
             f"listened to {view.describe(sender)} with weight {weight:.3f}."
             if weight
             else f"No message of round {k} has any weight."

@@ -10,7 +10,7 @@ import numpy as np
 from interlace.graph.trace import Trace
 from interlace.visualize.frames import gif_bytes, mp4_bytes
 from interlace.visualize.paths import paths_figure
-from interlace.visualize.regions import animate_regions, regions_figure, sizes_figure
+from interlace.visualize.regions import regions_figure, sizes_figure
 from interlace.visualize.view import Array, ClipView
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def regions_move(view: ClipView) -> bool:
 
 def region_pictures(
     video: Any, trace: Trace, view: ClipView, *, clip: int, boxes: Any, highlight: Any
-) -> tuple[dict[str, Figure], Array]:
-    """The figures of a clip's regions, caption -> figure, and their film (T, H, W, 3)."""
+) -> dict[str, Figure]:
+    """The figures of a clip's regions, caption -> figure."""
     figures = {
         "Regions on the frames": regions_figure(
             video, trace, clip=clip, boxes=boxes, highlight=highlight
@@ -54,20 +54,31 @@ def region_pictures(
     if regions_move(view):
         figures["Paths of the nodes"] = paths_figure(video, trace, clip=clip, boxes=boxes)
         figures["Sizes of the regions"] = sizes_figure(trace, clip=clip)
-    film = animate_regions(video, trace, clip=clip, boxes=boxes, highlight=highlight)
-    return figures, film
+    return figures
 
 
-def film_for_page(film: Array) -> bytes | None:
-    """A gif where that is below 1 MB, else an mp4; None, and a warning, without PyAV."""
-    encoded = gif_bytes(film)
-    if len(encoded) < LARGEST_GIF:
+def film_for_page(film: Array, *, photograph: bool = False) -> bytes | None:
+    """A gif where that is below 1 MB, else an mp4; None, and a warning, without PyAV.
+
+    Of photographs an mp4 first, which is a tenth of a gif.
+    """
+    if not photograph and (encoded := gif_if_small(film)) is not None:
         return encoded
     try:
         return mp4_bytes(film)
     except ImportError as error:
-        log.warning("a film of %.1f MB was left out of the page: %s", len(encoded) / 1e6, error)
+        if photograph and (encoded := gif_if_small(film)) is not None:
+            return encoded
+        log.warning("a film of %.1f MB was left out of the page: %s", film.nbytes / 1e6, error)
         return None
+
+
+def gif_if_small(film: Array) -> bytes | None:
+    """The gif of a film (T, H, W, 3), or None where it has 1 MB or more."""
+    if 0.8 * len(gif_bytes(film[:1])) * len(film) > LARGEST_GIF and len(film) > 1:
+        return None
+    encoded = gif_bytes(film)
+    return encoded if len(encoded) < LARGEST_GIF else None
 
 
 def regions_in_words(view: ClipView) -> str:
@@ -83,7 +94,8 @@ def regions_in_words(view: ClipView) -> str:
         f"All half extents of the regions are {half.max():.3f} of the frame."
         if half.max() - half.min() < 1e-4
         else f"Half extents of the regions range from {half.min():.3f} of the frame "
-        f"(node {low[1]}, frame {low[0]}) to {half.max():.3f} (node {high[1]}, frame {high[0]})."
+        f"(node {low[1]}, frame {view.numbers[low[0]]}) to {half.max():.3f} "
+        f"(node {high[1]}, frame {view.numbers[high[0]]})."
     )
     if view.num_frames == 1:
         return f"Regions are no cells of a grid. {sizes}"

@@ -15,7 +15,11 @@ log = logging.getLogger(__name__)
 
 
 def save_pictures(
-    folder: str | os.PathLike[str], clip: ClipReport, *, prefix: str = ""
+    folder: str | os.PathLike[str],
+    clip: ClipReport,
+    *,
+    prefix: str = "",
+    photographs: bool = False,
 ) -> list[Path]:
     """Writes `clip.files`: each figure as a png, each film as a gif and an mp4.
 
@@ -24,6 +28,7 @@ def save_pictures(
     Args:
         folder: made where there is something to write.
         prefix: of the names of the files.
+        photographs: whether figures become jpg, which is a fifth of a png then.
 
     Returns:
         The files.
@@ -34,10 +39,17 @@ def save_pictures(
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{prefix}{name}"
-        if not isinstance(picture, np.ndarray):
-            path = path.with_name(f"{path.name}.png")
+        if isinstance(picture, bytes):
+            kind = "gif" if picture.startswith(b"GIF8") else "mp4"
+            path = path.with_name(f"{path.name}.{kind}")
             with writing(path):
-                picture.savefig(path, dpi=200, facecolor="white")
+                path.write_bytes(picture)
+            written.append(path)
+            continue
+        if not isinstance(picture, np.ndarray):
+            path = path.with_name(f"{path.name}.{'jpg' if photographs else 'png'}")
+            with writing(path):
+                picture.savefig(path, dpi=150 if photographs else 200, facecolor="white")
             written.append(path)
             continue
         written.append(save_gif(path.with_name(f"{path.name}.gif"), picture))

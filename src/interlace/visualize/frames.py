@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -71,16 +71,23 @@ def draw_clip(
 
 
 def frames_figure(
-    video: Any, *, boxes: Any = None, highlight: Any = None, title: str = ""
+    video: Any,
+    *,
+    boxes: Any = None,
+    highlight: Any = None,
+    numbers: Sequence[int] | None = None,
+    title: str = "",
 ) -> Figure:
     """The frames of a clip in a strip, ten in a row, with true boxes where given.
 
     Args:
         boxes: (T, D, 4).
         highlight: the boxes that matter, as indices or a mask (D,); drawn bold and green.
+        numbers: what frames are called; None counts them from 0.
     """
     frames = as_frames(video)
     time, height, width, _ = frames.shape
+    called = range(time) if numbers is None else numbers
     columns = min(time, 10)
     rows = -(-time // columns)
     gap, foot = 0.05, 0.16
@@ -101,7 +108,9 @@ def frames_figure(
         upper = top + (t // columns) * (down + foot + gap)
         axes = picture_axes(figure, left, upper, across, down)
         show_frame(axes, frame)
-        write(figure, left + across / 2, upper + down + 0.03, str(t), fontsize=7, ha="center")
+        write(
+            figure, left + across / 2, upper + down + 0.03, str(called[t]), fontsize=7, ha="center"
+        )
         if boxes is None:
             continue
         for n in np.argsort(matters, kind="stable"):  # those that matter on top
@@ -169,17 +178,25 @@ def save_mp4(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Pa
 
 def mp4_bytes(frames: Any, *, fps: float = 5) -> bytes:
     """The bytes of the mp4 that `save_mp4` writes."""
-    frames = _drawn(frames, fps)
-    height, width = frames.shape[1:3]
-    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return encode_mp4(_drawn(frames, fps), fps, {"crf": "18"})
+
+
+def encode_mp4(frames: Iterable[Array], fps: float, options: Mapping[str, str]) -> bytes:
+    """Frames, uint8 (H, W, 3) one after the other, as H.264 with options of x264.
+
+    An odd last row or column is doubled.
+    """
     av = need("av", '"interlace[video]"')
     file = io.BytesIO()
     with av.open(file, mode="w", format="mp4") as container:
         stream = container.add_stream("h264", rate=Fraction(fps).limit_denominator(1000))
-        stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "18"}
-        for frame in frames:
+        stream.options = dict(options)
+        for k, frame in enumerate(frames):
+            height, width, _ = frame.shape
+            if not k:
+                stream.height, stream.width = height + height % 2, width + width % 2
+            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode():

@@ -71,7 +71,7 @@ def graph_figure(
     figure = new_figure(WHOLE, top + rows * (down + gap) + foot)
     for column, t in enumerate(shown):
         x = left + column * (across + gap)
-        write(figure, x + across / 2, 0.04, f"frame {t}", ha="center")
+        write(figure, x + across / 2, 0.04, f"frame {view.numbers[t]}", ha="center")
         for row in range(rows):
             axes = picture_axes(figure, x, top + row * (down + gap), across, down)
             message = weights[column, row] if levels else None

@@ -21,7 +21,7 @@ from interlace.visualize.canvas import (
     write,
 )
 from interlace.visualize.frames import outline
-from interlace.visualize.view import ClipView, as_frames, choose, view_clip
+from interlace.visualize.view import Array, ClipView, as_frames, choose, view_clip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,6 +124,7 @@ def kernels_figure(
     across = min((WHOLE - left + gap) / across_all - gap, 2.2)
     down = across * pictures.shape[1] / pictures.shape[2]
     figure = new_figure(WHOLE, top + down_all * (down + gap) + foot)
+    cx, cy, rx, ry = view.area
     for place, n in enumerate(chosen):
         most = float(view.kernels[shown, n].max())
         full = f"full colour: {most:.3g}"
@@ -141,10 +142,10 @@ def kernels_figure(
             column, row = (index, place) if named else (place, index)
             x, y = left + column * (across + gap), top + row * (down + gap)
             axes = picture_axes(figure, x, y, across, down)
-            show_frame(axes, pictures[t], dim=0.6)
+            show_frame(axes, grey(pictures[t]), dim=0.6)
             axes.imshow(
                 view.kernels[t, n],
-                extent=(0, 1, 1, 0),
+                extent=(cx - rx, cx + rx, cy + ry, cy - ry),
                 aspect="auto",
                 interpolation="none",
                 cmap=fade(view.colours[n]),
@@ -153,16 +154,25 @@ def kernels_figure(
                 vmax=most or 1,
                 gid=f"kernel of node {n} in frame {t}",
             )
+            axes.set_xlim(0, 1)  # all of the frame, of which the kernel may be a part
+            axes.set_ylim(1, 0)
             outline(axes, view.boxes[t, n], view.colours[n], 0.8)
             if place == 0 and named:
-                write(figure, x + across / 2, 0.04, f"frame {t}", ha="center")
+                write(figure, x + across / 2, 0.04, f"frame {view.numbers[t]}", ha="center")
             elif place == 0:
-                write(figure, 0.03, y + down / 2, f"frame {t}", rotation=90, va="center")
+                write(
+                    figure, 0.03, y + down / 2, f"frame {view.numbers[t]}", rotation=90, va="center"
+                )
     foot_at = top + down_all * (down + gap) + 0.06
     note = "Colour: share of a position in what the node pools; the shares of a frame sum to 1."
     note += "" if named else " Full colour: max."
     write(figure, left, foot_at, note, fontsize=7.5)
     return figure
+
+
+def grey(frame: Array) -> Array:
+    """A frame without colours, in which that of heat is seen."""
+    return np.broadcast_to(frame.mean(axis=-1, keepdims=True), frame.shape)
 
 
 def _short_names(view: ClipView) -> list[str]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interlace.visualize.photograph import is_photograph
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -97,8 +99,13 @@ def panel_unit(axes: Axes, count: int) -> tuple[float, float, float]:
 
 
 def backdrop(frames: Array) -> float:
-    """How much frames (..., 3) are dimmed below regions: bright ones more than dark ones."""
-    return 0.5 if frames.mean() > 64 else 0.75
+    """How much frames (T, H, W, 3) are dimmed below regions: bright ones more than dark ones.
+
+    Photographs, in which there is more to see than bright strokes, are dimmed least.
+    """
+    if is_photograph(frames[0]) or frames.mean() <= 64:
+        return 0.75
+    return 0.5
 
 
 def casing(line: float) -> Any:

@@ -188,8 +188,8 @@ def _below(pictures: Array, over: str) -> Array:
     if over not in ("mean", "last"):
         raise ValueError(f"over must be 'mean' or 'last', got {over!r}; choose one")
     below = pictures.mean(axis=0) if over == "mean" else pictures[-1]
-    dim = backdrop(pictures)  # the mean of dark frames is dark enough
-    return (below * (1.0 if over == "mean" and dim > 0.5 else dim)).round().astype(np.uint8)
+    dark = pictures.mean() <= 64 and over == "mean"  # the mean of dark frames is dark enough
+    return (below * (1.0 if dark else backdrop(pictures))).round().astype(np.uint8)
 
 
 def _mean_boxes(values: Any, name: str) -> Array:

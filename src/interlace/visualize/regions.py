@@ -90,7 +90,7 @@ def regions_figure(
     figure = new_figure(WHOLE, rows * step + foot)
     for place, t in enumerate(shown):
         x, y = place % columns * (across + gap), place // columns * step
-        write(figure, x + across / 2, y + 0.06, f"frame {t}", ha="center")
+        write(figure, x + across / 2, y + 0.06, f"frame {view.numbers[t]}", ha="center")
         axes = picture_axes(figure, x, y + top, across, down)
         show_frame(axes, pictures[t], dim=backdrop(pictures))
         draw_objects(axes, objects[t], matters)
@@ -170,7 +170,8 @@ def sizes_figure(trace: Trace, *, clip: int = 0, nodes: Sequence[int] | None = N
     figure = new_figure(WHOLE, rows * (top + down) + foot)
     half = view.boxes[..., 2:]
     most = max(float(half[:, chosen].max(initial=0)), 1e-3) * 1.08
-    time = np.arange(view.num_frames)
+    time = np.asarray(view.numbers)
+    apart = (time[-1] - time[0]) / max(view.num_frames - 1, 1) or 1  # from a frame to the next
     dot = "o" if view.num_frames == 1 else ""
     for place, n in enumerate(chosen):
         column, row = place % columns, place // columns
@@ -184,12 +185,12 @@ def sizes_figure(trace: Trace, *, clip: int = 0, nodes: Sequence[int] | None = N
         for axis, style in ((0, "solid"), (1, (0, (3, 1.4)))):
             axes.plot(time, half[:, n, axis], color=node_colour(n), lw=1.9, ls=style, marker=dot,
                       ms=4, zorder=3, gid=f"r{'xy'[axis]} of node {n}")  # fmt: skip
-        axes.set_xlim(-0.3, max(view.num_frames - 0.7, 0.3))
+        axes.set_xlim(time[0] - 0.3 * apart, time[-1] + 0.3 * apart)
         axes.set_ylim(0, most)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(3))
         if view.num_frames == 1:
-            axes.set_xticks([0])
+            axes.set_xticks(time)
         if column:
             axes.set_yticklabels([])
         if place + columns < len(chosen):

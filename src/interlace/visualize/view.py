@@ -22,17 +22,33 @@ NODE_COLOURS = (
 
 
 @dataclass(frozen=True)
+class PlacedTrace(Trace):
+    """A trace of a part of larger frames, some of a longer video; pictures show them whole.
+
+    Attributes:
+        area: (cx, cy, rx, ry), the part that the graph saw, as fractions of the whole frame; the
+            boxes of the trace are fractions of this part.
+        numbers: of the frames, as pictures are to call them; None counts them from 0.
+    """
+
+    area: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
+    numbers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
 class ClipView:
     """One clip of a trace, checked, on the CPU.
 
     Attributes:
         boxes: (T, N, 4) regions, (cx, cy, rx, ry) in [0, 1] of the frame.
-        kernels: (T, N, H, W) what each node pooled.
+        kernels: (T, N, H, W) what each node pooled, over the `area`.
         attention: (T, K, N, N) weight of the message to the receiver (second last axis) from the
             sender (last axis), averaged over heads.
         heads: how many heads were averaged.
         names: per node, "3×3 grid, row 1, column 0" for the cells of a grid, else "".
         colours: per node, one colour per grid, or one per node where the regions are no grid.
+        area: (cx, cy, rx, ry), the part of the frame that the graph saw.
+        numbers: of the T frames, as pictures call them.
     """
 
     boxes: Array
@@ -41,6 +57,8 @@ class ClipView:
     heads: int
     names: list[str]
     colours: list[str]
+    area: tuple[float, float, float, float]
+    numbers: list[int]
 
     @property
     def num_frames(self) -> int:
@@ -174,7 +192,24 @@ def view_clip(trace: Trace, clip: int = 0, *, num_frames: int | None = None) -> 
         if attention.size
         else np.zeros((time, 0, nodes, nodes))
     )
-    return ClipView(boxes, kernels, mean, heads, names, colours)
+    placed = trace if isinstance(trace, PlacedTrace) else PlacedTrace(**vars(trace))
+    numbers = range(time) if placed.numbers is None else placed.numbers
+    if len(numbers) != time:
+        raise ValueError(
+            f"numbers must be one for each of the {time} frames of the trace, got {len(numbers)}"
+        )
+    boxes = on_whole_frame(boxes, placed.area)
+    return ClipView(boxes, kernels, mean, heads, names, colours, placed.area, list(numbers))
+
+
+def on_whole_frame(boxes: Array, area: Sequence[float]) -> Array:
+    """Boxes (..., 4) that are fractions of an area (cx, cy, rx, ry), as fractions of the frame."""
+    cx, cy, rx, ry = area
+    if (cx, cy, rx, ry) == (0.5, 0.5, 0.5, 0.5):
+        return boxes
+    size = np.array([2 * rx, 2 * ry])
+    centres = boxes[..., :2] * size + (cx - rx, cy - ry)
+    return np.concatenate([centres, boxes[..., 2:] * size], axis=-1)
 
 
 def name_nodes(boxes: Array) -> tuple[list[str], list[str]]:
