@@ -32,7 +32,7 @@ from interlace.evaluate import Evaluation, Tally
 from interlace.models.backbone_weights import load_backbone
 from interlace.models.classifier import VideoClassifier
 from interlace.models.interlaced import Interlaced
-from interlace.models.registry import create_model, describe_model
+from interlace.models.registry import create_model, input_channels
 from interlace.models.weights import load_weights, save_weights
 from interlace.progress import RunProgress
 from interlace.record import environment, write_json
@@ -279,7 +279,11 @@ def train_clips(
         "recipe": asdict(recipe),
         "trainer": asdict(trainer),
     }
-    describe_model(model.name)  # says if there is no such model, before anything is made
+    if input_channels(model.name) != 3:  # also says if there is no such model
+        raise ValueError(
+            f"{model.name} is for videos of digits, which need no data.path; for video files "
+            "choose one such as tsm_r18_dyreg, see `interlace list`"
+        )
     check_clip_options(data, recipe, trainer)
     shape = clip_shape(data)
     folder = Path(trainer.out)

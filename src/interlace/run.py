@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from interlace.record import write_json
+
+log = logging.getLogger(__name__)
 
 
 class Stage(NamedTuple):
@@ -75,9 +79,17 @@ class Logs(EachStep):
     def after_step(self, trainer: L.Trainer, module: Run) -> None:
         step = trainer.global_step
         if step % self.every == 0 or "validation/accuracy" in module.seen:
-            values = {name: float(value) for name, value in module.seen.items()}
+            values = {name: _mean(value, trainer) for name, value in module.seen.items()}
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=step)
+
+
+def _mean(value: Tensor | float, trainer: L.Trainer) -> float:
+    """Over the processes of the run."""
+    if trainer.world_size == 1:
+        return float(value)
+    here = torch.as_tensor(value, dtype=torch.float32, device=trainer.strategy.root_device)
+    return float(trainer.strategy.reduce(here, reduce_op="mean"))
 
 
 class Resume(EachStep):
@@ -100,8 +112,9 @@ class Resume(EachStep):
         """Save now."""
         partial = self.path.with_suffix(".partial")
         try:
-            trainer.save_checkpoint(partial, weights_only=False)
-            partial.replace(self.path)
+            trainer.save_checkpoint(partial, weights_only=False)  # all processes take part
+            if trainer.is_global_zero:
+                partial.replace(self.path)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise OSError(
@@ -115,7 +128,15 @@ def fit(loop: L.Trainer, module: Run, loader: Iterable[Any], last: Path) -> None
     try:
         loop.fit(module, loader, ckpt_path=last if last.exists() else None, weights_only=True)
     except SIGTERMException:
+        log.info("stopped from outside; the same command goes on from the last checkpoint")
         raise SystemExit(143) from None  # Lightning's own says 0, as if all were done
+    except RuntimeError as error:
+        if loop.world_size == 1 or not re.search("gloo|nccl|connection|peer", str(error), re.I):
+            raise
+        raise ConnectionError(
+            f"another process of this run has ended ({error}): look for what it said; the same "
+            "command goes on from the last checkpoint"
+        ) from error
     except SystemExit:
         raise KeyboardInterrupt from None  # Lightning makes an exit of it
 
