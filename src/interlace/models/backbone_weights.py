@@ -108,19 +108,22 @@ def _arch(network: nn.Module) -> str:
 
 def _fetch(network: nn.Module) -> dict[str, Tensor]:
     arch = _arch(network)
+    place = "them"
     try:
         if arch.startswith("timm/"):
             import timm
 
+            place = f"https://huggingface.co/{arch}"
             return timm.create_model(arch.removeprefix("timm/"), pretrained=True).state_dict()
         from torchvision.models import get_model_weights
 
         weights = get_model_weights(arch).IMAGENET1K_V1
+        place = weights.url
         return weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         raise OSError(
             f"cannot fetch the ImageNet weights of {arch} ({error}); where there is a network, "
-            "download them and give the path of the file instead"
+            f"download {place} and give the path of the file instead"
         ) from error
 
 
