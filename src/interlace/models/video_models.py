@@ -30,8 +30,8 @@ from interlace.models.shift import add_shift
 
 DROPOUT = 0.5  # before the head, as TSM trains
 
-# Of DyReg's graphs by stage. The paper tells none. The released model has 256 in res5, too; with that
-# three fixed graphs would make 26.8 M parameters, Table 12 has 26.1 M.
+# Of DyReg's graphs by stage; the paper tells none. The released model has 256 in res5, too: with
+# that, three fixed graphs would make 26.8 M parameters, and Table 12 has 26.1 M.
 WIDTHS = {3: 128, 4: 256, 5: 192}
 
 
