@@ -3,7 +3,7 @@
 In float32 the library's LSTM runs, and once more in the backward pass: that costs a third more, but
 the library keeps sixteen numbers for each one that comes out. In half precision on a CPU, where the
 library's backward pass is slow, the LSTM is written out here and keeps five. So is the GRU in any
-precision on a CPU: the library has many small steps for it.
+precision on a CPU: the library has many small steps for it, and in float32 slow products.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from interlace.graph.linear import linear
 
 WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
@@ -48,7 +50,9 @@ class Cell(nn.RNNBase):
         if torch.compiler.is_exporting() or (x.is_cuda and not torch.compiler.is_compiling()):
             return _library_run(self.kind, [x, *hidden, *weights], train=True)
         half = x.dtype in (torch.bfloat16, torch.float16)
-        keep = (half or self.kind == "gru") and x.device.type == "cpu" and torch.is_grad_enabled()
+        train = torch.is_grad_enabled()
+        own = (train or not half) if self.kind == "gru" else (train and half)
+        keep = own and x.device.type == "cpu"
         return _recur(self.kind, keep, x, hidden, weights)[: 1 + self.memories]
 
 
@@ -87,8 +91,9 @@ _library.impl("recur_backward", _backward, "CompositeExplicitAutograd")
 def _(kind: str, keep: bool, x: Tensor, hidden: list[Tensor], weights: list[Tensor]) -> Any:
     width = hidden[0].shape[-1]
     out = x.new_empty(*x.shape[:2], width)
-    gates = [x.new_empty(*x.shape[:2], 4 * width)] if keep else []
-    return [out, *map(torch.empty_like, hidden), *gates]
+    widths = ([4] if kind == "lstm" else [3, 1]) if keep else []
+    kept = [x.new_empty(*x.shape[:2], k * width) for k in widths]
+    return [out, *map(torch.empty_like, hidden), *kept]
 
 
 @torch.library.register_fake("interlace::recur_backward")
@@ -98,7 +103,7 @@ def _(kind: str, grads: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
 
 def _setup(ctx: Any, inputs: Any, output: list[Tensor]) -> None:
     ctx.kind, keep, x, hidden, weights = inputs
-    kept = [output[0], output[-1]] if keep else []  # outputs and gates
+    kept = [output[0], *output[1 + len(hidden) :]] if keep else []  # outputs and gates
     ctx.save_for_backward(x, *hidden, *weights, *kept)
 
 
@@ -208,27 +213,20 @@ def _lstm_backward(
 def _gru(
     x: Tensor, h: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> list[Tensor]:
-    """-> [out, h, gates (T, M, 4 D)]: r, z and n after their activations, and what r multiplies."""
+    """-> [out, h, gates (T, M, 3 D), q (T, M, D)]: r, z, n after their activations; n hears r q."""
     width = h.shape[-1]
     with torch.autocast(x.device.type, enabled=False):
-        gates = x.new_empty(*x.shape[:2], 4 * width)
-        torch.addmm(
-            bias_ih.to(x.dtype),
-            x.flatten(0, 1),
-            weight_ih.to(x.dtype).t(),
-            out=gates.flatten(0, 1)[:, : 3 * width],
-        )
-        weight_hh, bias_hh = weight_hh.to(x.dtype).t(), bias_hh.to(x.dtype)
-        out = x.new_empty(*x.shape[:2], width)
-        hidden, told = h[0], x.new_empty(x.shape[1], 3 * width)
-        for t in range(len(x)):
-            r, z, n, q = gates[t].chunk(4, -1)
-            torch.addmm(bias_hh, hidden, weight_hh, out=told)
-            gates[t, :, : 2 * width].add_(told[:, : 2 * width]).sigmoid_()
-            q.copy_(told[:, 2 * width :])
-            n.addcmul_(r, q).tanh_()
-            hidden = torch.lerp(n, hidden, z, out=out[t])  # (1 - z) n + z h
-    return [out, hidden[None].clone(), gates]
+        gates = linear(x, weight_ih.to(x.dtype), bias_ih.to(x.dtype))
+        weight_hh, bias_hh = weight_hh.to(x.dtype), bias_hh.to(x.dtype)
+        out, memory = (x.new_empty(*x.shape[:2], width) for _ in range(2))
+        hidden = h[0]
+        parts = (gates[..., : 2 * width], *gates.chunk(3, -1), memory, out)
+        for both, r, z, n, q, now in zip(*(part.unbind() for part in parts), strict=True):
+            told, told_n = linear(hidden, weight_hh, bias_hh).split((2 * width, width), -1)
+            both.add_(told).sigmoid_()
+            n.addcmul_(r, q.copy_(told_n)).tanh_()
+            hidden = torch.lerp(n, hidden, z, out=now)  # (1 - z) n + z h
+    return [out, hidden[None].clone(), gates, memory]
 
 
 def _gru_backward(
@@ -242,10 +240,11 @@ def _gru_backward(
     bias_hh: Tensor,
     out: Tensor,
     gates: Tensor,
+    q: Tensor,
 ) -> list[Tensor]:
     """Gradients of x, h and the four weights."""
     through_sigmoid, through_tanh = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
-    r, z, n, q = gates.chunk(4, -1)
+    r, z, n = gates.chunk(3, -1)
     before = torch.cat((h, out[:-1]))
     # what a change of the hidden state is worth before the activations
     to_n = through_tanh(1 - z, n)

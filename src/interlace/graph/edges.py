@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interlace.graph.linear import linear
+
 CHUNK = 2**18  # numbers of all messages that are worked on at once: they should fit into a cache
 KEPT = 3  # chunks a call may have for its messages to be kept for the backward pass
 
@@ -214,7 +216,7 @@ def _mlp(first: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]
     """What comes out of every layer of the MLP; `first` is overwritten."""
     values = [first.relu_()]
     for weight, bias in layers:
-        values.append(F.linear(values[-1], weight, bias).relu_())
+        values.append(linear(values[-1], weight, bias, relu=True))
     return values
 
 

@@ -94,6 +94,7 @@ def _formulas() -> dict[Any, Callable[..., int]]:
     """What the library's counter does not know, in its unit: a multiply-add is two."""
     return {
         torch.ops.interlace.recur: _recurrence,
+        torch.ops.mkldnn._linear_pointwise: _linear,
         _ATEN.mkldnn_rnn_layer: _library_recurrence,
         **dict.fromkeys(_NORMS, _norm),
     }
@@ -108,6 +109,11 @@ def _recurrence(
 ) -> int:
     """Every frame of every node goes through both matrices: x is (T, M, D)."""
     return 2 * x[0] * x[1] * sum(math.prod(weight) for weight in weights[:2])
+
+
+def _linear(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
+    """Of `interlace.graph.linear`."""
+    return 2 * math.prod(x) * weight[0]
 
 
 def _library_recurrence(x: Sequence[int], first: Any, second: Any, *_: Any, **__: Any) -> int:
