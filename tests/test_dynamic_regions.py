@@ -44,6 +44,9 @@ def test_averages_over_a_grid_as_in_loops(height, width, grid):
     torch.testing.assert_close(averages.mean((-1, -2)), maps.mean((-1, -2)), **EXACT)
     ones = torch.ones(1, 1, grid, grid).double()
     torch.testing.assert_close(to_grid(torch.ones_like(maps[:1, :1]), grid), ones, **EXACT)
+    last = to_grid(maps.contiguous(memory_format=torch.channels_last), grid)
+    torch.testing.assert_close(last, averages, **EXACT)
+    assert last.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -42,6 +42,7 @@ def test_parts_of_larger_tensors():
     assert linear(x[:0], weight, bias).shape == (0, 24)
 
 
+@pytest.mark.filterwarnings("ignore:TF32")  # torch's, on any change of these flags
 @pytest.mark.parametrize("relu", [False, True])
 @torch.no_grad()
 def test_without_onednn(relu):

@@ -43,6 +43,17 @@ def test_as_in_a_plain_loop(kind, channels, fraction, frames):
     assert torch.equal(x, before)
 
 
+@pytest.mark.parametrize("kind", [TemporalShift, CausalShift])
+def test_channels_stay_last_in_memory(kind):
+    x = draw(6, 16, 3, 4).contiguous(memory_format=torch.channels_last)
+    x = x.unflatten(0, (2, 3)).requires_grad_()
+    out = kind()(x)
+    assert torch.equal(out, by_hand(x, 8, causal=kind is CausalShift))
+    out.square().sum().backward()
+    for maps in (out, x.grad):
+        assert maps.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+
+
 def test_a_gradient_goes_back_to_where_a_channel_came_from():
     x = draw(1, 3, 8, 1, 1).requires_grad_()
     TemporalShift()(x)[0, 1].sum().backward()
