@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import interlace
+from clip_models import CLASSES, CLIPS, classifier, network, saved
 from interlace.cli import main
-from interlace.data.clip_shape import ClipShape
 from interlace.data.sampling import Crop, segment_frames, views
 from interlace.data.transforms import resize_short_side
 from interlace.data.video import VideoError, read_frames
@@ -23,40 +23,6 @@ from interlace.models.weights import save_weights
 from interlace.predict import GRAPH, Predictor, area_of, class_names, read_classes, whole_boxes
 from tolerances import FLOAT32
 from videos import cut, write, write_picture
-
-CLIPS = ClipShape(num_frames=4, size=32, short_side=40)
-CLASSES = ["left", "right", "apart"]
-
-
-def network(*, graphs=True, seed=0):
-    """Two convolutions on each frame, with a graph after each."""
-    torch.manual_seed(seed)
-    layers = nn.Sequential(nn.Conv2d(3, 8, 5, 4, 2), nn.ReLU(), nn.Conv2d(8, 12, 3, 2, 1))
-    if not graphs:
-        return interlace.insert(layers, {"0": lambda channels: Still(channels)})
-    body = interlace.insert(
-        layers, {at: lambda c: interlace.DyReg(c, nodes=3, width=8, rounds=1) for at in "02"}
-    )
-    with torch.no_grad():
-        for value in body.graphs.parameters():
-            if not bool(value.any()):
-                value.normal_(std=0.5)  # what starts at zero wakes up
-    return body
-
-
-class Still(nn.Module):
-    """Keeps the face of a graph, changes nothing and has no trace."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.channels = channels
-
-    def forward(self, features, state=None, *, return_state=False, return_trace=False):
-        return (features, *([()] * return_state), *([None] * return_trace))
-
-
-def classifier(**options):
-    return VideoClassifier(Normalise(), network(**options), num_classes=3).eval()
 
 
 @pytest.fixture(scope="module")
@@ -75,22 +41,8 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture
-def registered(monkeypatch):
-    """The tiny network, as if it had a name in the registry."""
-    from interlace.models import registry
-
-    entry = registry.Entry(lambda classes: classifier(), "tiny", channels=3)
-    monkeypatch.setitem(registry._MODELS, "tiny_clips", entry)
-    return "tiny_clips"
-
-
-@pytest.fixture
-def weights(registered, model, tmp_path):
-    card = {
-        "model": registered, "num_classes": 3, "classes": CLASSES,
-        "clips": {"num_frames": 4, "size": 32, "short_side": 40, "sampling": "segments", "step": 2},
-    }  # fmt: skip
-    return save_weights(model, tmp_path / "tiny.safetensors", card=card)
+def weights(model, tmp_path, monkeypatch):
+    return saved(model, tmp_path / "tiny.safetensors", monkeypatch)
 
 
 @torch.no_grad()

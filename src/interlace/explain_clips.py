@@ -29,7 +29,7 @@ from interlace.visualize.frames import encode_mp4
 from interlace.visualize.view import Array, ClipView, PlacedTrace, view_clip
 
 LONGEST = 900  # frames of a film; of a longer video it shows every second, third, ... one
-LARGEST = 1_200_000  # bytes of a film of a page on one clip, about
+LARGEST = 900_000  # bytes of a film of a page on one clip, about
 SMALL = (240, 250_000)  # short side in pixels, and bytes, of a film of a page on several
 RATE = 12.0  # frames a second where nothing tells it: that of Something-Something's folders
 _AT_ONCE = 2**28  # bytes of frames
@@ -127,12 +127,7 @@ def explain_clips(
     page = Path(out)
     page = page if page.suffix == ".html" else page / "clips.html"
     reports = list(clip_reports(predictor, paths, labels))
-    summary = {"Clips": f"{len(reports):,}"}
-    known = [label is not None for label in labels or ()]
-    if any(known):
-        wrong = sum("wrong" in report.title for report in reports)
-        summary["Wrong"] = f"{wrong} of {sum(known)}"
-    summary["Model"] = predictor.name
+    summary = {"Clips": f"{len(reports):,}", "Model": predictor.name}
     return write_report(page, title=title, summary=summary, figures={}, clips=reports)
 
 
@@ -159,6 +154,7 @@ def _short_report(predictor: Predictor, source: Source, label: int | None) -> Cl
     prediction, shown = predictor.look(source)
     video = _darker_outside(shown)
     title, said = verdict(prediction.scores, predictor.classes, label)
+    title = f"{Path(prediction.name).name}: {title[0].lower()}{title[1:]}"
     report = ClipReport(title, [said, f"{prediction.name}: {info.frames:,} frames."])
     short_side, largest = SMALL
     views = {}
