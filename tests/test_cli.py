@@ -81,12 +81,15 @@ for words in {[[]] + [[name] for name in _COMMANDS]}:
     ("words", "sentence"),
     [
         ("trian", "there is no command 'trian'; did you mean 'train'?"),
-        ("", "say which command: train, evaluate, explain, generate, list, bench"),
+        ("", "say which command: train, evaluate, explain, generate, list"),
         ("train --model.nam x", "unrecognized arguments: --model.nam x; did you mean 'model.name'"),
         ("train --trainer.sed=4", "did you mean 'trainer.seed'?"),
         ("train --recipe.lesson=[]", "did you mean 'recipe.lessons'?"),
         ("list foo bar", "unrecognized arguments: foo bar"),
         ("evaluate", "evaluate needs weights"),
+        ("bench", "say which command: bench model, bench data"),
+        ("bench data", "bench data needs path"),
+        ("bench dta", "there is no command 'dta'; did you mean 'data'?"),
         (
             "train --data.num_digits three",
             "data.num_digits must be a whole number or null, got 'three'",
@@ -133,7 +136,7 @@ def test_a_wrong_config_is_answered_with_one_sentence(text, sentence, tmp_path, 
     ("words", "sentence"),
     [
         (["train", "--model.name=rstg_positonal"], "did you mean 'rstg_positional'?"),
-        (["bench", "--model.name=mean_lstm_smal"], "did you mean 'mean_lstm_small'?"),
+        (["bench", "model", "--model.name=mean_lstm_smal"], "did you mean 'mean_lstm_small'?"),
         (["evaluate", "nowhere.safetensors"], "there are no weights at nowhere.safetensors"),
         (["explain", "nowhere.safetensors"], "there are no weights at nowhere.safetensors"),
         (["generate", "--data.digits=nowhere"], "no such folder exists"),
@@ -146,7 +149,7 @@ def test_a_wrong_config_is_answered_with_one_sentence(text, sentence, tmp_path, 
             ["generate", "--data.digits=embedded", "--data.test_size=3", "--count=4"],
             "only 3 videos",
         ),
-        (["bench", "--repeats=0"], "repeats must be at least 1"),
+        (["bench", "model", "--repeats=0"], "repeats must be at least 1"),
     ],
 )
 def test_what_a_command_cannot_do_is_said_in_one_sentence(words, sentence, capsys, tmp_path):
@@ -397,7 +400,7 @@ def test_generate_writes_the_videos_of_the_split(kind, tmp_path, capsys):
 
 
 def test_bench_gives_numbers(capsys):
-    words = ["bench", "--model.name=mean_lstm_small", "--batch_size=4", "--repeats=1"]
+    words = ["bench", "model", "--model.name=mean_lstm_small", "--batch_size=4", "--repeats=1"]
     assert main([*words, *flags("data", TINY)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "batches of 4, median of 1" in lines[0]

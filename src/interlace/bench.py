@@ -28,39 +28,44 @@ def bench(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     batch = videos.batch(range(batch_size), device=device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.0)
     bf16 = precision == "bf16"
-
-    def classify() -> torch.Tensor:
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            return network(batch.video)
+    learn = learning(network, device, bf16=bf16)
 
     def infer() -> None:
-        with torch.no_grad():
-            classify()
-
-    def learn() -> None:
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(classify().float(), batch.label).backward()
-        optimizer.step()
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=bf16):
+            network(batch.video)
 
     yield f"{hardware()}, {precision}, batches of {batch_size}, median of {repeats}"
     for name, call in (
         ("videos made", lambda: videos.batch(range(batch_size), device=device)),
         (f"{model.name} classifies", infer),
-        (f"{model.name} learns", learn),
+        (f"{model.name} learns", lambda: learn(batch.video, batch.label)),
     ):
-        seconds = _median(call, repeats, device)
+        call()
+        seconds = statistics.median(seconds_of(call, device) for _ in range(repeats))
         yield f"{name:40} {batch_size / seconds:10,.0f} videos/s"
 
 
-def _median(call: Callable[[], object], repeats: int, device: str) -> float:
+def learning(
+    network: nn.Module, device: str, *, bf16: bool
+) -> Callable[[torch.Tensor, torch.Tensor], None]:
+    """A training step, video and label -> None; the weights stay as they are."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.0)
+
+    def learn(video: torch.Tensor, label: torch.Tensor) -> None:
+        optimizer.zero_grad()
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            logits = network(video)
+        nn.functional.cross_entropy(logits.float(), label).backward()
+        optimizer.step()
+
+    return learn
+
+
+def seconds_of(call: Callable[[], object], device: str) -> float:
+    """How long one call takes."""
+    start = time.perf_counter()
     call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

@@ -21,7 +21,7 @@ from interlace.clip_options import (
     ClipRecipeOptions,
     ClipTrainerOptions,
 )
-from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
+from interlace.options import DataOptions, ModelName, ModelOptions, RecipeOptions, TrainerOptions
 from interlace.parser import Parser
 
 Precision = Literal["bf16", "fp32"]
@@ -332,14 +332,14 @@ def info(
         _say(line)
 
 
-def bench(
+def bench_model(
     model: ModelOptions = ModelOptions(),  # noqa: B008
     data: DataOptions = DataOptions(digits="embedded"),  # noqa: B008
     batch_size: int = 64,
     precision: Precision = "bf16",
     repeats: int = 5,
 ) -> None:
-    """Time the data, the model and a training step on this machine, in videos a second.
+    """Time synthetic videos, a model and a training step on this machine, in videos a second.
 
     Args:
         model: which network.
@@ -351,6 +351,48 @@ def bench(
     from interlace.bench import bench
 
     for line in bench(model, data, batch_size=batch_size, precision=precision, repeats=repeats):
+        _say(line)
+
+
+def bench_data(
+    path: str,
+    model: ModelName = ModelName(),  # noqa: B008
+    clips: int = 60,
+    num_frames: int = 16,
+    size: int = 224,
+    short_side: int = 256,
+    batch_size: int = 4,
+    workers: int = 2,
+    precision: Precision = "bf16",
+    repeats: int = 3,
+) -> None:
+    """Time how fast clips are read and learned from, and say which of the two is the bound.
+
+    Args:
+        path: a folder of videos, at any depth; labels do not matter.
+        model: which network.
+        clips: the first so many are read.
+        num_frames: that the model is shown of a clip.
+        size: of the square it is shown, in pixels.
+        short_side: that frames are resized to before, in pixels.
+        batch_size: clips a step.
+        workers: processes that read.
+        precision: "bf16" is autocast to bfloat16.
+        repeats: of each timing, in turn; the median counts.
+    """
+    from interlace.bench_data import bench_data
+    from interlace.data.clip_shape import ClipShape
+
+    for line in bench_data(
+        path,
+        model.name,
+        ClipShape(num_frames, size, short_side),
+        clips=clips,
+        batch_size=batch_size,
+        workers=workers,
+        precision=precision,
+        repeats=repeats,
+    ):
         _say(line)
 
 
@@ -468,7 +510,11 @@ _COMMANDS: dict[str, Any] = {
     "generate": generate,
     "list": list_,
     "info": info,
-    "bench": bench,
+    "bench": {
+        "_help": "Time synthetic videos and a model, or how fast clips are read.",
+        "model": bench_model,
+        "data": bench_data,
+    },
     "predict": predict,
     "reproduce": reproduce,
     "scan": scan,

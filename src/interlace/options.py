@@ -28,6 +28,17 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class ModelName:
+    """Which network, where its weights do not matter.
+
+    Args:
+        name: a registered model for real videos, see `interlace list`.
+    """
+
+    name: str = "tsm_r18_dyreg"
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """Which videos. What is left out is as in the data set of that name.
 

@@ -51,10 +51,10 @@ class Parser(ArgumentParser):
             return text + (_nearest(first[1], self._options()) if first else "")
         if found := re.match(r"argument subcommand: invalid choice: '([^']*)'", text):
             return f"there is no command {found[1]!r}{_nearest(found[1], self._commands())}"
-        if text.startswith('expected "subcommand"'):
-            return f"say which command: {', '.join(self._commands())}"
-        if found := re.match(r"the following arguments are required: (\w+)\.(.+)", text):
-            return f"{found[1]} needs {found[2]}"
+        if found := re.match(r'expected "(?:([\w.]+)\.)?subcommand"', text):
+            return f"say which command: {', '.join(self._commands(found[1]))}"
+        if found := re.match(r"the following arguments are required: ([\w.]+)\.(\w+)", text):
+            return f"{found[1].replace('.', ' ')} needs {found[2]}"
         return text
 
     def _about_value(self, key: str, problem: str) -> str:
@@ -74,8 +74,11 @@ class Parser(ArgumentParser):
         names = (name for action in parser._actions for name in action.option_strings)
         return [name[2:] for name in names if name.startswith("--") and name != "--help"]
 
-    def _commands(self) -> list[str]:
-        return list(self._by_command())
+    def _commands(self, command: str | None = None) -> list[str]:
+        """Those there are, or those of a command that has its own."""
+        if command is None:
+            return list(self._by_command())
+        return [f"{command} {name}" for name in self._by_command()[command]._commands()]
 
     def _by_command(self) -> dict[str, Any]:
         return self._subcommands_action._name_parser_map if self._subcommands_action else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,7 @@ def _mix(state: Tensor) -> Tensor:
     return state ^ (state >> 31 & (1 << 33) - 1)
 
 
+@lru_cache(maxsize=256)  # asked for again and again, and slower than what follows
 def stream_key(seed: int, stream: int) -> int:
     """One 64-bit key for a (seed, stream); different ones give unrelated numbers.
 
