@@ -244,7 +244,7 @@ class Batches:
         self.workers = workers
 
     def __len__(self) -> int:
-        return len(self.order)
+        return self.order.steps  # Lightning counts those made before, too
 
     def __iter__(self) -> Iterator[Clip]:
         pin = torch.cuda.is_available()

@@ -1,0 +1,340 @@
+"""Training on video files: what is learned, written down, refused, resumed, and shared out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import interlace.clip_training
+from interlace.cli import main
+from interlace.clip_lists import run_clips
+from interlace.clip_options import (
+    ClipDataOptions,
+    ClipModelOptions,
+    ClipRecipeOptions,
+    ClipTrainerOptions,
+)
+from interlace.clip_training import ClipTraining, train_clips
+from interlace.data.motion import motion_clip, write_clip
+from interlace.explain import read_curves
+from interlace.models.registry import create_model
+from interlace.models.weights import read_card
+
+MODEL = ClipModelOptions("tsm_r18")
+RECIPE = ClipRecipeOptions(
+    epochs=4, patience=4, batch_size=4, dropout=0, freeze_norm=True, optimizer="sgd", lr=1e-2
+)
+
+
+def write_clips(folder, *, motions=("left", "right"), count=8, frames=6, size=(64, 48)):
+    for motion in motions:
+        (folder / motion).mkdir(parents=True)
+        for k in range(count):
+            clip = motion_clip(motion, seed=k, frames=frames, width=size[0], height=size[1])
+            write_clip(folder / motion / f"{k}.mp4", clip)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A folder of two classes, eight clips each."""
+    return write_clips(tmp_path_factory.mktemp("data") / "clips")
+
+
+def data_of(clips, **others):
+    options = {"num_frames": 2, "size": 32, "short_side": 36, "workers": 0, "held_out": 0.25}
+    return ClipDataOptions(path=str(clips), **(options | others))
+
+
+def trainer_of(folder, **others):
+    options = {"precision": "fp32", "device": "cpu", "threads": 1, "log_every": 1, "save_every": 2}
+    return ClipTrainerOptions(out=str(folder), **(options | others))
+
+
+def run(folder, clips, *, model=MODEL, recipe=RECIPE, trainer=None, **data):
+    return train_clips(model, data_of(clips, **data), recipe, trainer_of(folder, **(trainer or {})))
+
+
+def losses(folder):
+    """(steps, losses) of training, not smoothed."""
+    return read_curves(folder / "logs/csv", ["train/loss"], smooth=1)["train/loss"]
+
+
+@pytest.fixture(scope="module")
+def finished(clips, tmp_path_factory):
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    assert run(folder, clips) == folder / "best.safetensors"
+    return folder
+
+
+# --- what a run leaves ----------------------------------------------------------------------------
+
+
+def test_a_run_writes_down_its_split_its_files_and_what_it_used(finished, clips):
+    listed = {name: (finished / f"{name}.csv").read_text() for name in ("train", "held_out")}
+    assert [text.count("\n") - 1 for text in listed.values()] == [12, 4]
+    assert (finished / "manifest.csv").read_text().count("h264") == 16
+    record = json.loads((finished / "run.json").read_text())
+    assert record["options"]["data"]["path"] == str(clips)
+    assert record["clips"] | {"fingerprint": ""} == {
+        "train": 12, "held_out": 4, "skipped": 0, "fingerprint": "",
+    }  # fmt: skip
+    card = read_card(finished / "best.safetensors")
+    assert card["classes"] == ["left", "right"]
+    assert card["clips"]["size"] == 32
+
+
+def test_the_learning_rate_follows_the_clips_of_a_step():
+    for recipe, clips_a_step in ((RECIPE, 4), (replace(RECIPE, accumulate=3), 12)):
+        module = ClipTraining(
+            create_model("tsm_r18", num_classes=2), recipe, steps=10, clips_a_step=clips_a_step,
+            frames=2, pretrained=True,
+        )  # fmt: skip
+        groups = module.configure_optimizers()["optimizer"].param_groups
+        rates = [group["initial_lr"] for group in groups]
+        assert rates == pytest.approx([1e-2 * clips_a_step / 32, 1e-3 * clips_a_step / 32])
+
+
+def test_a_pretrained_backbone_keeps_its_first_stages_and_its_norms():
+    model = create_model("tsm_r18", num_classes=2).train()
+    recipe = replace(RECIPE, freeze_norm=None)
+    module = ClipTraining(
+        model, recipe, steps=2, clips_a_step=4, frames=2, pretrained=True
+    )  # fmt: skip
+    module._rest()
+    network = model.body.network
+    learning = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert not any(name.startswith(("conv1.", "bn1.", "layer1.")) for name in learning)
+    assert "layer2.0.conv1.weight" in learning
+    assert not any(m.training for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert model.head.training
+
+
+def test_freezing_needs_stages():
+    with pytest.raises(ValueError, match=r"recipe\.freeze=7 counts the stages of a ResNet"):
+        ClipTraining(
+            create_model("tsm_r18", num_classes=2), replace(RECIPE, freeze=7), steps=2,
+            clips_a_step=4, frames=2, pretrained=False,
+        )  # fmt: skip
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(finished, clips, tmp_path):
+    folder = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "interlace.cli", "train", "--config", str(finished / "config.json"),
+        "--trainer.out", str(folder),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        while not (folder / "last.ckpt").exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert not (folder / "run.json").exists()
+    run(folder, clips)
+    assert losses(folder) == losses(finished)
+    ours, theirs = (load_file(f / "best.safetensors") for f in (folder, finished))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_a_run_refuses_videos_it_did_not_begin_with(clips, tmp_path):
+    data = data_of(clips)
+    run_clips(data, tmp_path)
+    before = (tmp_path / "train.csv").read_text()
+    with pytest.raises(ValueError, match=r"are not those of .*, with which this run began"):
+        run_clips(replace(data, seed=1), tmp_path)
+    assert (tmp_path / "train.csv").read_text() == before
+
+
+def test_a_finished_run_is_not_trained_again(finished, clips, monkeypatch, caplog):
+    monkeypatch.setattr(interlace.clip_training, "fit", lambda *_: pytest.fail("trains"))
+    with caplog.at_level("INFO"):
+        run(finished, clips)
+    assert "is finished: to train again" in caplog.text
+
+
+def test_it_stops_when_nothing_gets_better(clips, tmp_path, caplog):
+    recipe = replace(RECIPE, epochs=30, patience=1, lr=1e-12)  # nothing is learned
+    with caplog.at_level("INFO"):
+        run(tmp_path / "run", clips, recipe=recipe)
+    assert "stops: no better for 1 epochs" in caplog.text
+    assert losses(tmp_path / "run")[0][-1] == 6  # steps: two epochs of three
+
+
+def test_gathered_batches_are_one_large_batch(finished, clips, tmp_path):
+    recipe = replace(RECIPE, batch_size=2, accumulate=2, epochs=1)
+    run(tmp_path / "gathered", clips, recipe=recipe)
+    run(tmp_path / "large", clips, recipe=replace(recipe, batch_size=4, accumulate=1))
+    small, large = (
+        load_file(tmp_path / name / "best.safetensors") for name in ("gathered", "large")
+    )
+    for key in large:
+        torch.testing.assert_close(small[key], large[key], rtol=1e-4, atol=1e-5)
+
+
+# --- many processes -------------------------------------------------------------------------------
+
+
+def torchrun(folder, clips, recipe):
+    """The same command in two processes."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    words += ["-m", "interlace.cli", "train", f"--data.path={clips}", "--model=tsm_r18"]
+    parts = {"data": data_of(clips), "recipe": recipe, "trainer": trainer_of(folder)}
+    for part, options in parts.items():
+        for name, value in vars(options).items():
+            if value is True:
+                words.append(f"--{part}.{name}=true")
+            elif value is not None and value is not False and name != "path":
+                words.append(f"--{part}.{name}={value}")
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_two_processes_learn_what_one_learns_from_double_batches_also_if_one_is_killed(
+    finished, clips, tmp_path
+):
+    folder = tmp_path / "run"
+    process = torchrun(folder, clips, replace(RECIPE, batch_size=2))
+    while not (folder / "last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "same command goes on from the last checkpoint" in said
+    assert not (folder / "run.json").exists()
+
+    process = torchrun(folder, clips, replace(RECIPE, batch_size=2))
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert said.count("held-out accuracy") == 1  # one of them speaks
+    for name in ("train.csv", "held_out.csv"):
+        assert (folder / name).read_text() == (finished / name).read_text()
+    (steps, ours), (wanted_steps, wanted) = losses(folder), losses(finished)
+    assert steps == wanted_steps == list(range(1, 13))
+    assert ours == pytest.approx(wanted, abs=2e-4)
+
+
+# --- what cannot be learned from ------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(tmp_path):
+    folder = write_clips(tmp_path / "broken", count=4)
+    (folder / "left/0.mp4").write_bytes(b"no video")
+    return folder
+
+
+def test_training_skips_what_is_broken_and_says_so(broken, tmp_path, caplog):
+    parts = run_clips(data_of(broken, held_out=0.5), tmp_path / "run")
+    assert "1 of" in caplog.text
+    assert "left/0.mp4" in caplog.text
+    assert parts.skipped == 1
+    assert len(parts.train) + len(parts.held_out) == 7
+
+
+def test_an_evaluation_refuses_what_is_broken_unless_told(finished, broken, tmp_path, capsys):
+    weights, out = str(finished / "best.safetensors"), str(tmp_path / "evaluation.json")
+    command = ["evaluate", weights, "--path", str(broken), "--workers", "0", "--out", out]
+    assert main(command) == 1
+    assert "1 of 8 videos" in capsys.readouterr().err
+    assert main([*command, "--skip_bad"]) == 0
+    record = json.loads(Path(out).read_text())
+    assert (record["data"]["clips"], record["data"]["skipped"]) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["--model", "rstg_demo"], "rstg_demo is for videos of digits"),
+        (["--model", "tsm_r81"], "did you mean 'tsm_r18'"),
+        (["--recipe.warmup", "1"], r"recipe.warmup must be in \[0, 1\), got 1.0"),
+        (["--recipe.batch_size", "0"], "recipe.batch_size must be at least 1"),
+        (["--data.held_out_labels", "x.csv"], "needs data.labels"),
+        (["--data.size", "300"], "short_side must be at least size, 300"),
+    ],
+)
+def test_wrong_options_are_named(clips, tmp_path, command, says, capsys):
+    words = ["train", "--data.path", str(clips), "--trainer.out", str(tmp_path), *command]
+    assert main(words) == 1
+    with pytest.raises(AssertionError, match=says):
+        raise AssertionError(capsys.readouterr().err)
+
+
+def test_one_word_of_the_other_kind_of_training_is_refused(clips, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--data.path", str(clips), "--data.digits", "mnist"])
+    assert "data.digits" in capsys.readouterr().err
+
+
+def test_a_config_with_a_path_is_for_files(clips, tmp_path, capsys):
+    config = tmp_path / "own.yaml"
+    config.write_text("data:\n  path: nowhere\n")
+    assert main(["train", "--config", str(config)]) == 1
+    assert "nowhere is no folder" in capsys.readouterr().err
+
+
+# --- what weights are worth -----------------------------------------------------------------------
+
+
+def test_an_evaluation_names_its_videos_its_views_and_their_cost(finished, tmp_path):
+    weights = str(finished / "best.safetensors")
+    records = {}
+    for protocol in ("central", "3x2"):
+        out = tmp_path / f"{protocol}.json"
+        words = ["evaluate", weights, "--workers", "0", "--protocol", protocol]
+        assert main([*words, "--out", str(out), "--precision", "fp32"]) == 0
+        records[protocol] = json.loads(out.read_text())
+    one, six = (records[name]["protocol"] for name in ("central", "3x2"))
+    assert (one["views"], one["size"], six["views"], six["size"]) == (1, 32, 6, 36)
+    assert six["gflops"] == pytest.approx(6 * six["gflops_a_view"], rel=0.01)
+    assert records["central"]["count"] == 4
+    assert records["central"]["top1"] == read_card(weights)["validation"]
+    run_record = json.loads((finished / "run.json").read_text())
+    prints = {record["data"]["fingerprint"] for record in records.values()}
+    assert prints == {run_record["clips"]["fingerprint"]}
+
+
+def test_weights_elsewhere_need_a_path(finished, tmp_path, capsys):
+    weights = tmp_path / "alone.safetensors"
+    weights.write_bytes((finished / "best.safetensors").read_bytes())
+    assert main(["evaluate", str(weights)]) == 1
+    assert "say which videos to evaluate on with --path" in capsys.readouterr().err
+
+
+# --- does it learn motion? ------------------------------------------------------------------------
+
+
+def test_a_network_that_sees_time_tells_motions_apart_in_a_few_minutes(tmp_path):
+    """Small: two motions, four frames of 48 pixels."""
+    clips = write_clips(tmp_path / "clips", count=40, frames=8, size=(96, 72))
+    recipe = ClipRecipeOptions(epochs=12, patience=3, batch_size=8, lr=2e-3, dropout=0.2)
+    folder = tmp_path / "run"
+    weights = train_clips(
+        ClipModelOptions("tsm_r18_dyreg"),
+        data_of(clips, num_frames=4, size=48, short_side=54, held_out=0.25),
+        recipe,
+        trainer_of(folder, precision="bf16", save_every=1000),
+    )
+    assert read_card(weights)["validation"] > 0.9
+
+
+def test_a_network_of_frames_cannot_tell_a_motion_from_its_reverse():
+    model = create_model("c2d_r18", num_classes=2).eval()
+    clip = torch.from_numpy(motion_clip("left", seed=0, frames=4, width=64, height=48))
+    video = clip.permute(0, 3, 1, 2)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(model(video), model(video.flip(1)))
+        sees_time = create_model("tsm_r18", num_classes=2).eval()
+        assert (sees_time(video) - sees_time(video.flip(1))).abs().max() > 1e-4
