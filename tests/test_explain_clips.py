@@ -307,6 +307,24 @@ def test_a_trace_of_fewer_frames_is_shown_on_the_middle_ones(clip, tmp_path):
     assert set(numbers) == {str(shown.frames[1]), str(shown.frames[3])}
 
 
+def test_cells_of_a_grid_have_the_colours_of_their_scale_and_no_pictures_of_their_own(
+    clip, tmp_path
+):
+    torch.manual_seed(0)
+    graph = interlace.RSTG(3, width=8, rounds=1, readout="vector")
+    predictor = Predictor(VideoClassifier(Normalise(), graph, num_classes=2), clips=CLIPS)
+    page = explain_video(predictor, clip, tmp_path).read_text()
+    assert "It has a graph, of which there is a section." in page
+    assert "9 cells of a 3×3 grid, 4 cells of a 2×2 grid and one over the whole frame" in page
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert names == {"graph_regions_in_motion.mp4", "graph_regions_frame_by_frame.gif"}
+    frames = np.zeros((1, 90, 90, 3), np.uint8)
+    boxes = np.array([[[0.25, 0.25, 0.1, 0.1], [0.75, 0.75, 0.1, 0.1]]])
+    (film,) = draw_film(frames, boxes, area=WHOLE, colours=["#0a6414", "#c80a0a"])
+    np.testing.assert_array_equal(film[126, 90], (10, 100, 20))
+    np.testing.assert_array_equal(film[306, 270], (200, 10, 10))
+
+
 def test_a_long_video_is_shown_faster(predictor, clip, tmp_path, monkeypatch):
     monkeypatch.setattr("interlace.explain_clips.LONGEST", 4)
     (report,) = clip_reports(predictor, [clip])

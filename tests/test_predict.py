@@ -316,9 +316,11 @@ def test_predict_prints_lines_and_ends_in_1_where_a_file_is_broken(
         f"{folder}/{name}" for name in ("a.mp4", "b/c d.avi", "broken.webm")
     ]
     expected = predictor(folder / "a.mp4").top()
+    with pytest.raises(VideoError) as error:
+        predictor(folder / "broken.webm")
     words = ", ".join(f"{label} {round(100 * score, 1):g} %" for label, score in expected)
     assert lines[0] == f"{folder}/a.mp4: {words}"
-    assert "cannot be read" in lines[2]
+    assert lines[2] == f"{folder}/broken.webm: {str(error.value).partition('.webm ')[2]}"
     assert said.err == "interlace: 1 of 3 videos cannot be read\n"
 
 

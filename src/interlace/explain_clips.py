@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interlace.data.video import Source, VideoError, VideoInfo, read_frames, video_info
 from interlace.graph.trace import Trace
-from interlace.predict import Prediction, Predictor, Shown
+from interlace.predict import GRAPH, Prediction, Predictor, Shown
 from interlace.visualize import (
     ClipReport,
     explain_graph,
@@ -81,7 +81,7 @@ def explain_video(
         view = view_clip(placed)
         film, speed = _film(source, info, view, largest=largest)
         section = explain_graph(pictures, placed, film=film)
-        section.above, section.title = "Graph", f"After {name}" if name != "graph" else "The graph"
+        section.above, section.title = "Graph", f"After {name}" if name != GRAPH else "The graph"
         section.text.append(_film_in_words(speed))
         save_pictures(
             page.parent / "pictures",
@@ -214,6 +214,7 @@ def _film(
         _frames(source, info, numbers),
         boxes_between(view.boxes, view.numbers, numbers),
         area=view.area,
+        colours=view.colours,
         seen=[number / max(info.frames - 1, 1) for number in view.numbers],
         trail=round(fps / 2),
         short_side=short_side,
@@ -232,9 +233,14 @@ def _with_own_files(
     section: ClipReport, video: Tensor, trace: PlacedTrace, view: ClipView
 ) -> ClipReport:
     """The files of a section, a gif of the frames that were seen, and each node alone."""
-    alone = {f"node_{n}": regions_figure(video, trace, nodes=[n]) for n in range(view.num_nodes)}
+    nodes = [] if any(view.names) else range(view.num_nodes)  # cells of a grid are all alike
+    alone = {f"node_{n}": regions_figure(video, trace, nodes=[n]) for n in nodes}
     frames = draw_film(
-        video.permute(0, 2, 3, 1).numpy(), view.boxes, area=view.area, short_side=SMALL[0]
+        video.permute(0, 2, 3, 1).numpy(),
+        view.boxes,
+        area=view.area,
+        colours=view.colours,
+        short_side=SMALL[0],
     )
     gif = gif_if_small(np.stack(list(frames)))
     seen = {} if gif is None else {"regions_frame_by_frame": gif}
@@ -256,14 +262,18 @@ def _what_was_shown(prediction: Prediction, info: VideoInfo) -> str:
 
 
 def _graphs_in_words(traces: Mapping[str, Trace]) -> str:
+    if GRAPH in traces:
+        return "It has a graph, of which there is a section."
     if not traces:
         return "This model has no graph, so there are no regions to show: only its prediction."
-    where = ", ".join(_where(name) for name in traces)
-    return f"It has {len(traces)} graph{'s' * (len(traces) > 1)}: {where}. Each has a section."
+    where = ", ".join(f"after {name}" for name in traces)
+    if len(traces) == 1:
+        return f"It has a graph {where}, of which there is a section."
+    return f"It has {len(traces)} graphs: {where}. Each has a section."
 
 
 def _where(name: str) -> str:
-    return "of the graph" if name == "graph" else f"after {name}"
+    return "of the graph" if name == GRAPH else f"after {name}"
 
 
 def _film_in_words(speed: int) -> str:

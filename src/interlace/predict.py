@@ -67,7 +67,7 @@ class Prediction:
     def as_text(self, top: int = 5) -> str:
         """One line, such as "cat.mp4: sleeping 93.1 %, jumping 4 %"."""
         if self.error:
-            return f"{self.name}: cannot be read; {self.error}"
+            return f"{self.name}: {self.error.removeprefix(self.name).strip()}"
         said = (f"{label} {round(100 * score, 1):g} %" for label, score in self.top(top))
         return f"{self.name}: {', '.join(said)}"
 

@@ -20,9 +20,11 @@ from interlace.visualize.heatmaps import attention_figure, kernels_figure
 from interlace.visualize.paths import paths_figure, places_figure
 from interlace.visualize.regions import animate_regions, regions_figure, sizes_figure
 from interlace.visualize.report import write_report
+from interlace.visualize.view import PlacedTrace
 
 __all__ = [
     "ClipReport",
+    "PlacedTrace",
     "animate",
     "animate_regions",
     "attention_figure",

@@ -48,6 +48,7 @@ def draw_film(
     boxes: Array,
     *,
     area: Sequence[float],
+    colours: Sequence[str] | None = None,
     seen: Sequence[float] = (),
     trail: int = 12,
     short_side: int | None = None,
@@ -58,6 +59,7 @@ def draw_film(
         frames: uint8 (H, W, 3), F of them; the graph did not see what lies outside of the area.
         boxes: (F, N, 4), (cx, cy, rx, ry) in [0, 1] of the frame.
         area: (cx, cy, rx, ry) in [0, 1] of the frame.
+        colours: (N), "#rrggbb"; None: those of `node_colour`.
         seen: places in [0, 1] of the film at which the graph saw a frame, marked below.
         trail: how many frames the path of a centre stays visible.
         short_side: of the film, in pixels; None: that of the video, within `SHORT_SIDE`.
@@ -66,6 +68,7 @@ def draw_film(
         Frames, uint8 (H', W', 3), one after the other.
     """
     image, draw = need("PIL.Image"), need("PIL.ImageDraw")
+    inks = [_rgb(ink) for ink in colours or map(node_colour, range(boxes.shape[1]))]
     for t, frame in enumerate(frames):
         height, width = _film_size(frame.shape[0], frame.shape[1], short_side)
         picture = image.fromarray(_dimmed(resized(frame, height, width), area))
@@ -76,8 +79,7 @@ def draw_film(
         for n in range(boxes.shape[1]):
             steps = boxes[max(0, t - trail) : t + 1, n, :2] * size
             if len(steps) > 1 and np.ptp(steps, axis=0).max() > 1:
-                colour = (*_rgb(node_colour(n)), 150)
-                pen.line([tuple(step) for step in steps], fill=colour, width=line)
+                pen.line([tuple(step) for step in steps], fill=(*inks[n], 150), width=line)
         places = along_outline(boxes[t], least=0.02) * size  # (N, 16, 2)
         for n, (cx, cy, rx, ry) in enumerate(boxes[t]):
             low, high = (
@@ -88,11 +90,11 @@ def draw_film(
             )
             outer = (low[0] - 1, low[1] - 1, high[0] + 1, high[1] + 1)
             pen.rectangle(outer, outline=(*_rgb(DARK), 170), width=line + 2)
-            pen.rectangle((*low, *high), outline=_rgb(node_colour(n)), width=line)
+            pen.rectangle((*low, *high), outline=inks[n], width=line)
             x, y, r = cx * width, cy * height, 3.2 * unit
-            pen.ellipse((x - r, y - r, x + r, y + r), fill=_rgb(node_colour(n)), outline=_rgb(DARK))
+            pen.ellipse((x - r, y - r, x + r, y + r), fill=inks[n], outline=_rgb(DARK))
         for n in range(boxes.shape[1]):
-            badge = _badge(n, round(17 * unit))
+            badge = _badge(n, inks[n], round(17 * unit))
             half = badge.width / 2
             # always the same place on the outline, so that numbers do not jump about
             x, y = places[n, n % places.shape[1]].clip(half, size - half)
@@ -137,13 +139,13 @@ def inside_of(area: Sequence[float], height: int, width: int) -> tuple[slice, sl
 
 
 @cache
-def _badge(node: int, size: int) -> Any:
-    """A disc in the node's colour with its number, drawn large and made small."""
+def _badge(node: int, ink: tuple[int, int, int], size: int) -> Any:
+    """A disc in the node's ink with its number, drawn large and made small."""
     image, draw, font = need("PIL.Image"), need("PIL.ImageDraw"), need("PIL.ImageFont")
     large = 4 * size
     badge = image.new("RGBA", (large, large), (0, 0, 0, 0))
     pen = draw.Draw(badge)
-    pen.ellipse((1, 1, large - 2, large - 2), fill=_rgb(node_colour(node)), outline=_rgb(DARK),
+    pen.ellipse((1, 1, large - 2, large - 2), fill=ink, outline=_rgb(DARK),
                 width=4)  # fmt: skip
     pen.text((large / 2, large / 2), str(node), fill=_rgb(DARK), anchor="mm",
              font=font.load_default(0.62 * large), stroke_width=1)  # fmt: skip
