@@ -102,8 +102,8 @@ for words in {[[]] + [[name] for name in _COMMANDS]}:
             "did you mean 'SyncMNIST'?",
         ),
         ("train --trainer.precision fp16", "must be one of bf16, fp32, got 'fp16'"),
-        ("generate --format avi", "format must be one of mp4, gif, npz, got 'avi'"),
-        ("generate --split tset", "got 'tset'; did you mean 'test'?"),
+        ("generate digits --format avi", "format must be one of mp4, gif, npz, got 'avi'"),
+        ("generate digits --split tset", "got 'tset'; did you mean 'test'?"),
         ("train --recipe.lessons 5", "recipe.lessons must be a list, such as [{videos: 1000"),
         ("train --recipe.lessons [{vdeos:\\ 5}]", "did you mean 'videos'?"),
         ("train --recipe.lessons [{videos:5}]", "put a space behind the colon"),
@@ -139,14 +139,14 @@ def test_a_wrong_config_is_answered_with_one_sentence(text, sentence, tmp_path, 
         (["bench", "model", "--model.name=mean_lstm_smal"], "did you mean 'mean_lstm_small'?"),
         (["evaluate", "nowhere.safetensors"], "there are no weights at nowhere.safetensors"),
         (["explain", "nowhere.safetensors"], "there are no weights at nowhere.safetensors"),
-        (["generate", "--data.digits=nowhere"], "no such folder exists"),
+        (["generate", "digits", "--data.digits=nowhere"], "no such folder exists"),
         (
-            ["generate", "--data.digits=embedded", "--data.num_digits=11"],
+            ["generate", "digits", "--data.digits=embedded", "--data.num_digits=11"],
             "num_digits must be at most classes=10",
         ),
-        (["generate", "--data.digits=embedded", "--count=-1"], "count must be at least 1"),
+        (["generate", "digits", "--data.digits=embedded", "--count=-1"], "count must be at least 1"),
         (
-            ["generate", "--data.digits=embedded", "--data.test_size=3", "--count=4"],
+            ["generate", "digits", "--data.digits=embedded", "--data.test_size=3", "--count=4"],
             "only 3 videos",
         ),
         (["bench", "model", "--repeats=0"], "repeats must be at least 1"),
@@ -370,7 +370,7 @@ def test_explain_of_a_model_without_a_graph_shows_its_prediction(tmp_path):
 
 @pytest.mark.parametrize("kind", ["mp4", "gif", "npz"])
 def test_generate_writes_the_videos_of_the_split(kind, tmp_path, capsys):
-    words = ["generate", f"--out={tmp_path}", "--count=2", f"--format={kind}", "--split=validation"]
+    words = ["generate", "digits", f"--out={tmp_path}", "--count=2", f"--format={kind}", "--split=validation"]
     assert main([*words, *flags("data", TINY)]) == 0
     assert f"2 videos in {tmp_path}" in capsys.readouterr().out
     videos = load_split(TINY, "validation")

@@ -266,7 +266,7 @@ def predict(
         raise ValueError(f"{broken:,} of {len(sources):,} videos cannot be read")
 
 
-def generate(
+def generate_digits(
     out: str = "runs/videos",
     data: DataOptions = DataOptions(),  # noqa: B008
     split: Literal["train", "validation", "test"] = "test",
@@ -286,6 +286,23 @@ def generate(
 
     folder = write_videos(Path(out), data, split=split, count=count, format=format)
     _say(f"{count} videos in {folder}")
+
+
+def generate_motion(out: str, per_class: int = 60, seed: int = 0, frames: int = 24) -> None:
+    """Write a small data set of clips whose classes differ only by motion, to try training on.
+
+    Two shapes move left, right, together or apart; no frame by itself tells which.
+
+    Args:
+        out: folder; a folder of mp4 and webm files for each class comes into it.
+        per_class: how many clips of each.
+        seed: another one makes others.
+        frames: of a clip, 12 a second.
+    """
+    from interlace.data.motion import write_motion_clips
+
+    files = write_motion_clips(out, per_class=per_class, seed=seed, frames=frames)
+    _say(f"{len(files)} clips in {out}")
 
 
 def list_(pattern: str = "*") -> None:
@@ -507,7 +524,11 @@ _COMMANDS: dict[str, Any] = {
     "train": train,
     "evaluate": evaluate,
     "explain": explain,
-    "generate": generate,
+    "generate": {
+        "_help": "Write videos of digits to look at, or clips of motions to train on.",
+        "digits": generate_digits,
+        "motion": generate_motion,
+    },
     "list": list_,
     "info": info,
     "bench": {
