@@ -22,10 +22,10 @@ def folder(tmp_path_factory):
 
 
 def test_the_slower_one_is_the_bound():
-    assert Speeds(decoder=40, loader=36, model=3).bound.startswith(
+    assert Speeds(decoder=40, loader=36, model=3, share=0.9).bound.startswith(
         "the model is the bound: clips come 12.0 times"
     )
-    assert Speeds(decoder=4, loader=3, model=12).bound.startswith(
+    assert Speeds(decoder=4, loader=3, model=12, share=0.75).bound.startswith(
         "loading is the bound: the model would learn 4.0 times"
     )
 
@@ -36,7 +36,7 @@ def test_the_step_gets_the_clips_of_a_training(folder):
     clips = open_unlabelled(folder)
     step = lambda video, label: seen.append((video, label))  # noqa: E731
     speeds = measure(clips, shape, step, batch_size=3, workers=0, repeats=2)
-    assert min(speeds.decoder, speeds.loader, speeds.model) > 0
+    assert min(speeds.decoder, speeds.loader, speeds.model, speeds.share) > 0
     assert len(seen) == 3  # one to warm up
     expected = TrainingClips(clips, shape)[1, 2].video
     assert torch.equal(seen[2][0][2], expected)
@@ -50,7 +50,7 @@ def test_the_command(folder, capsys):
     first, *lines, last = capsys.readouterr().out.splitlines()
     assert "0 workers, batches of 2 x 2 frames, median of 1" in first
     for line, name in zip(lines, ("decoder alone", "loader: ", "tsm_r18 learns"), strict=True):
-        assert re.fullmatch(rf"{name}.* [\d,.]+ clips/s(, \d+%)?", line)
+        assert re.fullmatch(rf"{name}.* [\d,.]+ clips/s(, \d+% of the decoder)?", line)
     assert "is the bound" in last
 
 

@@ -32,11 +32,13 @@ class Speeds:
         decoder: frames are found and decoded, and that is all.
         loader: they are resized, cropped, put into batches and brought to this process, too.
         model: steps of training, with clips that are there already.
+        share: of what the decoder alone delivers, what the loader does; of neighbouring passes.
     """
 
     decoder: float
     loader: float
     model: float
+    share: float
 
     @property
     def bound(self) -> str:
@@ -80,9 +82,9 @@ def bench_data(
     speeds = measure(
         found, shape, step, batch_size=batch_size, workers=workers, repeats=repeats, device=device
     )
-    share = speeds.loader / speeds.decoder
     yield f"{'decoder alone':40} {speeds.decoder:10,.1f} clips/s"
-    yield f"{'loader: decoded and transformed':40} {speeds.loader:10,.1f} clips/s, {share:.0%}"
+    share = f"{speeds.share:.0%} of the decoder"
+    yield f"{'loader: decoded and transformed':40} {speeds.loader:10,.1f} clips/s, {share}"
     yield f"{model + ' learns':40} {speeds.model:10,.1f} clips/s"
     yield speeds.bound
 
@@ -108,7 +110,7 @@ def measure(
         repeats: passes of each.
         device: that the step runs on.
     """
-    for name, value in (("batch_size", batch_size), ("repeats", repeats)):
+    for name, value in (("clips", len(clips)), ("batch_size", batch_size), ("repeats", repeats)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     rates: dict[str, list[float]] = {"decoder": [], "loader": [], "model": []}
@@ -122,6 +124,8 @@ def measure(
         if repeat == 0:
             step(video, label)  # what is made at the first step
         rates["model"].append(batch_size / seconds_of(partial(step, video, label), device))
+    neighbours = zip(rates["loader"], rates["decoder"], strict=True)
+    rates["share"] = [loader / decoder for loader, decoder in neighbours]
     return Speeds(**{name: statistics.median(values) for name, values in rates.items()})
 
 
