@@ -173,6 +173,12 @@ def test_workers_read_what_this_process_reads(clips):
     assert same([part[1] for part in here[0]], data[epoch, index])
 
 
+def test_reading_draws_no_numbers_of_the_program(clips):
+    before = torch.get_rng_state()
+    list(clip_loader(TrainingClips(clips, SHAPE), Order(3, 3, 0, 2)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_that_breaks_is_named_in_one_sentence(tmp_path, workers):
     write(tmp_path / "a.mp4", 10)

@@ -179,6 +179,7 @@ def clip_loader(
         pin_memory=pin_memory,
         multiprocessing_context=_context() if num_workers else None,
         worker_init_fn=_keep_buffers,
+        generator=torch.Generator(),  # so that reading leaves the program's own numbers alone
     )
 
 
