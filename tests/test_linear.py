@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from interlace.graph.linear import linear
+from interlace.graph.linear import linear, product
 from tolerances import BFLOAT16, EXACT, FLOAT32
 
 
@@ -40,6 +40,18 @@ def test_parts_of_larger_tensors():
     x, weight, bias = draw(7, 40)[:, 8:24], draw(16, 24, seed=1).t(), draw(48, seed=2)[24:]
     torch.testing.assert_close(linear(x, weight, bias), F.linear(x, weight, bias), **FLOAT32)
     assert linear(x[:0], weight, bias).shape == (0, 24)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_products_of_matrices_in_any_order(dtype):
+    a, b = draw(12, 16), draw(16, 24, seed=1)
+    expected = a.double() @ b.double()
+    for left in (a, a.t().contiguous().t(), draw(12, 40)[:, :16].copy_(a)):
+        for right in (b, b.t().contiguous().t(), b[:, :0]):
+            out = product(left.to(dtype), right.to(dtype)).double()
+            limit = BFLOAT16 * float(expected.abs().max()) if dtype == torch.bfloat16 else 1e-4
+            assert out.shape == (12, right.shape[1])
+            assert bool(((out - expected[:, : right.shape[1]]).abs() < limit).all())
 
 
 @pytest.mark.filterwarnings("ignore:TF32")  # torch's, on any change of these flags

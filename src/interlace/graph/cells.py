@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interlace.graph.linear import linear
+from interlace.graph.linear import linear, product
 
 WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
@@ -257,16 +257,16 @@ def _gru_backward(
     for t in reversed(range(len(x))):
         torch.add(to_out[t], carried, out=to_hidden[t])
         to_told[t].unflatten(-1, (3, width)).mul_(to_hidden[t, :, None])
-        carried = to_hidden[t] * z[t] + to_told[t] @ own
+        carried = to_hidden[t] * z[t] + product(to_told[t], own)
 
     flat = to_told.flatten(0, 1)  # (T * M, 3 D)
-    to_own = (flat.t() @ before.flatten(0, 1)).to(weight_hh.dtype)
+    to_own = product(flat.t(), before.flatten(0, 1)).to(weight_hh.dtype)
     to_own_bias = flat.sum(0, dtype=to_hidden.dtype).to(bias_hh.dtype)
     to_told[..., 2 * width :] = to_hidden * to_n  # what comes from x is not multiplied by r
     return [
-        (flat @ weight_ih.to(x.dtype)).view_as(x),
+        product(flat, weight_ih.to(x.dtype)).view_as(x),
         carried[None].to(h.dtype),
-        (flat.t() @ x.flatten(0, 1)).to(weight_ih.dtype),
+        product(flat.t(), x.flatten(0, 1)).to(weight_ih.dtype),
         to_own,
         flat.sum(0, dtype=to_hidden.dtype).to(bias_ih.dtype),
         to_own_bias,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interlace.graph.linear import linear
+from interlace.graph.linear import linear, product
 
 CHUNK = 2**18  # numbers of all messages that are worked on at once: they should fit into a cache
 KEPT = 3  # chunks a call may have for its messages to be kept for the backward pass
@@ -196,9 +196,9 @@ class _Collect(torch.autograd.Function):
             to_weights, to_value = edges.collect_backward(g, w, values[-1])
             for k in reversed(range(len(layers))):
                 to_value = _relu_backward(to_value, values[k + 1]).flatten(0, -2)
-                grads[2 * k] += to_value.t() @ values[k].flatten(0, -2)
+                grads[2 * k] += product(to_value.t(), values[k].flatten(0, -2))
                 grads[2 * k + 1] += to_value.sum(0)
-                to_value = (to_value @ layers[k][0]).view_as(values[k])
+                to_value = product(to_value, layers[k][0]).view_as(values[k])
             to_value = _relu_backward(to_value, values[0])
             to_nodes.append((to_weights.to(weights.dtype), *edges.sum_to_nodes(to_value)))
         joined = [
