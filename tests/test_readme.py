@@ -16,6 +16,23 @@ TINY = shlex.split(
     "--recipe.lessons [] --recipe.videos 64 --recipe.batch_size 32 --trainer.threads 1 "
     "--recipe.pretrain_frames 256 --recipe.pretrain_batch 128"
 )
+TINY_CLIPS = shlex.split(
+    "--data.num_frames 2 --data.size 32 --data.short_side 36 --data.workers 0 --recipe.epochs 1 "
+    "--trainer.threads 1 --trainer.precision fp32"
+)
+
+
+def tiny(name, rest):
+    """What makes a command of the README small."""
+    if name == "train":
+        return TINY_CLIPS if "--data.path" in rest else TINY
+    if name == "generate":
+        return ["--per_class", "3", "--frames", "4"]
+    if name == "evaluate" and "--protocol" in rest:
+        return ["--workers", "0"]
+    if name in ("evaluate", "explain") and "--weights" not in rest:
+        return ["--digits", "embedded", "--videos", "20"]
+    return []
 
 
 def blocks(language):
@@ -46,11 +63,12 @@ def test_every_command_runs_at_tiny_size(tmp_path, monkeypatch, capsys):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     known = commands()
-    assert {command[1] for command in known} >= {"train", "evaluate", "explain"}
+    assert {command[1] for command in known} >= {"train", "evaluate", "explain", "predict"}
     for _, name, *rest in known:
-        extra = TINY if name == "train" else ["--digits", "embedded", "--videos", "20"]
-        assert main([name, *rest, *extra]) == 0, (rest, capsys.readouterr().err)
-    assert (tmp_path / "runs/look/report.html").exists()
+        words = [name, *rest, *tiny(name, rest)]
+        assert main(words) == 0, (rest, capsys.readouterr().err)
+    for page in ("look", "clips", "left"):
+        assert (tmp_path / "runs" / page / "report.html").exists()
 
 
 def test_every_link_to_a_file_leads_somewhere():

@@ -288,7 +288,9 @@ def generate_digits(
     _say(f"{count} videos in {folder}")
 
 
-def generate_motion(out: str, per_class: int = 60, seed: int = 0, frames: int = 24) -> None:
+def generate_motion(
+    out: str = "runs/motion_clips", per_class: int = 60, seed: int = 0, frames: int = 24
+) -> None:
     """Write a small data set of clips whose classes differ only by motion, to try training on.
 
     Two shapes move left, right, together or apart; no frame by itself tells which.
@@ -461,16 +463,19 @@ def reproduce(
         _say(line)
 
 
-def convert(source: str, target: str) -> None:
-    """Turn a released DyReg-GNN checkpoint into weights of ours; say what went where.
+def convert(source: str, target: str, num_frames: int | None = None) -> None:
+    """Turn weights that others released into weights of ours; say what went where.
+
+    Known are the files of DyReg-GNN and of TSM on a ResNet, and ResNets of torchvision and timm.
 
     Args:
-        source: the authors' file, PyTorch or safetensors; nothing in it is executed.
+        source: PyTorch or safetensors; nothing in it is executed.
         target: the file to write, ends in .safetensors.
+        num_frames: of a clip; if left out, as the file's name says, else as its authors trained.
     """
     from interlace.models.convert.files import convert_file
 
-    for line in convert_file(source, target):
+    for line in convert_file(source, target, num_frames=num_frames):
         _say(line)
 
 
