@@ -85,13 +85,15 @@ def main() -> None:
         "--out", type=Path, help="default: results/overhead_<device>.json beside this"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repetitions", type=int, default=15)
-    parser.add_argument("--quick", action="store_true", help="5 repetitions")
+    parser.add_argument("--repetitions", type=int, default=15, help="a third of it in training")
+    parser.add_argument("--quick", action="store_true", help="6 repetitions")
     parser.add_argument("--no-train", action="store_true", help="forward passes only")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    repetitions = 5 if args.quick else args.repetitions
+    repetitions = 6 if args.quick else args.repetitions
+    if repetitions < 6:
+        parser.error("quarters of ratios need at least 6 repetitions")
 
     result = {"environment": environment(), "load_before": os.getloadavg()[0], "video": VIDEO}
     models = {name: build(name) for name in NAMES}
@@ -104,7 +106,7 @@ def main() -> None:
             make = train_of if train else forward_of
             calls = {name: make(model, video, bf16=bf16) for name, model in models.items()}
             name = f"{'bf16' if bf16 else 'fp32'}, {'train step' if train else 'forward'}"
-            rows[name] = compared(calls, repetitions)
+            rows[name] = compared(calls, repetitions // 3 if train else repetitions)
             show(name, rows[name])
     result["load_after"] = os.getloadavg()[0]
     where = args.out or Path(__file__).parent / "results" / f"overhead_{DEVICE.type}.json"
