@@ -239,9 +239,9 @@ def _keep_buffers(_: int) -> None:
     Else glibc gives large buffers back, and the system hands out zeroed pages again.
     """
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        trim_threshold, mmap_threshold, largest = -1, -3, 1 << 30
-        ctypes.CDLL(None).mallopt(mmap_threshold, largest)
-        ctypes.CDLL(None).mallopt(trim_threshold, largest)
+        trim_threshold, mmap_threshold = -1, -3
+        ctypes.CDLL(None).mallopt(mmap_threshold, 1 << 25)  # bytes; the most that is allowed
+        ctypes.CDLL(None).mallopt(trim_threshold, 1 << 28)
 
 
 def _context() -> Any:
