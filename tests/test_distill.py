@@ -210,6 +210,14 @@ def test_what_does_not_fit_is_refused():
         student(VIDEO)
     with pytest.raises(ValueError, match=r"\(2, 3, 3, 4\).*got \(2, 3, 4, 4\).*as many nodes"):
         kick_start(VIDEO, regions)
+    fixed = model(*PLACES, regions="fixed")
+    with regions_of(fixed) as regions:
+        _, traces = fixed(VIDEO, return_trace=True)
+    for given in (regions, traces, {place: trace.boxes for place, trace in traces.items()}):
+        with pytest.raises(ValueError, match=r"no gradient.*regions_of\(student\)"):
+            kick_start(VIDEO, given)
+    with torch.no_grad():  # looking at it is fine
+        assert kick_start(VIDEO, regions).item() > 0.01
 
 
 # --- batch norms ----------------------------------------------------------------------------------

@@ -86,12 +86,17 @@ class KickStart:
             A number: the distance of regions, averaged over places.
 
         Raises:
-            ValueError: if the student lacks a place, or has other nodes there.
+            ValueError: if the student lacks a place, or has other nodes there, or cannot learn.
         """
         self.check(regions)
         distances = []
         for place in self.teachers:
             taught, shown = regions[place], self.show(place, video)
+            if torch.is_grad_enabled() and not getattr(taught, "requires_grad", False):
+                raise ValueError(
+                    f"regions at {place} have no gradient, so nothing would be learnt: take them "
+                    "from regions_of(student), not from a trace, of a graph whose regions learn"
+                )
             if taught.shape != shown.shape:
                 raise ValueError(
                     f"regions at {place} must be (B, T, N, 4) = {tuple(shown.shape)} as the "
