@@ -28,7 +28,7 @@ from interlace.clip_training import ClipTraining, train_clips
 from interlace.data.motion import motion_clip, write_clip
 from interlace.explain import read_curves
 from interlace.models.registry import create_model
-from interlace.models.weights import read_card
+from interlace.models.weights import read_card, save_weights
 
 MODEL = ClipModelOptions("tsm_r18")
 RECIPE = ClipRecipeOptions(
@@ -304,6 +304,24 @@ def test_an_evaluation_names_its_videos_its_views_and_their_cost(finished, tmp_p
     run_record = json.loads((finished / "run.json").read_text())
     prints = {record["data"]["fingerprint"] for record in records.values()}
     assert prints == {run_record["clips"]["fingerprint"]}
+
+
+def test_regions_are_measured_on_marked_objects(clips, tmp_path):
+    """A fresh graph looks at the middle: the distance is that of the marks to the middle."""
+    model = create_model("tsm_r18_dyreg", num_classes=2)
+    card = {"model": "tsm_r18_dyreg", "num_classes": 2, "classes": ["left", "right"]}
+    card |= {"clips": {"num_frames": 2, "size": 32, "short_side": 32}}
+    weights = save_weights(model, tmp_path / "fresh.safetensors", card=card)
+    box = {"x1": 32 + 16 - 3, "y1": 24 - 3, "x2": 32 + 16 + 3, "y2": 24 + 3}  # of 64 x 48 pixels
+    labels = [{"box2d": box, "standard_category": "hand"}]
+    frames = [{"name": f"3/{k + 1:04}.jpg", "labels": labels} for k in range(6)]
+    (tmp_path / "boxes.json").write_text(json.dumps({"3": frames}))
+    out = tmp_path / "out.json"
+    words = ["evaluate", str(weights), "--path", str(clips), "--workers=0", f"--out={out}"]
+    assert main([*words, f"--boxes={tmp_path / 'boxes.json'}"]) == 0
+    (measured,) = json.loads(out.read_text())["regions"].values()
+    assert measured["frames"] == 2 * 2  # 3.mp4 of two classes, two frames each
+    assert measured["dist"] == pytest.approx(0.25, abs=1e-3)
 
 
 def test_weights_elsewhere_need_a_path(finished, tmp_path, capsys):

@@ -108,6 +108,7 @@ def evaluate(
     protocol: ProtocolName = "central",
     manifest: str | None = None,
     skip_bad: bool = False,
+    boxes: str | None = None,
     batch_size: int = 4,
     workers: int | None = None,
     digits: str | None = None,
@@ -131,6 +132,7 @@ def evaluate(
         protocol: what is averaged: one central square; 3x2 or 11x2 squares and samplings.
         manifest: of the folder, from `interlace scan`; else all videos are decoded once.
         skip_bad: leave out what cannot be read, instead of refusing.
+        boxes: Something-Else's file of where objects are, to measure regions on.
         batch_size: videos at once, with all their views.
         workers: processes that read; one per core that is not busy, if left out.
         digits: "mnist", "embedded" or a folder, instead of what the card says.
@@ -157,6 +159,7 @@ def evaluate(
             protocol=protocol,
             manifest=manifest,
             skip_bad=skip_bad,
+            boxes=boxes,
             batch_size=batch_size,
             workers=workers,
             bf16=precision == "bf16",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
 from interlace.clip_evaluation import ClipScores, evaluate_clips
 from interlace.clip_lists import HELD_OUT, MANIFEST
+from interlace.clip_regions import measure_regions
 from interlace.data.clip_items import ClipList, check_classes
 from interlace.data.clip_list import SplitName, open_clips, read_list
 from interlace.data.clip_manifest import clips_fingerprint, without_broken
@@ -19,6 +20,7 @@ from interlace.data.clips import TestViews
 from interlace.data.manifest import Row, read_manifest
 from interlace.data.sampling import ProtocolName
 from interlace.data.scan import cores, scan
+from interlace.data.something_else import read_objects
 from interlace.explain import read_curves
 from interlace.explain_clips import clip_reports
 from interlace.models.operations import count_operations
@@ -42,6 +44,7 @@ def evaluate_weights(
     protocol: ProtocolName = "central",
     manifest: Path_ | None = None,
     skip_bad: bool = False,
+    boxes: Path_ | None = None,
     batch_size: int = 4,
     workers: int | None = None,
     bf16: bool = False,
@@ -58,6 +61,7 @@ def evaluate_weights(
         protocol: how many views of each, and which.
         manifest: of the folder, from `interlace scan`; None: the run's, else all are decoded once.
         skip_bad: leave videos out that cannot be read; else they are an error.
+        boxes: Something-Else's file of where objects are, to measure regions on.
         batch_size: videos at once.
         workers: processes that read; None: one per core that is not busy.
         bf16: whether to autocast to bfloat16.
@@ -106,6 +110,11 @@ def evaluate_weights(
         **scores.result.as_dict(list(clips.classes)),
         "environment": environment(),
     }
+    if boxes is not None:
+        objects = read_objects(boxes, videos={PurePosixPath(i.name).stem for i in clips.items})
+        predictor = Predictor(weights, classes=list(clips.classes), bf16=bf16)
+        regions = measure_regions(predictor, clips, objects)
+        record["regions"] = {name: found.as_dict() for name, found in regions.items()}
     write_json(Path(out), record)
     return clips, scores
 
