@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import pickle
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from interlace.models.classifier import VideoClassifier
-from interlace.models.convert.released import sort_tensors, tsm_from_pytorch
+from interlace.models.convert.checkpoint import read_checkpoint
+from interlace.models.convert.names import Parts, sort_tensors
+from interlace.models.convert.released import tsm_from_pytorch
+from interlace.models.shift import first_convolutions
 from interlace.models.weights import load_weights, read_card, save_weights
 
-MODEL = "tsm_r50_dyreg"
+REGISTERED = (18, 34, 50, 101)  # layers of ResNets that have names of ours
+STRETCH = 64  # frames that TSM's dense sampling spreads a clip over
 
 
-def convert_file(source: str | Path, target: str | Path) -> Iterator[str]:
+def convert_file(
+    source: str | Path, target: str | Path, *, num_frames: int | None = None
+) -> Iterator[str]:
     """Writes a released checkpoint as safetensors with a card; lines on what went where.
 
     Args:
         source: a PyTorch checkpoint, read without executing anything, or safetensors.
         target: ends in .safetensors.
+        num_frames: of a clip; None: as the name of the file says, else as its authors trained.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -34,21 +39,30 @@ def convert_file(source: str | Path, target: str | Path) -> Iterator[str]:
         raise ValueError(f"the new file must end in .safetensors, got {target.name}")
     if source.resolve() == target.resolve():
         raise ValueError(f"{source} would be overwritten: choose another name")
-    tensors = read_checkpoint(source)
+    _refuse_ours(source)
+    tensors, beside = read_checkpoint(source)
     parts = sort_tensors(tensors)
+    name = _model(parts)
+    clips = _clips(parts, source.name, num_frames)
     yield from parts.lines()
+    if beside:
+        yield f"beside the weights, left out: {', '.join(beside)}"
     model = tsm_from_pytorch(parts)
     card = {
-        "model": MODEL,
+        "model": name,
         "num_classes": model.num_classes,
+        "clips": clips,
         "converted_from": source.name,
-        "made_from": {
+    }
+    if parts.graphs or _shifts_elsewhere(parts, model):  # then the name does not say all
+        card["made_from"] = {
             name: list(value.shape)
             for name, value in tensors.items()
             if name not in parts.constants
-        },
-    }
+        }
     save_weights(model, target, card=card)
+    size = clips["size"]
+    yield f"{name}, {model.num_classes:,} classes, clips of {clips['num_frames']} x {size} x {size}"
     yield f"{sum(p.numel() for p in model.parameters()):,} parameters in {target}"
 
 
@@ -60,51 +74,59 @@ def open_converted(path: str | Path) -> VideoClassifier:
     Raises:
         ValueError: for a file that `convert_file` did not write.
     """
-    made_from = read_card(path).get("made_from")
+    card = read_card(path)
+    made_from = card.get("made_from")
     if not isinstance(made_from, Mapping):
         raise ValueError(f"{path} was not written by `interlace convert`")
     zeros = {name: np.zeros(shape, np.float32) for name, shape in made_from.items()}
     model = tsm_from_pytorch(sort_tensors(zeros))
-    load_weights(model, path, name=MODEL)
+    load_weights(model, path, name=card["model"])
     return model
 
 
-def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
-    """Name -> array of all tensors in a PyTorch checkpoint or a safetensors file.
+def _refuse_ours(source: Path) -> None:
+    if source.suffix == ".safetensors" and source.is_file() and (card := read_card(source)):
+        raise ValueError(
+            f"{source} has a card of ours already ({card.get('model', 'no model named')}): it "
+            "needs no conversion"
+        )
 
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it holds something else.
+
+def _model(parts: Parts) -> str:
+    """Our name of what a checkpoint holds."""
+    if parts.depth not in REGISTERED:
+        known = ", ".join(map(str, REGISTERED))
+        raise ValueError(f"no model of ours is a ResNet-{parts.depth}: there are {known}")
+    if parts.graphs:
+        return f"tsm_r{parts.depth}_dyreg"
+    return f"{'tsm' if parts.shifted else 'c2d'}_r{parts.depth}"
+
+
+def _shifts_elsewhere(parts: Parts, model: VideoClassifier) -> bool:
+    """Whether shifts are not in every block: the TSM program skips every second of a ResNet-101."""
+    return bool(parts.shifted) and {*parts.shifted} != {*first_convolutions(model.body)}
+
+
+def _clips(parts: Parts, name: str, num_frames: int | None) -> dict[str, Any]:
+    """What to show the model of a video, as a `ClipShape`; names of TSM's files tell.
+
+    For example TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50_dense.pth.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint at {path}: check the path")
-    held: Any
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            held = load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a complete safetensors file ({error})") from error
-    else:
-        try:
-            held = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = " ".join(str(error).split("\n")[0].split())
-            raise ValueError(
-                f"{path} holds more than tensors, or is damaged ({reason}); save its state dict "
-                "alone with torch.save"
-            ) from error
-    if isinstance(held, Mapping) and isinstance(held.get("state_dict"), Mapping):
-        held = held["state_dict"]  # beside it: epoch, name of the architecture, best accuracy
-    if not isinstance(held, Mapping) or not held:
-        raise ValueError(f"{path} holds no names and tensors, but a {type(held).__name__}")
-    if wrong := [name for name, value in held.items() if not isinstance(value, Tensor)]:
-        raise ValueError(f"{path} holds no state dict: {wrong[0]} is no tensor")
-    return {name: _array(value) for name, value in held.items()}
-
-
-def _array(value: Tensor) -> np.ndarray:
-    return value.float().numpy() if value.is_floating_point() else value.numpy()
+    if (found := re.search(r"_shift(\d+)_", name)) and found[1] != "8":
+        raise ValueError(
+            f"{name} shifts 1/{found[1]} of the channels by its name, and models of ours 1/8"
+        )
+    if num_frames is None:
+        told = re.search(r"segment(\d+)", name)
+        authors = 16 if parts.graphs or not parts.shifted else 8  # TSM trains most on 8
+        num_frames = int(told[1]) if told else authors
+    if num_frames < 1:
+        raise ValueError(f"num_frames must be at least 1, got {num_frames}")
+    dense = bool(parts.shifted) and "_dense" in name
+    return {
+        "num_frames": num_frames,
+        "size": 224,
+        "short_side": 256,
+        "sampling": "dense" if dense else "segments",
+        "step": max(1, STRETCH // num_frames) if dense else 2,
+    }

@@ -1,7 +1,8 @@
-"""The released model: TSM-ResNet-50 with dynamic graphs inside its bottlenecks.
+"""The released models: ResNets on each frame, with temporal shifts, with dynamic graphs.
 
-DyReg-GNN, section 4.1: a graph in each of the last three stages. In the released program it stands
-in a bottleneck, between the 3 x 3 convolution and its norm.
+DyReg-GNN, section 4.1: TSM-ResNet-50 with a graph in each of the last three stages. In the released
+program it stands in a bottleneck, between the 3 x 3 convolution and its norm. Without graphs these
+are the networks of the TSM program, and without shifts those of torchvision and timm.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -18,64 +18,13 @@ from torch import Tensor, nn
 
 from interlace.models.backbones import Normalise
 from interlace.models.classifier import VideoClassifier
+from interlace.models.convert.names import Parts, sort_tensors
 from interlace.models.convert.pytorch import dyreg_from_pytorch
 from interlace.models.convert.tensors import Arrays
 from interlace.models.insert import insert
-from interlace.models.resnet import resnet50_trunk
+from interlace.models.interlaced import Interlaced
+from interlace.models.resnet import resnet_trunk
 from interlace.models.shift import add_shift
-
-CONSTANTS = ("ph_buf", "pw_buf", "arange_h_buf", "arange_w_buf", "pos_emb_buf")
-
-
-@dataclass
-class Parts:
-    """The tensors of a released model by where they go, under the names they have there.
-
-    Attributes:
-        trunk: of the ResNet-50, by torchvision's names.
-        graphs: by the convolution they follow, then by the authors' names.
-        head: weight and bias.
-        constants: names of buffers that hold no weights and are not needed.
-        unknown: names that this model has no place for.
-    """
-
-    trunk: dict[str, np.ndarray] = field(default_factory=dict)
-    graphs: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    head: dict[str, np.ndarray] = field(default_factory=dict)
-    constants: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-
-    def lines(self) -> list[str]:
-        """What goes where, for people."""
-        said = [f"ResNet-50: {len(self.trunk)} tensors"]
-        said += [f"graph after {at}: {len(own)} tensors" for at, own in self.graphs.items()]
-        said.append(f"head: {len(self.head)} tensors")
-        if self.constants:
-            said.append(f"constants, not weights: {', '.join(self.constants)}")
-        if self.unknown:
-            said.append(f"not mapped: {', '.join(self.unknown)}")
-        return said
-
-
-def sort_tensors(tensors: Arrays) -> Parts:
-    """Tells apart what a checkpoint holds, with and without `module.` and the level in conv2."""
-    parts = Parts()
-    for name, value in tensors.items():
-        key = name.removeprefix("module.")
-        if key.endswith(CONSTANTS):
-            parts.constants.append(name)
-        elif found := re.fullmatch(r"new_fc\.(weight|bias)", key):
-            parts.head[found[1]] = value
-        elif found := re.fullmatch(
-            r"base_model\.(layer\d\..+\.conv2)\.(?:1\.)?((?:dynamic_graph|norm_dict)\..+)", key
-        ):
-            parts.graphs.setdefault(found[1], {})[found[2]] = value
-        elif found := re.fullmatch(r"base_model\.((?:conv1|bn1|layer\d)\..+)", key):
-            own = re.sub(r"\.conv1\.net\.", ".conv1.", found[1])
-            parts.trunk[re.sub(r"\.conv2\.(?:0\.)?block\.", ".conv2.", own)] = value
-        else:
-            parts.unknown.append(name)
-    return parts
 
 
 def tsm_from_pytorch(
@@ -87,10 +36,10 @@ def tsm_from_pytorch(
     anchors: Literal["center", "grid"] = "center",
     fraction: int = 8,
 ) -> VideoClassifier:
-    """The released TSM-ResNet-50 with dynamic graphs, with the face of all classifiers.
+    """A released network, such as TSM-ResNet-50 with dynamic graphs, with our classifiers' face.
 
-    Where graphs are, their widths, layers and the size of their maps follow from the tensors. Each
-    graph takes maps of that one size: 28, 14 and 7 cells a side for frames of 224 x 224.
+    How deep it is, where shifts and graphs are, widths, layers and the size of maps follow from the
+    tensors. Each graph takes maps of one size: 28, 14 and 7 cells a side for frames of 224 x 224.
 
     Args:
         tensors: name -> array, of a released checkpoint or of their program; or these, sorted.
@@ -111,10 +60,12 @@ def tsm_from_pytorch(
     if parts.unknown:
         raise ValueError(f"not used from the checkpoint: {', '.join(sorted(parts.unknown))}")
     if parts.head.keys() != {"weight", "bias"}:
-        raise KeyError("the checkpoint lacks new_fc.weight or new_fc.bias, the head of the model")
-    trunk = resnet50_trunk()
+        raise KeyError("the checkpoint lacks the head of the model, new_fc or fc: weight and bias")
+    trunk = resnet_trunk(parts.depth)
     _load(trunk, parts.trunk)
-    body = add_shift(trunk, fraction=fraction)
+    body = Interlaced(trunk, clips=False, out_channels=512 if parts.depth < 50 else 2048)
+    if parts.shifted:
+        body = add_shift(body, at=parts.shifted, fraction=fraction)
     if parts.graphs:
         insert(
             body,
@@ -167,7 +118,8 @@ def _load(module: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     """Fills a module with exactly these."""
     values = {name: torch.as_tensor(np.array(value)) for name, value in arrays.items()}
     own = module.state_dict()
-    if lacks := sorted(own.keys() - values.keys()):
+    optional = {name for name in own if name.endswith("num_batches_tracked")}  # not in old files
+    if lacks := sorted(own.keys() - values.keys() - optional):
         raise KeyError(f"the checkpoint lacks {', '.join(lacks[:5])} ({len(lacks)} in all)")
     if more := sorted(values.keys() - own.keys()):
         raise ValueError(f"not used from the checkpoint: {', '.join(more)}")
@@ -176,7 +128,7 @@ def _load(module: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
             raise ValueError(
                 f"{name} is {tuple(value.shape)} in the checkpoint, {tuple(own[name].shape)} here"
             )
-    module.load_state_dict(values)
+    module.load_state_dict({**own, **values})
 
 
 def _one(tensors: Arrays, ending: str) -> np.ndarray:
