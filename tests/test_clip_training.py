@@ -24,9 +24,11 @@ from interlace.clip_options import (
     ClipRecipeOptions,
     ClipTrainerOptions,
 )
-from interlace.clip_training import ClipTraining, train_clips
+from interlace.clip_training import ClipTraining, make_kick_start, train_clips
+from interlace.data.clips import Clip
 from interlace.data.motion import motion_clip, write_clip
 from interlace.explain import read_curves
+from interlace.models.distill import graphs_of, regions_of
 from interlace.models.registry import create_model
 from interlace.models.weights import read_card, save_weights
 
@@ -112,7 +114,9 @@ def test_a_pretrained_backbone_keeps_its_first_stages_and_its_norms():
     module = ClipTraining(
         model, recipe, steps=2, clips_a_step=4, frames=2, pretrained=True
     )  # fmt: skip
-    module._rest()
+    module.train()
+    still = [model.body.network.get_submodule(name) for name in ("conv1", "bn1", "layer1")]
+    assert all(part in module.frozen for part in still)
     network = model.body.network
     learning = {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any(name.startswith(("conv1.", "bn1.", "layer1.")) for name in learning)
@@ -127,6 +131,43 @@ def test_freezing_needs_stages():
             create_model("tsm_r18", num_classes=2), replace(RECIPE, freeze=7), steps=2,
             clips_a_step=4, frames=2, pretrained=False,
         )  # fmt: skip
+
+
+def test_graphs_learn_at_first_where_single_graphs_look(tmp_path, clips, monkeypatch):
+    teacher = create_model("tsm_r18_dyreg", num_classes=2)
+    (graph,) = graphs_of(teacher).values()
+    with torch.no_grad():
+        graph.regions.offsets.gamma.fill_(2.0)  # a fresh one looks at the middle, this one does not
+    card = {"model": "tsm_r18_dyreg", "num_classes": 2}
+    path = save_weights(teacher, tmp_path / "teacher.safetensors", card=card)
+    options = ClipModelOptions("tsm_r18_dyreg_r3_4_5", teachers=[str(path)])
+    kick_start = make_kick_start(options)
+    student = create_model(options.name, num_classes=2)
+    module = ClipTraining(
+        student, RECIPE, steps=20, clips_a_step=2, frames=2, pretrained=False, kick_start=kick_start
+    )
+    video = torch.randint(256, (2, 2, 3, 32, 32), dtype=torch.uint8)
+    clip = Clip(video, torch.tensor([0, 1]), torch.tensor([0, 1]))
+    losses = []
+    for step in (1, 2):  # the first two of 20, a tenth, learn from the teacher
+        monkeypatch.setattr(ClipTraining, "global_step", step)
+        losses.append(module.training_step(clip, 0))
+    with regions_of(teacher.eval()) as regions, torch.no_grad():
+        teacher(video)
+    middle = torch.tensor([0.5, 0.5, 1 / 6, 1 / 6])
+    distance = (regions["layer3.0"] - middle).abs().sum(-1).mean()
+    assert distance > 0.05
+    assert (losses[0] - losses[1]).item() == pytest.approx(distance.item(), rel=1e-3)
+    losses[0].backward()
+    assert graphs_of(student)["layer3.0"].regions.offsets.gamma.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["tsm_r18", "tsm_r18_dyreg_r3_4_5"])
+def test_a_teacher_has_one_graph(tmp_path, name):
+    card = {"model": name, "num_classes": 2}
+    path = save_weights(create_model(name, num_classes=2), tmp_path / "t.safetensors", card=card)
+    with pytest.raises(ValueError, match="must each have one graph"):
+        make_kick_start(ClipModelOptions("tsm_r18_dyreg", teachers=[str(path)]))
 
 
 # --- going on -------------------------------------------------------------------------------------

@@ -20,14 +20,14 @@ class ClipModelOptions:
         backbone: "imagenet" (fetched once), or a file of torchvision's or timm's weights, for the
             backbone to start from; else it starts fresh.
         weights: of the same model, to start all but the head from.
-        teachers: name of a stage's module -> weights of a model with one graph, there. For the
-            first tenth of the steps, graphs learn their regions from these (DyReg, appendix F.1).
+        teachers: weights of models with one graph each. For the first tenth of the steps, the
+            graphs of a model with several learn where to look from these (DyReg, appendix F.1).
     """
 
     name: str = "tsm_r18_dyreg"
     backbone: str | None = None
     weights: str | None = None
-    teachers: dict[str, str] = field(default_factory=dict)
+    teachers: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ from interlace.data.transforms import mirrored_labels
 from interlace.evaluate import Evaluation, Tally
 from interlace.models.backbone_weights import load_backbone
 from interlace.models.classifier import VideoClassifier
+from interlace.models.distill import KickStart, freeze_batch_norm, graphs_of, regions_of
 from interlace.models.interlaced import Interlaced
-from interlace.models.registry import create_model, input_channels
+from interlace.models.registry import create_model, input_channels, open_weights
 from interlace.models.weights import load_weights, save_weights
 from interlace.progress import RunProgress
 from interlace.record import environment, write_json
@@ -54,6 +55,7 @@ class ClipTraining(Run):
         clips_a_step: of all processes together.
         frames: of a clip.
         pretrained: whether the backbone has learnt before.
+        kick_start: what graphs learn their regions from at first, if from anything.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class ClipTraining(Run):
         clips_a_step: int,
         frames: int,
         pretrained: bool,
+        kick_start: KickStart | None = None,
     ):
         super().__init__()
         self.model = model
@@ -80,12 +83,23 @@ class ClipTraining(Run):
         self.frozen = first_stages(self.backbone, frozen)
         for module in self.frozen:
             module.requires_grad_(False)
+        if self.freeze_norm:
+            freeze_batch_norm(self.backbone)
+        if kick_start is not None:
+            kick_start.check(model)
+        self.kick_start = kick_start
         model.dropout.p = recipe.dropout
 
     def training_step(self, clip: Clip, _: int) -> Tensor:
-        self._rest()
-        logits = self.model(clip.video).float()
+        for module in self.frozen:
+            module.eval()  # what does not learn does not count frames either
+        start = self.kick_start
+        copied = 0.0 if start is None else start.weight(self.global_step, self.steps)
+        with regions_of(self.model) as regions:
+            logits = self.model(clip.video).float()
         loss = nn.functional.cross_entropy(logits, clip.label)
+        if start is not None and copied:
+            loss = loss + copied * start(clip.video, regions)
         right = (logits.argmax(1) == clip.label).float().mean()
         self.seen = {"train/accuracy": right, "train/loss": loss.detach()}
         if not bool(loss.isfinite()):
@@ -94,15 +108,6 @@ class ClipTraining(Run):
                 "recipe.clip; the last checkpoint is from before"
             )
         return loss
-
-    def _rest(self) -> None:
-        """What does not learn does not count frames either."""
-        for module in self.frozen:
-            module.eval()
-        if self.freeze_norm:
-            for module in self.backbone.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
@@ -320,6 +325,7 @@ def train_clips(
         clips_a_step=clips_a_step,
         frames=shape.num_frames,
         pretrained=bool(model.backbone or model.weights),
+        kick_start=make_kick_start(model),
     )
     mirrored = mirrored_labels(classes) if data.flip else None
     shown = TrainingClips(clips.train, shape, seed=data.seed, mirrored=mirrored)
@@ -395,6 +401,21 @@ def make_network(model: ClipModelOptions, num_classes: int, *, fresh: bool) -> V
         for line in load_backbone(network, model.backbone).lines():
             log.info(line)
     return network
+
+
+def make_kick_start(model: ClipModelOptions) -> KickStart | None:
+    """Teachers by the place of their graph, which each has one of."""
+    teachers: dict[str, nn.Module] = {}
+    for path in model.teachers:
+        teacher, _ = open_weights(path)
+        places = list(graphs_of(teacher))
+        if len(places) != 1 or places[0] in teachers:
+            raise ValueError(
+                f"model.teachers must each have one graph, at a place of its own; {path} has "
+                f"{', '.join(places) or 'none'}"
+            )
+        teachers[places[0]] = teacher
+    return KickStart(teachers) if teachers else None
 
 
 def processes(trainer: ClipTrainerOptions) -> tuple[int, int]:
