@@ -193,6 +193,19 @@ def test_a_file_that_breaks_is_named_in_one_sentence(tmp_path, workers):
     assert "Traceback" not in str(caught.value)
 
 
+class WithoutDecoder(TestViews):
+    """As on a machine without PyAV."""
+
+    def __getitem__(self, index):
+        raise ModuleNotFoundError("run: pip install it")
+
+
+def test_what_is_not_installed_is_said_in_one_sentence(clips):
+    loader = clip_loader(WithoutDecoder(clips, SHAPE), in_turn(3, 1), num_workers=1)
+    with pytest.raises(ModuleNotFoundError, match="^run: pip install it$"):
+        next(iter(loader))
+
+
 class Killed(TestViews):
     """Ends the process that reads it, as one does that needs too much memory."""
 

@@ -183,6 +183,9 @@ def clip_loader(
     )
 
 
+_Failure = VideoError | ImportError  # what a user can mend
+
+
 class _Reader(Dataset[Any]):
     """Gives an error back instead of raising it, so that it leaves a worker as it is."""
 
@@ -192,19 +195,19 @@ class _Reader(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitems__(self, places: Sequence[Any]) -> list[Clip] | VideoError:
+    def __getitems__(self, places: Sequence[Any]) -> list[Clip] | _Failure:
         try:
             return [self.data[place] for place in places]
-        except VideoError as error:
+        except _Failure as error:
             return error
 
 
-def _collate(clips: list[Clip] | VideoError) -> Clip | VideoError:
+def _collate(clips: list[Clip] | _Failure) -> Clip | _Failure:
     """Clips side by side, in a worker in shared memory; with the order of memory they have.
 
     Numbers stay lists: handing over a tensor costs a connection to the worker, however small.
     """
-    if isinstance(clips, VideoError):
+    if isinstance(clips, _Failure):
         return clips
     video = default_collate([clip.video.movedim(-3, -1) for clip in clips])
     return Clip(
@@ -228,7 +231,7 @@ class _Loader(DataLoader):
                     "the container more (shared) memory, take fewer workers or smaller batches, or "
                     "look with `interlace scan` for a video that kills its decoder"
                 ) from error
-            if isinstance(batch, VideoError):
+            if isinstance(batch, _Failure):
                 raise batch
             yield Clip(batch.video, torch.tensor(batch.label), torch.tensor(batch.index))
 
