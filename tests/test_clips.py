@@ -202,7 +202,7 @@ class WithoutDecoder(TestViews):
 
 def test_what_is_not_installed_is_said_in_one_sentence(clips):
     loader = clip_loader(WithoutDecoder(clips, SHAPE), in_turn(3, 1), num_workers=1)
-    with pytest.raises(ModuleNotFoundError, match="^run: pip install it$"):
+    with pytest.raises(ModuleNotFoundError, match=r"^run: pip install it$"):
         next(iter(loader))
 
 

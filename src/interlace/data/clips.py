@@ -198,7 +198,7 @@ class _Reader(Dataset[Any]):
     def __getitems__(self, places: Sequence[Any]) -> list[Clip] | _Failure:
         try:
             return [self.data[place] for place in places]
-        except _Failure as error:
+        except (VideoError, ImportError) as error:
             return error
 
 
