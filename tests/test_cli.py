@@ -15,6 +15,12 @@ import yaml
 from safetensors import safe_open
 
 from interlace.cli import _COMMANDS, main
+from interlace.clip_options import (
+    ClipDataOptions,
+    ClipModelOptions,
+    ClipRecipeOptions,
+    ClipTrainerOptions,
+)
 from interlace.data.digits import load_digits
 from interlace.data.module import load_split, make_videos
 from interlace.explain import choose_clips, explain_videos
@@ -33,6 +39,12 @@ OPTIONS = {
     "data": DataOptions(),
     "recipe": RecipeOptions(),
     "trainer": TrainerOptions(),
+}
+FILE_OPTIONS = {
+    "model": ClipModelOptions(),
+    "data": ClipDataOptions(),
+    "recipe": ClipRecipeOptions(),
+    "trainer": ClipTrainerOptions(),
 }
 TINY = DataOptions(
     digits="embedded", num_digits=3, classes=5, num_frames=3, canvas=50, frame=24, no_pair=0.3,
@@ -57,7 +69,7 @@ def test_help_of_every_command_is_quick_to_import_and_complete():
     program = f"""
 import contextlib, io, sys
 from interlace.cli import main
-for words in {[[]] + [[name] for name in _COMMANDS]}:
+for words in {[[], ["train", "--data.path", "x"]] + [[name] for name in _COMMANDS]}:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         try:
@@ -71,7 +83,7 @@ for words in {[[]] + [[name] for name in _COMMANDS]}:
 """.replace(f"{HEAVY} &", f"set({HEAVY}) &")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for options in OPTIONS.values():
+    for options in [*OPTIONS.values(), *FILE_OPTIONS.values()]:
         for field in dataclasses.fields(options):
             assert f".{field.name}" in done.stdout
     assert "type: str | null, default: null" in done.stdout
@@ -144,7 +156,7 @@ def test_a_wrong_config_is_answered_with_one_sentence(text, sentence, tmp_path, 
             ["generate", "digits", "--data.digits=embedded", "--data.num_digits=11"],
             "num_digits must be at most classes=10",
         ),
-        (["generate", "digits", "--data.digits=embedded", "--count=-1"], "count must be at least 1"),
+        (["generate", "digits", "--count=-1"], "count must be at least 1"),
         (
             ["generate", "digits", "--data.digits=embedded", "--data.test_size=3", "--count=4"],
             "only 3 videos",
@@ -196,9 +208,10 @@ def test_a_config_is_understood_and_states_only_differences(path, capsys):
     assert stop.value.code == 0
     whole = yaml.safe_load(capsys.readouterr().out)
     stated = yaml.safe_load(path.read_text())
+    defaults = FILE_OPTIONS if "path" in stated.get("data", {}) else OPTIONS
     for part, values in stated.items():
         for key, value in values.items():
-            default = getattr(OPTIONS[part], key)
+            default = getattr(defaults[part], key)
             assert value != default, f"{path.name}: {part}.{key} is {value} anyway, leave it out"
             if key != "lessons":
                 assert whole[part][key] == value
@@ -370,8 +383,8 @@ def test_explain_of_a_model_without_a_graph_shows_its_prediction(tmp_path):
 
 @pytest.mark.parametrize("kind", ["mp4", "gif", "npz"])
 def test_generate_writes_the_videos_of_the_split(kind, tmp_path, capsys):
-    words = ["generate", "digits", f"--out={tmp_path}", "--count=2", f"--format={kind}", "--split=validation"]
-    assert main([*words, *flags("data", TINY)]) == 0
+    words = ["generate", "digits", f"--out={tmp_path}", "--count=2", f"--format={kind}"]
+    assert main([*words, "--split=validation", *flags("data", TINY)]) == 0
     assert f"2 videos in {tmp_path}" in capsys.readouterr().out
     videos = load_split(TINY, "validation")
     labels = json.loads((tmp_path / "labels.json").read_text())

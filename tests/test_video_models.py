@@ -11,7 +11,8 @@ from interlace.models.registry import create_model, describe_model, list_models,
 from interlace.models.weights import save_weights
 from tolerances import BFLOAT16, FLOAT32
 
-GRAPHS = ["rstg", "rstg_res2", "rstg_res3", "rstg_res4", "rstg_res3_4", "dyreg", "dyreg_r3_4_5"]
+DYREG = ["dyreg", "dyreg_r3", "dyreg_r5", "dyreg_r3_4_5"]
+GRAPHS = ["rstg", "rstg_res2", "rstg_res3", "rstg_res4", "rstg_res3_4", *DYREG]
 GRAPHS += [f"{kind}{depth}" for kind in ("fixed", "detector") for depth in ("", "_r3_4_5")]
 ALONE = ["c2d_r34", "c2d_r101", "tsm_r34", "tsm_r101"]
 WITH_GRAPHS = ["c2d_r18", "c2d_r50", "tsm_r18", "tsm_r50", "i3d_r50", "nl_i3d_r50"]
@@ -57,7 +58,7 @@ def largest(value):
 def test_names_and_what_they_are():
     expected = {*ALONE, *WITH_GRAPHS, *CAUSAL}
     expected |= {f"{name}_{graph}" for name in WITH_GRAPHS for graph in GRAPHS}
-    expected |= {f"{name}_{graph}" for name in CAUSAL for graph in ("dyreg", "dyreg_r3_4_5")}
+    expected |= {f"{name}_{graph}" for name in CAUSAL for graph in DYREG}
     assert set(list_models(channels=3)) == expected
     assert set(list_models()) == expected | set(list_models(channels=1))
     assert len({describe_model(name) for name in expected}) == len(expected)

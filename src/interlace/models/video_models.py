@@ -147,6 +147,8 @@ _WITH_GRAPHS: Backbones = {
 
 _DYREG: Graphs = {
     "_dyreg": (partial(_dyreg, "dynamic", [4]), "DyReg in res4"),
+    "_dyreg_r3": (partial(_dyreg, "dynamic", [3]), "DyReg in res3"),
+    "_dyreg_r5": (partial(_dyreg, "dynamic", [5]), "DyReg in res5"),
     "_dyreg_r3_4_5": (partial(_dyreg, "dynamic", [3, 4, 5]), "DyReg in res3, res4 and res5"),
 }
 _GRAPHS: Graphs = {
