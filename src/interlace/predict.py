@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from interlace.data.clip_shape import ClipShape
+from interlace.data.clips import read_views
 from interlace.data.frame_folder import list_pictures
-from interlace.data.sampling import Crop, ProtocolName, View, spread_crops
+from interlace.data.sampling import Crop, ProtocolName, spread_crops
 from interlace.data.scan import find_videos
 from interlace.data.transforms import crop, resize_short_side
 from interlace.data.video import Source, VideoError, read_frames
@@ -204,7 +205,7 @@ class Predictor:
         Raises:
             VideoError: it cannot be read.
         """
-        video, numbers, views = self._read(source)
+        video, numbers, views = read_views(source, self.clips, self.protocol)
         scores = torch.zeros(self.model.num_classes)
         for k, view in enumerate(views):
             chosen = torch.searchsorted(numbers, view.frames)
@@ -254,22 +255,6 @@ class Predictor:
         found = others.pop(0) if return_trace else None
         traces = {GRAPH: found} if isinstance(found, Trace) else dict(found or {})
         return logits, traces, state
-
-    def _read(self, source: Source) -> tuple[Tensor, Tensor, list[View]]:
-        """All frames of all views, uint8 (M, 3, H, W), their numbers, ascending, and the views."""
-        counted: list[int] = []
-        numbers = torch.zeros(0, dtype=torch.int64)
-
-        def choose(count: int) -> Tensor:
-            nonlocal numbers
-            counted.append(count)
-            side = self.clips.short_side  # which frames does not depend on how large they are
-            views = self.clips.views(self.protocol, count, side, side)
-            numbers = torch.cat([view.frames for view in views]).unique()
-            return numbers
-
-        video = resize_short_side(read_frames(source, choose), self.clips.short_side)
-        return video, numbers, self.clips.views(self.protocol, counted[-1], *video.shape[2:])
 
     def _check_size(self) -> None:
         """Refuses a protocol whose frames are not those that the model's graphs are made for."""

@@ -17,9 +17,9 @@ from interlace.data.clip_items import ClipList
 from interlace.data.clip_shape import ClipShape
 from interlace.data.counter_random import stream_key
 from interlace.data.order import Order, Place, in_turn
-from interlace.data.sampling import ProtocolName
+from interlace.data.sampling import ProtocolName, View
 from interlace.data.transforms import crop, resize_short_side, training_clip
-from interlace.data.video import read_frames
+from interlace.data.video import Source, read_frames
 from interlace.data.video_info import VideoError
 
 __all__ = ["Clip", "Order", "TestViews", "TrainingClips", "clip_loader", "in_turn"]
@@ -125,26 +125,42 @@ class TestViews(Dataset[Clip]):
         Raises:
             VideoError: it cannot be read; the message names it.
         """
-        wanted: list[int] = []
-        count = 0
-
-        def choose(frames: int) -> Sequence[int]:
-            nonlocal count, wanted
-            side = self.shape.short_side  # which frames does not depend on how large they are
-            count = frames
-            shown = self.shape.views(self.protocol, frames, side, side)
-            wanted = torch.cat([view.frames for view in shown]).unique().tolist()
-            return wanted
-
-        video = read_frames(self.clips.path(index), choose)
-        video = resize_short_side(video, self.shape.short_side)  # each frame once
-        shown = self.shape.views(self.protocol, count, video.shape[2], video.shape[3])
-        places = {frame: place for place, frame in enumerate(wanted)}
+        video, numbers, shown = read_views(self.clips.path(index), self.shape, self.protocol)
         views = [
-            crop(video, view.crop).movedim(1, -1)[[places[frame] for frame in view.frames.tolist()]]
+            crop(video, view.crop).movedim(1, -1)[torch.searchsorted(numbers, view.frames)]
             for view in shown
         ]
         return Clip(torch.stack(views).movedim(-1, -3), self.clips.items[index].label, index)
+
+
+def read_views(
+    source: Source, shape: ClipShape, protocol: ProtocolName
+) -> tuple[Tensor, Tensor, list[View]]:
+    """Reads the frames of all views of a video, each once.
+
+    Args:
+        source: a video as in `interlace.data.video.video_info`.
+        shape: how many frames, which, and how large.
+        protocol: of the views.
+
+    Returns:
+        uint8 (M, 3, H, W), whole frames of the shape's short side; their numbers, int64 (M,),
+        ascending; the views.
+
+    Raises:
+        VideoError: it cannot be read; the message names it.
+    """
+    numbers, count = torch.zeros(0, dtype=torch.int64), 0
+
+    def choose(frames: int) -> Tensor:
+        nonlocal numbers, count
+        side = shape.short_side  # which frames does not depend on how large they are
+        views = shape.views(protocol, frames, side, side)
+        numbers, count = torch.cat([view.frames for view in views]).unique(), frames
+        return numbers
+
+    video = resize_short_side(read_frames(source, choose), shape.short_side)
+    return video, numbers, shape.views(protocol, count, video.shape[2], video.shape[3])
 
 
 # --- batches --------------------------------------------------------------------------------------
