@@ -294,9 +294,7 @@ def train_clips(
     folder = Path(trainer.out)
     last, best = folder / "last.ckpt", folder / "best.safetensors"
     rank, first = process_rank(), is_first()
-    claim(folder, options, write=first)
-    if (folder / "run.json").exists() and best.exists():
-        log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
+    if claim(folder, options, write=first):
         return best
     workers = max(1, cores() - 1) if data.workers is None else data.workers
     if trainer.threads is not None:

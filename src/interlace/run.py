@@ -157,13 +157,20 @@ def quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def claim(folder: Path, options: dict[str, Any], *, write: bool = True) -> None:
+def claim(folder: Path, options: dict[str, Any], *, write: bool = True) -> bool:
     """Makes the folder of a run, or checks that it holds this very run.
 
     Args:
         folder: of the run.
         options: of the run, by part and name.
         write: whether this process is the one that writes.
+
+    Returns:
+        Whether the run is finished, and there is nothing to do.
+
+    Raises:
+        ValueError: if the folder holds another run.
+        OSError: if it cannot be written.
     """
     config = folder / "config.json"
     if any((folder / name).exists() for name in ("last.ckpt", "best.safetensors")):
@@ -180,6 +187,10 @@ def claim(folder: Path, options: dict[str, Any], *, write: bool = True) -> None:
             write_json(config, options)
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
+    finished = (folder / "run.json").exists() and (folder / "best.safetensors").exists()
+    if finished and write:
+        log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
+    return finished
 
 
 _MAY_CHANGE = {

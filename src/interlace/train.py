@@ -240,9 +240,7 @@ def train(
         )
     folder = Path(trainer.out)
     last, best = folder / "last.ckpt", folder / "best.safetensors"
-    claim(folder, options)
-    if (folder / "run.json").exists() and best.exists():
-        log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
+    if claim(folder, options):
         return best
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)

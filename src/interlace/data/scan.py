@@ -44,8 +44,8 @@ def scan(
             script that is not 0 here needs `if __name__ == "__main__":`.
 
     Returns:
-        A row for each video, in the order of `names`, else as people count. None is fatal, not even one that
-        kills its decoder.
+        A row for each video, in the order of `names`, else as people count. None is fatal, not
+        even one that kills its decoder.
 
     Raises:
         VideoError: there is nothing to scan.
