@@ -24,7 +24,7 @@ from interlace.clip_options import (
     ClipRecipeOptions,
     ClipTrainerOptions,
 )
-from interlace.clip_training import ClipTraining, make_kick_start, train_clips
+from interlace.clip_training import ClipTraining, make_kick_start, make_network, train_clips
 from interlace.data.clips import Clip
 from interlace.data.motion import motion_clip, write_clip
 from interlace.explain import read_curves
@@ -168,6 +168,15 @@ def test_a_teacher_has_one_graph(tmp_path, name):
     path = save_weights(create_model(name, num_classes=2), tmp_path / "t.safetensors", card=card)
     with pytest.raises(ValueError, match="must each have one graph"):
         make_kick_start(ClipModelOptions("tsm_r18_dyreg", teachers=[str(path)]))
+
+
+def test_a_run_may_start_from_weights_for_other_classes(finished):
+    weights = finished / "best.safetensors"
+    start = make_network(ClipModelOptions("tsm_r18", weights=str(weights)), 5, fresh=True)
+    stored = load_file(weights)
+    own = start.state_dict()
+    assert own["head.weight"].shape == (5, 512)
+    assert all(torch.equal(own[key], stored[key]) for key in own if not key.startswith("head."))
 
 
 # --- going on -------------------------------------------------------------------------------------

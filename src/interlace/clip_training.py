@@ -79,7 +79,9 @@ class ClipTraining(Run):
         self.backbone_lr = default if recipe.backbone_lr is None else recipe.backbone_lr
         self.freeze_norm = pretrained if recipe.freeze_norm is None else recipe.freeze_norm
         self.backbone = backbone_of(model)
-        frozen = (2 if pretrained else 0) if recipe.freeze is None else recipe.freeze
+        has_stages = hasattr(self.backbone, "layer2")
+        default_freeze = 2 if pretrained and has_stages else 0
+        frozen = default_freeze if recipe.freeze is None else recipe.freeze
         self.frozen = first_stages(self.backbone, frozen)
         for module in self.frozen:
             module.requires_grad_(False)
@@ -394,7 +396,9 @@ def make_network(model: ClipModelOptions, num_classes: int, *, fresh: bool) -> V
     """The network to train, with the weights it starts from unless a checkpoint comes anyway."""
     network = create_model(model.name, num_classes=num_classes)
     if fresh and model.weights is not None:
-        load_weights(network, model.weights, name=model.name)
+        for part in ("backbone", "body"):  # the head is for other classes
+            own = network.get_submodule(part)
+            load_weights(own, model.weights, name=model.name, part=f"{part}.")
     if fresh and model.backbone is not None:
         for line in load_backbone(network, model.backbone).lines():
             log.info(line)
