@@ -92,12 +92,12 @@ _NORMS = (
 
 def _formulas() -> dict[Any, Callable[..., int]]:
     """What the library's counter does not know, in its unit: a multiply-add is two."""
-    return {
-        torch.ops.interlace.recur: _recurrence,
-        torch.ops.mkldnn._linear_pointwise: _linear,
-        _ATEN.mkldnn_rnn_layer: _library_recurrence,
-        **dict.fromkeys(_NORMS, _norm),
-    }
+    formulas: dict[Any, Callable[..., int]] = dict.fromkeys(_NORMS, _norm)
+    formulas[torch.ops.interlace.recur] = _recurrence
+    formulas[_ATEN.mkldnn_rnn_layer] = _library_recurrence
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):  # not in every build of torch
+        formulas[torch.ops.mkldnn._linear_pointwise] = _linear
+    return formulas
 
 
 def _norm(x: Sequence[int], *_: Any, **__: Any) -> int:
