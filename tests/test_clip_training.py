@@ -24,7 +24,13 @@ from interlace.clip_options import (
     ClipRecipeOptions,
     ClipTrainerOptions,
 )
-from interlace.clip_training import ClipTraining, make_kick_start, make_network, train_clips
+from interlace.clip_training import (
+    ClipTraining,
+    first_stages,
+    make_kick_start,
+    make_network,
+    train_clips,
+)
 from interlace.data.clips import Clip
 from interlace.data.motion import motion_clip, write_clip
 from interlace.explain import read_curves
@@ -115,6 +121,7 @@ def test_a_pretrained_backbone_keeps_its_first_stages_and_its_norms():
         model, recipe, steps=2, clips_a_step=4, frames=2, pretrained=True
     )  # fmt: skip
     module.train()
+    assert first_stages(model.body.network, 5)[-1] is model.body.network.layer4
     still = [model.body.network.get_submodule(name) for name in ("conv1", "bn1", "layer1")]
     assert all(part in module.frozen for part in still)
     network = model.body.network
@@ -202,9 +209,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(finished, clips, tmp_path):
 def test_a_run_refuses_videos_it_did_not_begin_with(clips, tmp_path):
     data = data_of(clips)
     run_clips(data, tmp_path)
+    run_clips(replace(data, seed=2), tmp_path)  # nothing has been learned yet
     before = (tmp_path / "train.csv").read_text()
     with pytest.raises(ValueError, match=r"are not those of .*, with which this run began"):
-        run_clips(replace(data, seed=1), tmp_path)
+        run_clips(replace(data, seed=1), tmp_path, begun=True)
     assert (tmp_path / "train.csv").read_text() == before
 
 
@@ -237,11 +245,16 @@ def test_gathered_batches_are_one_large_batch(finished, clips, tmp_path):
 # --- many processes -------------------------------------------------------------------------------
 
 
-def torchrun(folder, clips, recipe):
+def torchrun(folder, clips, recipe, finished):
     """The same command in two processes."""
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     words += ["-m", "interlace.cli", "train", f"--data.path={clips}", "--model=tsm_r18"]
-    parts = {"data": data_of(clips), "recipe": recipe, "trainer": trainer_of(folder)}
+    manifest = str(finished / "manifest.csv")
+    parts = {
+        "data": data_of(clips, manifest=manifest),
+        "recipe": recipe,
+        "trainer": trainer_of(folder),
+    }
     for part, options in parts.items():
         for name, value in vars(options).items():
             if value is True:
@@ -255,7 +268,7 @@ def test_two_processes_learn_what_one_learns_from_double_batches_also_if_one_is_
     finished, clips, tmp_path
 ):
     folder = tmp_path / "run"
-    process = torchrun(folder, clips, replace(RECIPE, batch_size=2))
+    process = torchrun(folder, clips, replace(RECIPE, batch_size=2), finished)
     while not (folder / "last.ckpt").exists() and process.poll() is None:
         time.sleep(0.02)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -265,7 +278,7 @@ def test_two_processes_learn_what_one_learns_from_double_batches_also_if_one_is_
     assert "same command goes on from the last checkpoint" in said
     assert not (folder / "run.json").exists()
 
-    process = torchrun(folder, clips, replace(RECIPE, batch_size=2))
+    process = torchrun(folder, clips, replace(RECIPE, batch_size=2), finished)
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert said.count("held-out accuracy") == 1  # one of them speaks
@@ -277,6 +290,15 @@ def test_two_processes_learn_what_one_learns_from_double_batches_also_if_one_is_
 
 
 # --- what cannot be learned from ------------------------------------------------------------------
+
+
+def test_a_mended_file_is_found_good_again(tmp_path):
+    folder = write_clips(tmp_path / "clips", count=4)
+    whole = (folder / "left/0.mp4").read_bytes()
+    (folder / "left/0.mp4").write_bytes(whole[: len(whole) // 2])
+    assert run_clips(data_of(folder), tmp_path / "run").skipped == 1
+    (folder / "left/0.mp4").write_bytes(whole)
+    assert run_clips(data_of(folder), tmp_path / "run").skipped == 0
 
 
 @pytest.fixture
@@ -313,6 +335,10 @@ def test_an_evaluation_refuses_what_is_broken_unless_told(finished, broken, tmp_
         (["--recipe.batch_size", "0"], "recipe.batch_size must be at least 1"),
         (["--data.held_out_labels", "x.csv"], "needs data.labels"),
         (["--data.size", "300"], "short_side must be at least size, 300"),
+        (["--trainer.devices", "2"], "interlace scan .* and give data.manifest=manifest.csv"),
+        (["--trainer.threads", "0"], "trainer.threads must be at least 1"),
+        (["--recipe.accumulate", "99", "--data.workers", "0"], "recipe.accumulate=99 batches a"),
+        (["--model", "tsm_r18_detector", "--data.workers", "0"], "is told where to look"),
     ],
 )
 def test_wrong_options_are_named(clips, tmp_path, command, says, capsys):
@@ -372,6 +398,20 @@ def test_regions_are_measured_on_marked_objects(clips, tmp_path):
     (measured,) = json.loads(out.read_text())["regions"].values()
     assert measured["frames"] == 2 * 2  # 3.mp4 of two classes, two frames each
     assert measured["dist"] == pytest.approx(0.25, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--digits", "mnist"], "--digits is not for .* takes video files"),
+        (["--batch_size", "0"], "batch_size must be at least 1, got 0"),
+        (["--protocol", "3x2", "--manifest", "nowhere.csv"], "there is no manifest nowhere.csv"),
+    ],
+)
+def test_an_evaluation_refuses_what_does_not_fit(finished, words, says, capsys):
+    assert main(["evaluate", str(finished / "best.safetensors"), *words]) == 1
+    with pytest.raises(AssertionError, match=says):
+        raise AssertionError(capsys.readouterr().err)
 
 
 def test_weights_elsewhere_need_a_path(finished, tmp_path, capsys):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from itertools import pairwise
@@ -96,7 +97,8 @@ def train_files(
         bf16=trainer.precision == "bf16",
     )
     _say_result(scores.result, "clips", folder / "evaluation.json")
-    _say(str(write_clip_page(weights, folder / "report.html", clips, scores)))
+    bf16 = trainer.precision == "bf16"
+    _say(str(write_clip_page(weights, folder / "report.html", clips, scores, bf16=bf16)))
 
 
 def evaluate(
@@ -141,10 +143,22 @@ def evaluate(
         out: the JSON file; next to the weights if left out.
         precision: "bf16" is autocast to bfloat16.
     """
+    from interlace.models.registry import input_channels
     from interlace.models.weights import read_card
 
+    of_files: dict[str, Any] = {
+        "path": path, "labels": labels, "split": split, "classes": classes, "manifest": manifest,
+        "skip_bad": skip_bad, "boxes": boxes, "workers": workers,
+    }  # fmt: skip
+    of_digits: dict[str, Any] = {"digits": digits, "num_digits": num_digits, "videos": videos}
     card = read_card(weights)
-    if "clips" in card or "made_from" in card:
+    on_files = "clips" in card or "made_from" in card
+    on_files = on_files or ("model" in card and input_channels(card["model"]) == 3)
+    for name, value in (of_digits if on_files else of_files).items():
+        if value not in (None, False):
+            takes = "video files" if on_files else "videos of digits"
+            raise ValueError(f"--{name} is not for {weights}, whose model takes {takes}")
+    if on_files:
         from interlace.clip_results import evaluate_weights
 
         named = f".{protocol}.evaluation.json"
@@ -152,22 +166,13 @@ def evaluate(
         _, scores = evaluate_weights(
             weights,
             json_file,
-            path=path,
-            labels=labels,
-            split=split,
-            classes=classes,
             protocol=protocol,
-            manifest=manifest,
-            skip_bad=skip_bad,
-            boxes=boxes,
             batch_size=batch_size,
-            workers=workers,
             bf16=precision == "bf16",
+            **of_files,
         )
-        _say_result(scores.result, "clips", json_file)
+        _say_result(scores.result, "clips", json_file, held_out=path is None)
         return
-    if path is not None:
-        raise ValueError(f"{weights} takes synthetic videos, not those of {path}")
     from interlace.results import open_trained
 
     trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
@@ -519,6 +524,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("stopped; the same command goes on", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, ImportError, KeyError) as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         _say(f"interlace: {text}", file=sys.stderr)
@@ -593,15 +601,15 @@ def _explain_videos(
     from interlace.explain_clips import explain_clips, explain_video
     from interlace.predict import Predictor, find_sources, is_one
 
+    if clips < 1:
+        raise ValueError(f"clips must be at least 1, got {clips}")
     sources = find_sources(source)
     predictor = Predictor(weights, classes=classes, bf16=precision == "bf16")
     if is_one(source):
         page = explain_video(predictor, source, out)
     else:
         title = f"What {Path(weights).stem} looks at in {Path(source).name}"
-        page = explain_clips(
-            predictor, sources[: max(clips, 1)], None, out / "report.html", title=title
-        )
+        page = explain_clips(predictor, sources[:clips], None, out / "report.html", title=title)
     _say(str(page))
 
 
@@ -613,9 +621,10 @@ def _evaluate(trained: Any, path: Path, precision: Precision) -> Any:
     return result
 
 
-def _say_result(result: Any, what: str, path: Path) -> None:
+def _say_result(result: Any, what: str, path: Path, *, held_out: bool = True) -> None:
     top1, top5 = f"{result.top1:.1%}", f"{result.top5:.1%}"
-    _say(f"held-out accuracy {top1} (top-5 {top5}) on {result.count:,} {what}")
+    kind = "held-out accuracy" if held_out else "accuracy"
+    _say(f"{kind} {top1} (top-5 {top5}) on {result.count:,} {what}")
     if result.regions is not None:
         dist, recall = result.regions.dist, result.regions.recall
         _say(f"regions: Dist {dist:.3f} of the frame, recall {recall:.1%} of the digits")

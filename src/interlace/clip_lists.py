@@ -39,14 +39,17 @@ class RunClips(NamedTuple):
     fingerprint: str
 
 
-def run_clips(options: ClipDataOptions, folder: Path, *, write: bool = True) -> RunClips:
+def run_clips(
+    options: ClipDataOptions, folder: Path, *, begun: bool = False, write: bool = True
+) -> RunClips:
     """Finds, checks and splits the videos of a run.
 
-    All are decoded once, unless a manifest is given or the run has one already.
+    All are decoded once, unless a manifest is given or the run has begun with one.
 
     Args:
         options: where they are.
         folder: of the run; train.csv, held_out.csv and manifest.csv go there.
+        begun: whether the run goes on, and must do so with the videos it began with.
         write: whether this process is the one that writes them.
 
     Raises:
@@ -57,16 +60,16 @@ def run_clips(options: ClipDataOptions, folder: Path, *, write: bool = True) -> 
     known = folder / MANIFEST
     if options.manifest is not None:
         rows = read_manifest(options.manifest)
-    elif known.exists():
+    elif begun and known.exists():
         rows = read_manifest(known)
     else:
         names = [item.name for part in parts for item in part.items]
         rows = scan(options.path, names=names, workers=options.workers)
     if write:
-        if not known.exists():
+        if not begun:
             write_manifest(known, rows)
         for name, part in zip((TRAIN, HELD_OUT), parts, strict=True):
-            _write_once(folder / name, part)
+            _write(folder / name, part, begun=begun)
     train, held_out = (without_broken(part, rows, skip=True) for part in parts)
     check_classes(train)
     check_classes(held_out, all_used=False)
@@ -117,9 +120,9 @@ def _open(
     )
 
 
-def _write_once(path: Path, clips: ClipList) -> None:
-    """Writes a list, or checks that it is the one that was written when the run began."""
-    before = path.read_bytes() if path.exists() else None
+def _write(path: Path, clips: ClipList, *, begun: bool) -> None:
+    """Writes a list; that of a run that goes on must be the one it began with."""
+    before = path.read_bytes() if begun and path.exists() else None
     write_list(path, clips)
     if before is not None and path.read_bytes() != before:
         path.write_bytes(before)

@@ -40,6 +40,7 @@ class ClipDataOptions:
         held_out_labels: the same for videos to hold out; else `held_out` says how many are.
         held_out: fraction of each class that is not learned from, where no split is given.
         manifest: from `interlace scan`; else all videos are decoded once before the first step.
+            Several processes need one.
         skip_missing: leave out what is listed and not there.
         flip: mirror clips at random. Classes that say left and right swap, but one whose name does
             not say so may be ruined.
@@ -84,7 +85,7 @@ class ClipRecipeOptions:
         warmup: fraction of the steps, from nothing to lr; a cosine leads down again.
         clip: largest norm of the gradient.
         dropout: before the head.
-        freeze: stages of a pre-trained ResNet that stay as they are, the stem is the first; 2 if
+        freeze: stages of a ResNet that stay as they are, 1 is its stem, 5 is all; 2 if
             pre-trained, 0 if fresh.
         freeze_norm: whether batch norms stay as they are; yes if pre-trained, no if fresh.
     """
@@ -122,7 +123,7 @@ class ClipTrainerOptions:
 
     out: str = "runs/clips"
     precision: Literal["bf16", "fp32"] = "bf16"
-    device: str = "auto"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = 1
     nodes: int = 1
     threads: int | None = None
@@ -148,6 +149,7 @@ def check_clip_options(
             "recipe.freeze": (recipe.freeze or 0, 0),
             "data.workers": (data.workers or 0, 0),
             "trainer.seed": (trainer.seed, 0),
+            "trainer.threads": (1 if trainer.threads is None else trainer.threads, 1),
             "trainer.devices": (trainer.devices, 1),
             "trainer.nodes": (trainer.nodes, 1),
             "trainer.save_every": (trainer.save_every, 1),

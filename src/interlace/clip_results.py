@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import torch
 
 from interlace.clip_evaluation import ClipScores, evaluate_clips
 from interlace.clip_lists import HELD_OUT, MANIFEST
@@ -15,7 +12,6 @@ from interlace.clip_regions import measure_regions
 from interlace.data.clip_items import ClipList, check_classes
 from interlace.data.clip_list import SplitName, open_clips, read_list
 from interlace.data.clip_manifest import clips_fingerprint, without_broken
-from interlace.data.clip_shape import ClipShape
 from interlace.data.clips import TestViews
 from interlace.data.manifest import Row, read_manifest
 from interlace.data.sampling import ProtocolName
@@ -24,9 +20,7 @@ from interlace.data.something_else import read_objects
 from interlace.explain import read_curves
 from interlace.explain_clips import clip_reports
 from interlace.models.operations import count_operations
-from interlace.models.registry import open_weights
-from interlace.models.weights import read_card
-from interlace.predict import Predictor, read_classes
+from interlace.predict import Predictor
 from interlace.record import environment, write_json
 from interlace.visualize import confusion_figure, curve_figure, write_report
 
@@ -67,29 +61,33 @@ def evaluate_weights(
         bf16: whether to autocast to bfloat16.
 
     Raises:
-        ValueError: the videos are not of the classes that the weights know.
+        ValueError: an option makes no sense, or videos are not of classes that the weights know.
         VideoError: a video cannot be read, or the manifest is of others.
     """
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers or 0, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
     weights = Path(weights)
-    model, card = open_weights(weights)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    predictor = Predictor(weights, classes=classes, protocol=protocol, bf16=bf16)
     clips, rows = _clips(
-        weights, card, path, labels=labels, split=split, classes=classes, manifest=manifest
+        weights, predictor, path, labels=labels, split=split, manifest=manifest, workers=workers
     )
     given = len(clips)
     clips = without_broken(clips, rows, skip=skip_bad)
-    check_classes(clips, num_classes=card["num_classes"], all_used=False)
-    shape = ClipShape(**card.get("clips", {}))
-    workers = max(1, cores() - 1) if workers is None else workers
-    views = TestViews(clips, shape, protocol=protocol)
+    check_classes(clips, all_used=False)
+    shape, model = predictor.clips, predictor.model
     scores = evaluate_clips(
-        model.to(device), views, batch_size=batch_size, workers=workers, bf16=bf16
+        model,
+        TestViews(clips, shape, protocol=protocol),
+        batch_size=batch_size,
+        workers=max(1, cores() - 1) if workers is None else workers,
+        bf16=bf16,
     )
     chosen = shape.protocol(protocol)
     count = chosen.crops * len(chosen.offsets)
-    one = count_operations(model.cpu(), (1, shape.num_frames, 3, chosen.size, chosen.size)).total
+    one = count_operations(model, (1, shape.num_frames, 3, chosen.size, chosen.size)).total
     record = {
-        "model": card["model"],
+        "model": predictor.card["model"],
         "weights": weights.name,
         "protocol": {
             "name": protocol,
@@ -112,7 +110,6 @@ def evaluate_weights(
     }
     if boxes is not None:
         objects = read_objects(boxes, videos={PurePosixPath(i.name).stem for i in clips.items})
-        predictor = Predictor(weights, classes=list(clips.classes), bf16=bf16)
         regions = measure_regions(predictor, clips, objects)
         record["regions"] = {name: found.as_dict() for name, found in regions.items()}
     write_json(Path(out), record)
@@ -121,34 +118,45 @@ def evaluate_weights(
 
 def _clips(
     weights: Path,
-    card: Mapping[str, Any],
+    predictor: Predictor,
     path: Path_ | None,
     *,
     labels: Path_ | None,
     split: SplitName | None,
-    classes: Path_ | None,
     manifest: Path_ | None,
+    workers: int | None,
 ) -> tuple[ClipList, list[Row]]:
     """The videos to evaluate on, and what is known of each."""
-    names = card.get("classes") if classes is None else read_classes(classes)
     if path is not None:
-        clips = open_clips(path, labels=labels, split=split, classes=names)
+        clips = open_clips(path, labels=labels, split=split, classes=predictor.classes)
     else:
-        held_out = weights.parent / HELD_OUT
-        if not held_out.exists() or not names or "path" not in card.get("data", {}):
+        held_out, root = weights.parent / HELD_OUT, predictor.card.get("data", {}).get("path", "")
+        if not held_out.exists() or not root:
             raise ValueError(
                 f"{weights} does not lie in the folder of its run, with the list of what was held "
                 "out: say which videos to evaluate on with --path"
             )
-        clips = read_list(held_out, root=card["data"]["path"], classes=names)
+        if not Path(root).is_dir():
+            raise ValueError(
+                f"the videos of this run were in {root}, which is not there, seen from here: say "
+                f"where they are with --path, and --labels {held_out}"
+            )
+        clips = read_list(held_out, root=root, classes=predictor.classes)
         manifest = manifest or weights.parent / MANIFEST
     if manifest is not None:
         return clips, read_manifest(manifest)
-    return clips, scan(clips.root, names=[item.name for item in clips.items])
+    names = [item.name for item in clips.items]
+    return clips, scan(clips.root, names=names, workers=workers)
 
 
 def write_clip_page(
-    weights: Path_, page: Path_, clips: ClipList, scores: ClipScores, *, worst: int = 6
+    weights: Path_,
+    page: Path_,
+    clips: ClipList,
+    scores: ClipScores,
+    *,
+    worst: int = 6,
+    bf16: bool = False,
 ) -> Path:
     """The report of a run: accuracy, confusion, learning curves, and the worst clips explained.
 
@@ -158,9 +166,10 @@ def write_clip_page(
         clips: that were held out.
         scores: of the model on them.
         worst: how many clips to explain, those whose true class got the least probability.
+        bf16: whether to autocast to bfloat16.
     """
     weights = Path(weights)
-    predictor = Predictor(weights)
+    predictor = Predictor(weights, bf16=bf16)
     result = scores.result
     figures: dict[str, Any] = {}
     logs = weights.parent / "logs/csv"
@@ -177,7 +186,7 @@ def write_clip_page(
     chosen = scores.worst(worst)
     return write_report(
         page,
-        title=f"{read_card(weights)['model']} on {Path(clips.root).name}",
+        title=f"{predictor.card['model']} on {Path(clips.root).name}",
         summary={
             "Held-out accuracy": f"{result.top1:.1%}",
             "Top-5": f"{result.top5:.1%}",

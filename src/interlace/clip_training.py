@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -152,12 +153,14 @@ def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
     if count == 0:
         return []
     names = [name for name, _ in network.named_children()]
-    if "layer1" not in names or f"layer{count}" not in names:
+    layers = [name for name in names if re.fullmatch(r"layer\d", name)]
+    if count > len(layers) + 1 or not layers:
         raise ValueError(
-            f"recipe.freeze={count} counts the stages of a ResNet, and this network has "
-            f"{', '.join(names)}: choose recipe.freeze=0, or fewer"
+            f"recipe.freeze={count} counts the stages of a ResNet, its stem and "
+            f"{', '.join(layers) or 'no layers'}: choose at most {len(layers) + bool(layers)}"
         )
-    return [network.get_submodule(name) for name in names[: names.index(f"layer{count}")]]
+    end = names.index(layers[count - 1]) if count <= len(layers) else len(names)
+    return [network.get_submodule(name) for name in names[:end]]
 
 
 class Watch(EachStep):
@@ -296,17 +299,24 @@ def train_clips(
     folder = Path(trainer.out)
     last, best = folder / "last.ckpt", folder / "best.safetensors"
     rank, first = process_rank(), is_first()
+    devices, nodes = processes(trainer)
     if claim(folder, options, write=first):
         return best
+    if devices * nodes > 1 and data.manifest is None:
+        raise ValueError(
+            "several processes need to know what is broken before they start: run `interlace scan "
+            f"{data.path} --out manifest.csv`, and give data.manifest=manifest.csv"
+        )
+    if trainer.device == "gpu" and not torch.cuda.is_available():
+        raise ValueError("trainer.device=gpu, and there is none: choose auto or cpu")
     workers = max(1, cores() - 1) if data.workers is None else data.workers
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
     L.seed_everything(trainer.seed, verbose=False)
-    clips = run_clips(data, folder, write=first)
+    clips = run_clips(data, folder, begun=last.exists() or best.exists(), write=first)
     classes = clips.train.classes
     network = make_network(model, len(classes), fresh=not last.exists())
 
-    devices, nodes = processes(trainer)
     order = Order(
         len(clips.train),
         recipe.batch_size,
@@ -318,6 +328,11 @@ def train_clips(
     )
     clips_a_step = recipe.batch_size * recipe.accumulate * devices * nodes
     steps = order.steps // recipe.accumulate
+    if steps < 1:
+        raise ValueError(
+            f"recipe.accumulate={recipe.accumulate} batches a step, and the run has only "
+            f"{order.steps}: choose fewer"
+        )
     module = ClipTraining(
         network,
         recipe,
@@ -395,6 +410,11 @@ def clip_shape(data: ClipDataOptions) -> ClipShape:
 def make_network(model: ClipModelOptions, num_classes: int, *, fresh: bool) -> VideoClassifier:
     """The network to train, with the weights it starts from unless a checkpoint comes anyway."""
     network = create_model(model.name, num_classes=num_classes)
+    if network.needs_boxes:
+        raise ValueError(
+            f"{model.name} is told where to look, and video files do not say it: choose a model "
+            "that finds its regions, such as tsm_r18_dyreg"
+        )
     if fresh and model.weights is not None:
         for part in ("backbone", "body"):  # the head is for other classes
             own = network.get_submodule(part)

@@ -17,7 +17,7 @@ from interlace.data.syncmnist import VideoBatch
 from interlace.evaluate import evaluate
 from interlace.graph.offsets import Offsets
 from interlace.models.classifier import VideoClassifier
-from interlace.models.registry import create_model, describe_model
+from interlace.models.registry import create_model, input_channels
 from interlace.models.weights import load_weights, save_weights
 from interlace.options import (
     DataOptions,
@@ -230,7 +230,10 @@ def train(
         "recipe": asdict(recipe),
         "trainer": asdict(trainer),
     }
-    describe_model(model.name)  # says if there is no such model, before anything is made
+    if input_channels(model.name) != 1:  # also says if there is no such model
+        raise ValueError(
+            f"{model.name} is for video files: say where they are with --data.path DIR"
+        )
     check_options(recipe, trainer)
     places = recipe.pretrain_frames > 0 and recipe.pretrain_task == "placement"
     if places and data.dataset == "MultiSyncMNIST" and not (model.weights or model.backbone):

@@ -55,7 +55,7 @@ class Order(Sampler[list[Place]]):
         if length * epochs < batch_size * world_size:
             raise ValueError(
                 f"{length} clips seen {epochs} times do not fill a batch of "
-                f"{batch_size * world_size}; take smaller batches, or more epochs"
+                f"{batch_size * world_size}; take a smaller batch_size, or more epochs"
             )
         self.length, self.batch_size = length, batch_size
         self.seed, self.epochs = seed, epochs
