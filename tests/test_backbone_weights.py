@@ -123,8 +123,8 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(source, model, tmp_pat
     refused(deeper, "take weights of the same network")
     refused({**tensors, "conv1.weight": torch.zeros(64, 1, 7, 7)}, r"conv1.weight is \(64, 1, 7, 7")
     refused({**tensors, "bn1.weight": torch.full((64,), torch.nan)}, "bn1.weight is not finite")
-    refused(torch.zeros(3), "holds a Tensor, no state dict")
-    refused({"epoch": 3}, "holds no tensors, but epoch")
+    refused(torch.zeros(3), "holds no names and tensors, but a Tensor")
+    refused({"epoch": 3}, "holds no state dict: epoch is no tensor")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     with pytest.raises(FileNotFoundError, match='give a file, or "imagenet"'):
         load_backbone(model, "imagnet")
@@ -140,7 +140,7 @@ def test_nothing_in_a_file_runs(model, tmp_path):
     torch.save({"conv1.weight": Bomb()}, tmp_path / "w.pth")
     (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.pth").read_bytes())
     for name in ("w.pth", "w.safetensors"):
-        with pytest.raises(ValueError, match=r"cannot be read as weights \(.*state dict"):
+        with pytest.raises(ValueError, match="holds more than tensors|not a complete safetensors"):
             load_backbone(model, tmp_path / name)
     assert not (tmp_path / "ran").exists()
 

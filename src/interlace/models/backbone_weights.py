@@ -10,19 +10,18 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interlace.models.classifier import VideoClassifier
+from interlace.models.convert.checkpoint import read_checkpoint
 from interlace.models.interlaced import Interlaced
 
 IMAGENET = "imagenet"
 
 _LOG = logging.getLogger(__name__)
 _HEADS = ("fc.", "head.", "classifier.", "new_fc.")
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 
 
 @dataclass(frozen=True)
@@ -131,32 +130,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, by their names there."""
     if not path.is_file():
         raise FileNotFoundError(f'there are no weights at {path}: give a file, or "{IMAGENET}"')
-    held: Any
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            held = load_file(path)
-        else:
-            held = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both libraries raise many kinds
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"{path} cannot be read as weights ({first}); it must be safetensors, or a state dict "
-            "that torch.save wrote"
-        ) from error
-    while isinstance(held, Mapping) and (inner := [k for k in _WRAPPERS if _nested(held, k)]):
-        held = held[inner[0]]
-    if not isinstance(held, Mapping):
-        raise ValueError(f"{path} holds a {type(held).__name__}, no state dict")
-    tensors = {str(key): value for key, value in held.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise ValueError(f"{path} holds no tensors, but {', '.join(map(str, list(held)[:5]))}")
-    return tensors
-
-
-def _nested(held: Mapping[Any, Any], key: str) -> bool:
-    return isinstance(held.get(key), Mapping)
+    return {name: torch.from_numpy(held) for name, held in read_checkpoint(path).tensors.items()}
 
 
 # --- into the network -----------------------------------------------------------------------------

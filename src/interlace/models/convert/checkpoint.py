@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-WRAPPERS = ("state_dict", "model")  # names that a state dict has within a training's checkpoint
+# names that a state dict has within a training's checkpoint
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 
 
 class Checkpoint(NamedTuple):
