@@ -186,6 +186,32 @@ def test_a_run_may_start_from_weights_for_other_classes(finished):
     assert all(torch.equal(own[key], stored[key]) for key in own if not key.startswith("head."))
 
 
+def test_a_detector_tells_where_to_look_and_is_in_no_checkpoint(clips, tmp_path, monkeypatch):
+    from interlace import clip_training, predict
+
+    class Middle(torch.nn.Module):
+        """Looks at the middle, whatever it is shown."""
+
+        def __init__(self, source):
+            super().__init__()
+            assert source == "some.pth"
+            self.unused = torch.nn.Parameter(torch.zeros(3))
+
+        def forward(self, video):
+            return torch.tensor([0.5, 0.5, 0.2, 0.2]).expand(*video.shape[:2], 9, 4)
+
+    for module in (clip_training, predict):
+        monkeypatch.setattr(module, "BoxDetector", Middle)
+    model = ClipModelOptions("tsm_r18_detector", detector="some.pth")
+    weights = run(tmp_path / "run", clips, model=model, recipe=replace(RECIPE, epochs=1))
+    stored = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["state_dict"]
+    assert not any("unused" in name for name in stored)
+    assert main(["evaluate", str(weights), "--workers", "0"]) == 0
+    boxes = interlace.Predictor(weights)(clips / "left/0.mp4").boxes
+    assert all(looked.shape == (2, 9, 4) for looked in boxes.values())
+    assert len(boxes) == 1
+
+
 # --- going on -------------------------------------------------------------------------------------
 
 
@@ -338,7 +364,8 @@ def test_an_evaluation_refuses_what_is_broken_unless_told(finished, broken, tmp_
         (["--trainer.devices", "2"], "interlace scan .* and give data.manifest=manifest.csv"),
         (["--trainer.threads", "0"], "trainer.threads must be at least 1"),
         (["--recipe.accumulate", "99", "--data.workers", "0"], "recipe.accumulate=99 batches a"),
-        (["--model", "tsm_r18_detector", "--data.workers", "0"], "is told where to look"),
+        (["--model", "tsm_r18_detector", "--data.workers", "0"], "model.detector=coco"),
+        (["--model.detector", "coco", "--data.workers", "0"], "leave model.detector out"),
     ],
 )
 def test_wrong_options_are_named(clips, tmp_path, command, says, capsys):

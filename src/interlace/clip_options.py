@@ -20,6 +20,8 @@ class ClipModelOptions:
         backbone: "imagenet" (fetched once), or a file of torchvision's or timm's weights, for the
             backbone to start from; else it starts fresh.
         weights: of the same model, to start all but the head from.
+        detector: of a model that looks where it is told, such as tsm_r50_detector: "coco" (fetched
+            once), or a file of torchvision's Faster R-CNN (ResNet-50, FPN).
         teachers: weights of models with one graph each. For the first tenth of the steps, the
             graphs of a model with several learn where to look from these (DyReg, appendix F.1).
     """
@@ -27,6 +29,7 @@ class ClipModelOptions:
     name: str = "tsm_r18_dyreg"
     backbone: str | None = None
     weights: str | None = None
+    detector: str | None = None
     teachers: list[str] = field(default_factory=list)
 
 

@@ -19,6 +19,7 @@ from interlace.data.scan import cores, scan
 from interlace.data.something_else import read_objects
 from interlace.explain import read_curves
 from interlace.explain_clips import clip_reports
+from interlace.models.detector import WithDetector
 from interlace.models.operations import count_operations
 from interlace.predict import Predictor
 from interlace.record import environment, write_json
@@ -85,7 +86,8 @@ def evaluate_weights(
     )
     chosen = shape.protocol(protocol)
     count = chosen.crops * len(chosen.offsets)
-    one = count_operations(model, (1, shape.num_frames, 3, chosen.size, chosen.size)).total
+    counted = model.model if isinstance(model, WithDetector) else model
+    one = count_operations(counted, (1, shape.num_frames, 3, chosen.size, chosen.size)).total
     record = {
         "model": predictor.card["model"],
         "weights": weights.name,

@@ -32,6 +32,7 @@ from interlace.data.transforms import mirrored_labels
 from interlace.evaluate import Evaluation, Tally
 from interlace.models.backbone_weights import load_backbone
 from interlace.models.classifier import VideoClassifier
+from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.distill import KickStart, freeze_batch_norm, graphs_of, regions_of
 from interlace.models.interlaced import Interlaced
 from interlace.models.registry import create_model, input_channels, open_weights
@@ -57,6 +58,7 @@ class ClipTraining(Run):
         frames: of a clip.
         pretrained: whether the backbone has learnt before.
         kick_start: what graphs learn their regions from at first, if from anything.
+        detector: what tells the model where to look, if it must be told; it learns nothing.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ClipTraining(Run):
         frames: int,
         pretrained: bool,
         kick_start: KickStart | None = None,
+        detector: nn.Module | None = None,
     ):
         super().__init__()
         self.model = model
@@ -91,7 +94,13 @@ class ClipTraining(Run):
         if kick_start is not None:
             kick_start.check(model)
         self.kick_start = kick_start
+        # in a tuple, so that it is in no checkpoint and no optimiser
+        self.shown = (model if detector is None else WithDetector(model, detector),)
         model.dropout.p = recipe.dropout
+
+    def looking(self) -> nn.Module:
+        """The model, with what tells it where to look."""
+        return self.shown[0].to(self.device)
 
     def training_step(self, clip: Clip, _: int) -> Tensor:
         for module in self.frozen:
@@ -99,7 +108,7 @@ class ClipTraining(Run):
         start = self.kick_start
         copied = 0.0 if start is None else start.weight(self.global_step, self.steps)
         with regions_of(self.model) as regions:
-            logits = self.model(clip.video).float()
+            logits = self.looking()(clip.video).float()
         loss = nn.functional.cross_entropy(logits, clip.label)
         if start is not None and copied:
             loss = loss + copied * start(clip.video, regions)
@@ -226,7 +235,7 @@ class Watch(EachStep):
         )
         loader = clip_loader(self.views, share, num_workers=self.workers)
         bf16 = trainer.precision == "bf16-mixed"
-        for clip, scores in classify(module.model, loader, bf16=bf16):
+        for clip, scores in classify(module.looking(), loader, bf16=bf16):
             tally.add(scores, clip.label)
         counts = tally.counts.float().to(module.device)
         tally.counts = trainer.strategy.reduce(counts, reduce_op="sum").double().cpu()
@@ -341,6 +350,7 @@ def train_clips(
         frames=shape.num_frames,
         pretrained=bool(model.backbone or model.weights),
         kick_start=make_kick_start(model),
+        detector=None if model.detector is None else BoxDetector(model.detector),
     )
     mirrored = mirrored_labels(classes) if data.flip else None
     shown = TrainingClips(clips.train, shape, seed=data.seed, mirrored=mirrored)
@@ -357,6 +367,7 @@ def train_clips(
             "classes": list(classes),
             "clips": asdict(shape),
             "data": {"path": data.path, "held_out": HELD_OUT},
+            **({} if model.detector is None else {"detector": model.detector}),
         },
     )
     callbacks: list[Any] = [watch, Logs(trainer.log_every), Resume(last, trainer.save_every)]
@@ -410,10 +421,11 @@ def clip_shape(data: ClipDataOptions) -> ClipShape:
 def make_network(model: ClipModelOptions, num_classes: int, *, fresh: bool) -> VideoClassifier:
     """The network to train, with the weights it starts from unless a checkpoint comes anyway."""
     network = create_model(model.name, num_classes=num_classes)
-    if network.needs_boxes:
+    if network.needs_boxes != (model.detector is not None):
         raise ValueError(
-            f"{model.name} is told where to look, and video files do not say it: choose a model "
-            "that finds its regions, such as tsm_r18_dyreg"
+            f"{model.name} is told where to look: say by what with model.detector=coco"
+            if network.needs_boxes
+            else f"{model.name} finds its regions itself: leave model.detector out"
         )
     if fresh and model.weights is not None:
         for part in ("backbone", "body"):  # the head is for other classes

@@ -22,6 +22,7 @@ from interlace.data.transforms import crop, resize_short_side
 from interlace.data.video import Source, VideoError, read_frames
 from interlace.graph.trace import Trace
 from interlace.models.classifier import VideoClassifier
+from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.probe import FRAMES, sees_clips
 from interlace.models.registry import open_weights
 
@@ -145,7 +146,8 @@ class Predictor:
     ):
         card: dict[str, Any] = {}
         if isinstance(weights, VideoClassifier):
-            self.model, self.name = weights, "this model"
+            self.model: VideoClassifier | WithDetector = weights
+            self.name = "this model"
         else:
             self.model, card = open_weights(Path(weights))
             self.name = str(weights)
@@ -154,6 +156,8 @@ class Predictor:
                     f"{weights} knows synthetic videos of digits, not video files: "
                     "`interlace explain` and `interlace evaluate` show it on held-out ones"
                 )
+        if self.model.needs_boxes and "detector" in card:
+            self.model = WithDetector(self.model, BoxDetector(card["detector"]))
         if self.model.needs_boxes:
             raise ValueError(
                 f"{self.name} looks where it is told, and video files do not tell: take weights of "

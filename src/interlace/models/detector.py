@@ -122,6 +122,12 @@ class WithDetector(nn.Module):
         self.model = model
         self.detector = detector
         self.num_classes = model.num_classes
+        self.needs_boxes = False
+
+    @property
+    def backbone(self) -> nn.Module:
+        """Of the model."""
+        return self.model.backbone
 
     def forward(self, video: Tensor, state: Any = None, **options: Any) -> Any:
         """As `VideoClassifier.forward`, without `boxes`; over whole clips only."""
