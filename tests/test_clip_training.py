@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 import interlace.clip_training
 from interlace.cli import main
 from interlace.clip_lists import run_clips
+from interlace.clip_module import ClipTraining, first_stages
 from interlace.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
@@ -25,8 +26,6 @@ from interlace.clip_options import (
     ClipTrainerOptions,
 )
 from interlace.clip_training import (
-    ClipTraining,
-    first_stages,
     make_kick_start,
     make_network,
     train_clips,

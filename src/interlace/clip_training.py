@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor, nn
+from torch import nn
 
-from interlace.clip_evaluation import classify
 from interlace.clip_lists import HELD_OUT, run_clips
+from interlace.clip_module import ClipTraining
 from interlace.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
@@ -25,227 +24,22 @@ from interlace.clip_options import (
     ClipTrainerOptions,
     check_clip_options,
 )
+from interlace.clip_watch import Watch
 from interlace.data.clip_shape import ClipShape
-from interlace.data.clips import Clip, Order, TestViews, TrainingClips, clip_loader, in_turn
+from interlace.data.clips import Clip, Order, TestViews, TrainingClips, clip_loader
 from interlace.data.scan import cores
 from interlace.data.transforms import mirrored_labels
-from interlace.evaluate import Evaluation, Tally
 from interlace.models.backbone_weights import load_backbone
 from interlace.models.classifier import VideoClassifier
-from interlace.models.detector import BoxDetector, WithDetector
-from interlace.models.distill import KickStart, freeze_batch_norm, graphs_of, regions_of
-from interlace.models.interlaced import Interlaced
+from interlace.models.detector import BoxDetector
+from interlace.models.distill import KickStart, graphs_of
 from interlace.models.registry import create_model, input_channels, open_weights
-from interlace.models.weights import load_weights, save_weights
+from interlace.models.weights import load_weights
 from interlace.progress import RunProgress
 from interlace.record import environment, write_json
-from interlace.run import EachStep, Logs, Resume, Run, Stage, claim, fit, loggers, quiet
-from interlace.schedule import cosine
+from interlace.run import Logs, Resume, claim, fit, loggers, quiet
 
 log = logging.getLogger(__name__)
-
-LR_BATCH = 32  # clips a step that recipe.lr is for
-
-
-class ClipTraining(Run):
-    """Fits a classifier to clips.
-
-    Args:
-        model: what is trained.
-        recipe: how.
-        steps: of the optimiser, in the whole run.
-        clips_a_step: of all processes together.
-        frames: of a clip.
-        pretrained: whether the backbone has learnt before.
-        kick_start: what graphs learn their regions from at first, if from anything.
-        detector: what tells the model where to look, if it must be told; it learns nothing.
-    """
-
-    def __init__(
-        self,
-        model: VideoClassifier,
-        recipe: ClipRecipeOptions,
-        *,
-        steps: int,
-        clips_a_step: int,
-        frames: int,
-        pretrained: bool,
-        kick_start: KickStart | None = None,
-        detector: nn.Module | None = None,
-    ):
-        super().__init__()
-        self.model = model
-        self.recipe = recipe
-        self.steps = steps
-        self.stages = [Stage("training", steps, clips_a_step * frames)]
-        self.lr = recipe.lr * clips_a_step / LR_BATCH
-        default = 0.1 if pretrained else 1.0
-        self.backbone_lr = default if recipe.backbone_lr is None else recipe.backbone_lr
-        self.freeze_norm = pretrained if recipe.freeze_norm is None else recipe.freeze_norm
-        self.backbone = backbone_of(model)
-        has_stages = hasattr(self.backbone, "layer2")
-        default_freeze = 2 if pretrained and has_stages else 0
-        frozen = default_freeze if recipe.freeze is None else recipe.freeze
-        self.frozen = first_stages(self.backbone, frozen)
-        for module in self.frozen:
-            module.requires_grad_(False)
-        if self.freeze_norm:
-            freeze_batch_norm(self.backbone)
-        if kick_start is not None:
-            kick_start.check(model)
-        self.kick_start = kick_start
-        # in a tuple, so that it is in no checkpoint and no optimiser
-        self.shown = (model if detector is None else WithDetector(model, detector),)
-        model.dropout.p = recipe.dropout
-
-    def looking(self) -> nn.Module:
-        """The model, with what tells it where to look."""
-        return self.shown[0].to(self.device)
-
-    def training_step(self, clip: Clip, _: int) -> Tensor:
-        for module in self.frozen:
-            module.eval()  # what does not learn does not count frames either
-        start = self.kick_start
-        copied = 0.0 if start is None else start.weight(self.global_step, self.steps)
-        with regions_of(self.model) as regions:
-            logits = self.looking()(clip.video).float()
-        loss = nn.functional.cross_entropy(logits, clip.label)
-        if start is not None and copied:
-            loss = loss + copied * start(clip.video, regions)
-        right = (logits.argmax(1) == clip.label).float().mean()
-        self.seen = {"train/accuracy": right, "train/loss": loss.detach()}
-        if not bool(loss.isfinite()):
-            raise ValueError(
-                f"the loss is {loss.item()} at step {self.global_step}: lower recipe.lr or "
-                "recipe.clip; the last checkpoint is from before"
-            )
-        return loss
-
-    def configure_optimizers(self) -> Any:
-        recipe = self.recipe
-        inside = {id(p) for p in self.backbone.parameters()}
-        learning = [p for p in self.model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in learning if id(p) not in inside], "lr": self.lr},
-            {
-                "params": [p for p in learning if id(p) in inside],
-                "lr": self.lr * self.backbone_lr,
-            },
-        ]
-        groups = [group for group in groups if group["params"]]
-        optimizer: torch.optim.Optimizer
-        if recipe.optimizer == "sgd":
-            optimizer = torch.optim.SGD(groups, momentum=0.9, weight_decay=recipe.weight_decay)
-        else:
-            optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-        warmup = round(recipe.warmup * self.steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: cosine(step, self.steps, warmup)
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
-
-
-def backbone_of(model: VideoClassifier) -> nn.Module:
-    """The network that graphs were put into."""
-    return model.body.network if isinstance(model.body, Interlaced) else model.backbone
-
-
-def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
-    """The first stages of a ResNet: its stem, then layer1 and so on.
-
-    Raises:
-        ValueError: if it has no such stages.
-    """
-    if count == 0:
-        return []
-    names = [name for name, _ in network.named_children()]
-    layers = [name for name in names if re.fullmatch(r"layer\d", name)]
-    if count > len(layers) + 1 or not layers:
-        raise ValueError(
-            f"recipe.freeze={count} counts the stages of a ResNet, its stem and "
-            f"{', '.join(layers) or 'no layers'}: choose at most {len(layers) + bool(layers)}"
-        )
-    end = names.index(layers[count - 1]) if count <= len(layers) else len(names)
-    return [network.get_submodule(name) for name in names[:end]]
-
-
-class Watch(EachStep):
-    """After each epoch, a look at the videos held out; keeps the best weights, and stops in time.
-
-    Args:
-        views: of the videos held out.
-        every: steps of an epoch.
-        patience: epochs without a better accuracy after which to stop.
-        batch_size: clips at once.
-        workers: processes that read.
-        folder: where best.safetensors goes.
-        card: written into it, with the accuracy.
-    """
-
-    def __init__(
-        self,
-        views: TestViews,
-        *,
-        every: int,
-        patience: int,
-        batch_size: int,
-        workers: int,
-        folder: Path,
-        card: dict[str, Any],
-    ):
-        self.views = views
-        self.every = every
-        self.patience = patience
-        self.batch_size = batch_size
-        self.workers = workers
-        self.folder = folder
-        self.card = card
-        self.best = -1.0
-        self.since = 0
-
-    def after_step(  # type: ignore[override]
-        self, trainer: L.Trainer, module: ClipTraining
-    ) -> None:
-        step = trainer.global_step
-        if step % self.every and step != trainer.max_steps:
-            return
-        result = self._look(trainer, module)
-        module.seen |= {"validation/accuracy": result.top1, "validation/loss": result.loss}
-        self.since = 0 if result.top1 > self.best else self.since + 1
-        if result.top1 > self.best:
-            self.best = result.top1
-            if trainer.is_global_zero:
-                card = self.card | {"validation": self.best, "step": step}
-                save_weights(module.model, self.folder / "best.safetensors", card=card)
-        if self.since >= self.patience and step != trainer.max_steps:
-            log.info(f"stops: no better for {self.patience} epochs")
-            trainer.should_stop = True
-
-    def _look(self, trainer: L.Trainer, module: ClipTraining) -> Evaluation:
-        """At all of them, each in one of the processes."""
-        tally = Tally(module.model.num_classes)
-        share = in_turn(
-            len(self.views),
-            self.batch_size,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
-        )
-        loader = clip_loader(self.views, share, num_workers=self.workers)
-        bf16 = trainer.precision == "bf16-mixed"
-        for clip, scores in classify(module.looking(), loader, bf16=bf16):
-            tally.add(scores, clip.label)
-        counts = tally.counts.float().to(module.device)
-        tally.counts = trainer.strategy.reduce(counts, reduce_op="sum").double().cpu()
-        return tally.result()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "since": self.since}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.since = state_dict["best"], state_dict["since"]
 
 
 class Batches:

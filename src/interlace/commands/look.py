@@ -1,0 +1,170 @@
+"""Look at what a model says, and at what it was shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from interlace.commands import Precision, ProtocolName, say
+from interlace.commands.learn import write_digits
+from interlace.options import DataOptions
+
+
+def explain(
+    source: str,
+    weights: str | None = None,
+    out: str = "runs/explain",
+    clips: int = 6,
+    digits: str | None = None,
+    num_digits: int | None = None,
+    videos: int = 500,
+    classes: str | None = None,
+    precision: Precision = "bf16",
+) -> None:
+    """Show what a trained model looked at: frames, graph, attention, prediction, in one page.
+
+    Of a video: the film with every node's region, and pictures of each node; of a folder or a list
+    the first few on one page. Of weights for digits: held-out videos, those first in which digits
+    move together, rightly and wrongly classified ones in turn.
+
+    Args:
+        source: a video, a folder of them, a .txt file with a path a line; or a weights file.
+        weights: for videos, a safetensors file with a card, e.g. best.safetensors of a run.
+        out: folder for report.html, and for pictures/ of regions: png or jpg, gif and mp4.
+        clips: how many videos of several to explain.
+        digits: "mnist", "embedded" or a folder, instead of what the card says.
+        num_digits: on screen, instead of what the card says.
+        videos: how many held-out videos the accuracy on the page is of.
+        classes: file of their names, one a line or labels.json, where the card has none.
+        precision: "bf16" is autocast to bfloat16.
+    """
+    if not source.endswith(".safetensors"):
+        weights = needed(weights, "explain")
+        _explain_videos(source, weights, Path(out), clips, classes, precision)
+        return
+    from interlace.results import open_trained, write_page
+
+    if weights not in (None, source):
+        raise ValueError(f"{source} and {weights} are both weights: name a video and one of them")
+    weights = source
+    trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
+    result = write_digits(trained, Path(out) / "evaluation.json", precision)
+    title = f"What {Path(weights).stem} looks at"
+    page = write_page(
+        trained, Path(out) / "report.html", result, title=title, clips=clips, summary={}
+    )
+    say(str(page))
+
+
+def _explain_videos(
+    source: str, weights: str, out: Path, clips: int, classes: str | None, precision: Precision
+) -> None:
+    from interlace.explain_clips import explain_clips, explain_video
+    from interlace.predict import Predictor, find_sources, is_one
+
+    if clips < 1:
+        raise ValueError(f"clips must be at least 1, got {clips}")
+    sources = find_sources(source)
+    predictor = Predictor(weights, classes=classes, bf16=precision == "bf16")
+    if is_one(source):
+        page = explain_video(predictor, source, out)
+    else:
+        title = f"What {Path(weights).stem} looks at in {Path(source).name}"
+        page = explain_clips(predictor, sources[:clips], None, out / "report.html", title=title)
+    say(str(page))
+
+
+def predict(
+    source: str,
+    weights: str | None = None,
+    top: int = 5,
+    out: str | None = None,
+    protocol: ProtocolName = "central",
+    format: Literal["text", "json"] = "text",
+    classes: str | None = None,
+    precision: Precision = "bf16",
+) -> None:
+    """Classify video files: a line for each, or JSON with where the nodes of graphs looked.
+
+    What cannot be read is named, stops nothing, and ends in exit code 1.
+
+    Args:
+        source: a video, a folder of them, or a .txt file with a path a line.
+        weights: a safetensors file with a card, e.g. best.safetensors of a run.
+        top: how many classes of each.
+        out: a JSON file to write, too.
+        protocol: what is averaged: one central square; 3x2 or 11x2 squares and samplings.
+        format: of what is printed.
+        classes: file of their names, one a line or labels.json, where the card has none.
+        precision: "bf16" is autocast to bfloat16.
+    """
+    from interlace.predict import Predictor, find_sources
+    from interlace.record import write_json
+
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+    sources = find_sources(source)
+    predictor = Predictor(
+        needed(weights, "predict"), classes=classes, protocol=protocol, bf16=precision == "bf16"
+    )
+    said, broken = [], 0
+    for prediction in predictor.each(sources):
+        said.append(prediction.as_dict(top))
+        broken += bool(prediction.error)
+        if format == "text":
+            say(prediction.as_text(top))
+    record = {"weights": weights, "protocol": protocol, "videos": said}
+    if format == "json":
+        say(json.dumps(record))
+    if out is not None:
+        write_json(out, record)
+    if broken:
+        raise ValueError(f"{broken:,} of {len(sources):,} videos cannot be read")
+
+
+def needed(weights: str | None, command: str) -> str:
+    if weights is None:
+        raise ValueError(f"{command} needs --weights, a safetensors file such as a run writes")
+    return weights
+
+
+def generate_digits(
+    out: str = "runs/videos",
+    data: DataOptions = DataOptions(),  # noqa: B008
+    split: Literal["train", "validation", "test"] = "test",
+    count: int = 8,
+    format: Literal["mp4", "gif", "npz"] = "mp4",
+) -> None:
+    """Write synthetic videos for people to look at, with labels and boxes.
+
+    Args:
+        out: folder; labels.json there names every video's label, digits and boxes.
+        data: which videos.
+        split: of the data set.
+        count: how many, from the first.
+        format: mp4 or gif, enlarged and with boxes drawn; npz, the arrays themselves.
+    """
+    from interlace.generate import write_videos
+
+    folder = write_videos(Path(out), data, split=split, count=count, format=format)
+    say(f"{count} videos in {folder}")
+
+
+def generate_motion(
+    out: str = "runs/motion_clips", per_class: int = 60, seed: int = 0, frames: int = 24
+) -> None:
+    """Write a small data set of clips whose classes differ only by motion, to try training on.
+
+    Two shapes move left, right, together or apart; no frame by itself tells which.
+
+    Args:
+        out: folder; a folder of mp4 and webm files for each class comes into it.
+        per_class: how many clips of each.
+        seed: another one makes others.
+        frames: of a clip, 12 a second.
+    """
+    from interlace.data.motion import write_motion_clips
+
+    files = write_motion_clips(out, per_class=per_class, seed=seed, frames=frames)
+    say(f"{len(files)} clips in {out}")
