@@ -11,6 +11,7 @@ from torch import nn
 
 import interlace
 from clip_models import CLASSES, CLIPS, classifier, network, saved
+from interlace.class_names import class_names, read_classes
 from interlace.cli import main
 from interlace.data.sampling import Crop, segment_frames, views
 from interlace.data.transforms import resize_short_side
@@ -20,7 +21,7 @@ from interlace.models.backbones import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.models.shift import add_shift
 from interlace.models.weights import save_weights
-from interlace.predict import GRAPH, Predictor, area_of, class_names, read_classes, whole_boxes
+from interlace.predict import GRAPH, Predictor, area_of, whole_boxes
 from tolerances import FLOAT32
 from videos import cut, write, write_picture
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interlace.class_names import class_names
 from interlace.data.clip_shape import ClipShape
 from interlace.data.clips import read_views
-from interlace.data.frame_folder import list_pictures
 from interlace.data.sampling import Crop, ProtocolName, spread_crops
-from interlace.data.scan import find_videos
+from interlace.data.sources import find_sources, is_one, source_name
 from interlace.data.transforms import crop, resize_short_side
 from interlace.data.video import Source, VideoError, read_frames
 from interlace.graph.trace import Trace
@@ -26,7 +25,6 @@ from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.probe import FRAMES, sees_clips
 from interlace.models.registry import open_weights
 
-LISTS = (".txt", ".lst")
 GRAPH = "graph"  # the name of a graph that is not one of several
 
 
@@ -198,7 +196,7 @@ class Predictor:
             try:
                 yield self.look(source)[0]
             except VideoError as error:
-                yield Prediction(_name(source), self.classes, error=str(error))
+                yield Prediction(source_name(source), self.classes, error=str(error))
 
     @torch.no_grad()
     def look(self, source: Source) -> tuple[Prediction, Shown]:
@@ -224,7 +222,7 @@ class Predictor:
             for name, trace in shown.traces.items()
         }
         prediction = Prediction(
-            _name(source), self.classes, scores, shown.frames, boxes, shown.area
+            source_name(source), self.classes, scores, shown.frames, boxes, shown.area
         )
         return prediction, shown
 
@@ -316,111 +314,6 @@ class Stream:
             name: whole_boxes(trace.boxes[0], area, len(video)) for name, trace in traces.items()
         }
         return Prediction("stream", predictor.classes, logits.softmax(-1), numbers, boxes, area)
-
-
-# --- what is asked of ---------------------------------------------------------------------------
-
-
-def is_one(source: Any) -> bool:
-    """Whether a source is one video: an array, a file that is no list, or a folder of frames."""
-    if isinstance(source, np.ndarray | Tensor):
-        return True
-    if not isinstance(source, str | os.PathLike):
-        return False
-    path = Path(source).expanduser()
-    return not (path.is_dir() and not _holds_frames(path)) and path.suffix.lower() not in LISTS
-
-
-def find_sources(source: Source | Sequence[Any]) -> list[Any]:
-    """All videos of a source, see `Predictor.__call__`.
-
-    Raises:
-        VideoError: a folder or a list names none.
-    """
-    if is_one(source):
-        return [source]
-    if not isinstance(source, str | os.PathLike):
-        return list(source)
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return [path / name for name in find_videos(path)]
-    if not path.is_file():
-        raise VideoError(f"{path} does not exist; name a list of paths, a folder or a video")
-    named = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    found = [_on_list(path.parent, line) for line in named if line]
-    if not found:
-        raise VideoError(f"{path} names no videos; write a path a line")
-    return found
-
-
-def _on_list(folder: Path, line: str) -> Path:
-    """The path that a line of a list names: all of it, or all but a label at its end."""
-    whole = folder / line
-    without = folder / line.rsplit(None, 1)[0]
-    return without if without.exists() and not whole.exists() else whole
-
-
-def _holds_frames(folder: Path) -> bool:
-    return bool(list_pictures(folder)) and find_videos(folder) == ["."]
-
-
-def _name(source: Source) -> str:
-    return "array" if isinstance(source, np.ndarray | Tensor) else str(source)
-
-
-# --- names of classes ---------------------------------------------------------------------------
-
-
-def class_names(
-    classes: str | os.PathLike[str] | Sequence[str] | None, num_classes: int
-) -> list[str]:
-    """The names of a model's classes; their numbers where nothing tells them.
-
-    Raises:
-        ValueError: there are more or fewer names than classes.
-    """
-    if classes is None:
-        return [str(label) for label in range(num_classes)]
-    is_file = isinstance(classes, str | os.PathLike)
-    names = read_classes(classes) if is_file else list(classes)  # type: ignore[arg-type]
-    if len(names) != num_classes:
-        where = f" in {classes}" if is_file else ""
-        raise ValueError(
-            f"classes must be {num_classes} names, as many as the model has, got {len(names)}"
-            f"{where}: take the names that it was trained with"
-        )
-    return names
-
-
-def read_classes(path: str | os.PathLike[str]) -> list[str]:
-    """Names of classes from a file, in the order of their labels.
-
-    Args:
-        path: text with a name a line; or JSON: a list of names, or name -> label as the labels.json
-            of Something-Something, or label -> name.
-
-    Raises:
-        ValueError: there is no such file, or labels are not 0 to C - 1, each once.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file of classes {path}; check its name")
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix.lower() != ".json":
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    try:
-        held = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON ({error}); take another copy") from error
-    if isinstance(held, dict):
-        if not all(str(key).isdecimal() for key in held):
-            held = {label: name for name, label in held.items()}
-        numbers = sorted(int(key) for key in held if str(key).isdecimal())
-        if numbers == list(range(len(held))):
-            return [str(name) for _, name in sorted(held.items(), key=lambda item: int(item[0]))]
-    elif isinstance(held, list) and all(isinstance(name, str) for name in held):
-        return held
-    raise ValueError(f"{path} must hold names with labels from 0, each once, or a list of names")
 
 
 # --- from the part that a model sees to the whole frame -----------------------------------------

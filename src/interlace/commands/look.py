@@ -60,8 +60,9 @@ def explain(
 def _explain_videos(
     source: str, weights: str, out: Path, clips: int, classes: str | None, precision: Precision
 ) -> None:
+    from interlace.data.sources import find_sources, is_one
     from interlace.explain_clips import explain_clips, explain_video
-    from interlace.predict import Predictor, find_sources, is_one
+    from interlace.predict import Predictor
 
     if clips < 1:
         raise ValueError(f"clips must be at least 1, got {clips}")
@@ -99,7 +100,8 @@ def predict(
         classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
-    from interlace.predict import Predictor, find_sources
+    from interlace.data.sources import find_sources
+    from interlace.predict import Predictor
     from interlace.record import write_json
 
     if top < 1:

@@ -1,0 +1,60 @@
+"""Names of classes: as somebody gives them, or from a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def class_names(
+    classes: str | os.PathLike[str] | Sequence[str] | None, num_classes: int
+) -> list[str]:
+    """The names of a model's classes; their numbers where nothing tells them.
+
+    Raises:
+        ValueError: there are more or fewer names than classes.
+    """
+    if classes is None:
+        return [str(label) for label in range(num_classes)]
+    is_file = isinstance(classes, str | os.PathLike)
+    names = read_classes(classes) if is_file else list(classes)  # type: ignore[arg-type]
+    if len(names) != num_classes:
+        where = f" in {classes}" if is_file else ""
+        raise ValueError(
+            f"classes must be {num_classes} names, as many as the model has, got {len(names)}"
+            f"{where}: take the names that it was trained with"
+        )
+    return names
+
+
+def read_classes(path: str | os.PathLike[str]) -> list[str]:
+    """Names of classes from a file, in the order of their labels.
+
+    Args:
+        path: text with a name a line; or JSON: a list of names, or name -> label as the labels.json
+            of Something-Something, or label -> name.
+
+    Raises:
+        ValueError: there is no such file, or labels are not 0 to C - 1, each once.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file of classes {path}; check its name")
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix.lower() != ".json":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        held = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON ({error}); take another copy") from error
+    if isinstance(held, dict):
+        if not all(str(key).isdecimal() for key in held):
+            held = {label: name for name, label in held.items()}
+        numbers = sorted(int(key) for key in held if str(key).isdecimal())
+        if numbers == list(range(len(held))):
+            return [str(name) for _, name in sorted(held.items(), key=lambda item: int(item[0]))]
+    elif isinstance(held, list) and all(isinstance(name, str) for name in held):
+        return held
+    raise ValueError(f"{path} must hold names with labels from 0, each once, or a list of names")
