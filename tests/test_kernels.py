@@ -72,7 +72,8 @@ def test_regions_may_move_from_frame_to_frame():
 
 @pytest.mark.parametrize("function", ["pool", "remap"])
 def test_gradients_of_features_and_of_boxes(function):
-    boxes = grid_boxes((2, 1))[None, None] * 0.9 + 0.03
+    boxes = grid_boxes((2, 1))[None, None] * 0.9
+    boxes[..., :2] += 0.04  # no edge of a box on one of a cell, where the gradient has a step
     if function == "pool":
         given, call = draw(1, 2, 2, 3, 4), lambda x, b: pool(x, area_kernel(b, (3, 4)))
     else:

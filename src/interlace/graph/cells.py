@@ -47,7 +47,9 @@ class Cell(nn.RNNBase):
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
         x, *hidden = [value.to(dtype) for value in (x, *hidden)]
-        if torch.compiler.is_exporting() or (x.is_cuda and not torch.compiler.is_compiling()):
+        # to torch 2.11, torch.compile is an export, too
+        exporting = torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling()
+        if exporting or (x.is_cuda and not torch.compiler.is_compiling()):
             return _library_run(self.kind, [x, *hidden, *weights], train=True)
         half = x.dtype in (torch.bfloat16, torch.float16)
         train = torch.is_grad_enabled()

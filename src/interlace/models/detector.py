@@ -61,7 +61,7 @@ class BoxDetector(nn.Module):
         )
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.eps = 0.0  # as the published weights were trained
+                module.eps = 1e-12  # the published weights have 0, which torch 2.11 refuses
         if weights is not None:
             tensors = _fetch() if str(weights) == COCO else read_tensors(Path(weights))
             for line in fill(self.network, tensors, str(weights)).lines():
