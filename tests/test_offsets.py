@@ -119,16 +119,3 @@ def test_sizes_of_zero_stay_zero():
 def test_wrong_options(wrong, message):
     with pytest.raises(ValueError, match=message):
         Offsets(6, **wrong)
-
-
-def test_a_model_that_learns_sizes_starts_as_one_that_does_not():
-    parts = []
-    for learn_size in (False, True):
-        torch.manual_seed(3)
-        parts.append((Offsets(8, learn_size=learn_size), torch.rand(2)))
-    (centres, after), (both, after_both) = parts
-    assert torch.equal(both.linear.weight[:2], centres.linear.weight)
-    assert torch.equal(both.linear.bias[:2], centres.linear.bias)
-    assert both.linear.weight.shape == (4, 8)
-    assert len(both.linear.weight.unique()) == 32
-    assert torch.equal(after, after_both)  # what is drawn next

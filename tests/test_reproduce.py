@@ -284,18 +284,6 @@ def test_what_cannot_be_done_is_said_in_one_sentence(words, sentence, clone, cap
     assert not (clone.parent / "RESULTS.md").exists()
 
 
-def test_a_row_may_differ_in_its_recipe():
-    plan = read_plan(ROOT / "reproduce/dyreg.yaml")
-    rows = {row.model: row for row in plan.tables["dyreg-5"].rows}
-    small, paper = (
-        [plan.experiment(rows[m], setting).options.recipe for m in ("dyreg_position_only", "dyreg")]
-        for setting in ("small", "paper")
-    )
-    assert [recipe.size_lr for recipe in small] == [1.0, 0.25]
-    assert small[1].size_after > small[0].size_after > 0
-    assert paper[0] == paper[1]
-
-
 def test_a_damaged_result_is_named(clone, capsys):
     folder = clone / "results/dyreg"
     folder.mkdir()
@@ -319,16 +307,6 @@ def test_a_damaged_result_is_named(clone, capsys):
             "{settings: {small: {}, paper: {}}, tables: {a: {title: b, rows: "
             "[{label: c, model: d, data: {colour: 1}}]}}}",
             "data has no option 'colour'",
-        ),
-        (
-            "{settings: {small: {}, paper: {}}, tables: {a: {title: b, rows: "
-            "[{label: c, model: d, recipe: {small: {speed: 1}}}]}}}",
-            "recipe has no option 'speed'",
-        ),
-        (
-            "{settings: {small: {}, paper: {}}, tables: {a: {title: b, rows: "
-            "[{label: c, model: d, recipe: {speed: 1}}]}}}",
-            "recipe must be by setting, small, paper",
         ),
         ("settings: {", "not readable as YAML"),
     ],

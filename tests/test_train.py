@@ -537,20 +537,6 @@ def test_regions_keep_their_size_until_they_may_change_it(tmp_path, size_after):
     assert bool(gamma[2:].any()) == (size_after < 64)
 
 
-def test_sizes_learn_as_much_slower_as_said(tmp_path):
-    """In one step gamma moves by the rate, and by a part of it for sizes."""
-    moved = {}
-    for size_lr in (1.0, 0.25, 0.0):
-        folder = tmp_path / str(size_lr)
-        recipe = replace(LEARNS, size_lr=size_lr, videos=8, weight_decay=0)
-        run(folder, model=ModelOptions("dyreg_small"), data=MOVING, recipe=recipe, save_every=1)
-        moved[size_lr] = checkpoint_of(folder)["state_dict"]["model.body.regions.offsets.gamma"]
-    assert bool(moved[1.0].all())
-    torch.testing.assert_close(moved[0.25][2:], 0.25 * moved[1.0][2:])
-    torch.testing.assert_close(moved[0.25][:2], moved[1.0][:2])
-    assert not moved[0.0][2:].any()
-
-
 def test_the_distance_of_regions_to_digits_is_logged(tmp_path):
     run(tmp_path, model=ModelOptions("dyreg_small"), data=MOVING, recipe=LEARNS, validate_every=32)
     curves = read_curves(tmp_path / "logs/csv", ["validation/distance"])

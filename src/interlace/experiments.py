@@ -30,7 +30,6 @@ class Row:
         published: top-1 in percent; None where the paper has none.
         parameters: as published, in millions.
         data: what differs from the setting's videos.
-        recipe: what differs in the setting's recipe, by setting.
     """
 
     label: str
@@ -38,7 +37,6 @@ class Row:
     published: float | None
     parameters: float | None
     data: Mapping[str, Any]
-    recipe: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -130,11 +128,10 @@ class Plan:
             budget: videos of the lessons and of the experiment itself, together.
         """
         own = self.settings[setting]
-        recipe = replace(own.recipe, **row.recipe.get(setting, {}))
         options = Options(
             model=replace(own.model, name=row.model + _SUFFIX[setting]),
             data=_filled(replace(own.data, **row.data, digits=digits)),
-            recipe=recipe if budget is None else scaled(recipe, budget),
+            recipe=own.recipe if budget is None else scaled(own.recipe, budget),
             trainer=own.trainer,
         )
         return Experiment(setting, row.model, options, budget)
@@ -237,15 +234,11 @@ _KINDS: dict[str, Any] = {
 
 
 def _row(stated: dict[str, Any], where: str) -> Row:
-    given = {"published": None, "parameters": None, "data": {}, "recipe": {}} | stated
+    given = {"published": None, "parameters": None, "data": {}} | stated
     if given.keys() != {one.name for one in fields(Row)}:
         known = ", ".join(one.name for one in fields(Row))
         raise ValueError(f"{where}: a row is made of {known}, got {', '.join(stated)}")
-    if wrong := given["recipe"].keys() - set(SETTINGS):
-        raise ValueError(f"{where}: recipe must be by setting, {', '.join(SETTINGS)}, got {wrong}")
-    parts: list[tuple[str, Any, type]] = [("data", given["data"], DataOptions)]
-    parts += [("recipe", one, RecipeOptions) for one in given["recipe"].values()]
-    for name, options, kind in parts:
-        if unknown := options.keys() - {one.name for one in fields(kind)}:
-            raise ValueError(f"{where}: {name} has no option {unknown.pop()!r}")
+    unknown = given["data"].keys() - {one.name for one in fields(DataOptions)}
+    if unknown:
+        raise ValueError(f"{where}: data has no option {unknown.pop()!r}")
     return Row(**given)

@@ -107,8 +107,6 @@ class RecipeOptions:
         size_after: videos during which dynamic regions keep their first size, and only learn to
             move. To grow until a region sees all is an easy way out for those that have not
             found anything yet.
-        size_lr: times lr, for the sizes of dynamic regions: below 1 they stay near the first one
-            for longer.
         batch_size: videos a step.
         optimizer: "adamw" follows a cosine down to nothing; "sgd" is the paper's, Nesterov
             momentum 0.9, ten times slower whenever validation saturates.
@@ -128,7 +126,6 @@ class RecipeOptions:
     pretrain_lr: float = 4e-3
     lessons: list[Lesson] = field(default_factory=list)
     size_after: int = 0
-    size_lr: float = 1.0
     batch_size: int = 32
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 3e-3
@@ -177,7 +174,6 @@ def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:
             recipe.pretrain_batch if recipe.pretrain_frames else 0,
         ),
         "recipe.size_after": (recipe.size_after, 0),
-        "recipe.size_lr": (recipe.size_lr, 0),
         "recipe.warmup": (recipe.warmup, 0),
         "recipe.patience": (recipe.patience, 0),
         "recipe.backbone_lr": (recipe.backbone_lr, 0),

@@ -92,22 +92,9 @@ class Training(Run):
         recipe = self.recipe
         seen = (self.global_step - self.plan.pretrain_steps) * recipe.batch_size
         if seen < recipe.size_after:
-            for gamma in self._gammas():
-                if gamma.grad is not None:
-                    gamma.grad[2:] = 0  # gamma starts at zero: sizes stay as they are
-
-    def optimizer_step(self, *args: Any, **options: Any) -> None:
-        """Of the step of gamma that changes sizes only a part is taken, whatever the optimiser."""
-        before = [gamma.detach()[2:].clone() for gamma in self._gammas()]
-        super().optimizer_step(*args, **options)
-        if self.recipe.size_lr != 1:
-            with torch.no_grad():
-                for gamma, size in zip(self._gammas(), before, strict=True):
-                    gamma[2:] = torch.lerp(size, gamma[2:], self.recipe.size_lr)
-
-    def _gammas(self) -> list[Tensor]:
-        """Of all dynamic regions: gamma[2:] scales what their sizes change by."""
-        return [module.gamma for module in self.model.modules() if isinstance(module, Offsets)]
+            for module in self.model.modules():
+                if isinstance(module, Offsets) and module.gamma.grad is not None:
+                    module.gamma.grad[2:] = 0  # gamma starts at zero: sizes stay as they are
 
     def _pretrain(
         self, heads: DigitPlacement | DigitPresence, batch: VideoBatch

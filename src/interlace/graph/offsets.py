@@ -44,7 +44,7 @@ class Offsets(nn.Module):
         self.anchors = anchors
         self.register_buffer("start", boxes.anchors(nodes, anchors).float(), persistent=False)
         self.size = size
-        self.linear = _linear(width, 4 if learn_size else 2)
+        self.linear = nn.Linear(width, 4 if learn_size else 2)
         self.gamma = nn.Parameter(torch.zeros(4 if learn_size else 2))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -56,17 +56,3 @@ class Offsets(nn.Module):
 
     def extra_repr(self) -> str:
         return f"anchors={self.anchors}, size={self.size:.3g}"
-
-
-def _linear(width: int, outputs: int) -> nn.Linear:
-    """Weights for centres are the same whether sizes are learned or not, as is all drawn after.
-
-    So with one seed, a model that learns sizes too starts as the one that does not.
-    """
-    centres = nn.Linear(width, 2)
-    with torch.random.fork_rng(devices=[]):
-        linear = nn.Linear(width, outputs)
-    with torch.no_grad():
-        linear.weight[:2] = centres.weight
-        linear.bias[:2] = centres.bias
-    return linear

@@ -170,8 +170,8 @@ class _Call:
         out = block(maps, **options)
         out, *others = out if isinstance(out, tuple) else (out,)
         if self.return_state:
-            self.states[key] = others.pop(0)
-        if self.return_trace and (trace := others.pop(0)) is not None:
+            self.states[key] = others[0]
+        if self.return_trace and (trace := others[-1]) is not None:
             self.traces[key] = trace
         if out.shape != maps.shape:
             raise ValueError(
