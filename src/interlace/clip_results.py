@@ -6,6 +6,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from interlace.class_names import class_names
 from interlace.clip_evaluation import ClipScores, evaluate_clips
 from interlace.clip_lists import HELD_OUT, MANIFEST
 from interlace.clip_regions import measure_regions
@@ -130,6 +131,11 @@ def _clips(
 ) -> tuple[ClipList, list[Row]]:
     """The videos to evaluate on, and what is known of each."""
     if path is not None:
+        if labels is None and predictor.classes == class_names(None, len(predictor.classes)):
+            raise ValueError(
+                f"{weights} does not say what its classes are called, which is needed to compare "
+                "folders with classes: --classes FILE, with their names in the model's order"
+            )
         clips = open_clips(path, labels=labels, split=split, classes=predictor.classes)
     else:
         held_out, root = weights.parent / HELD_OUT, predictor.card.get("data", {}).get("path", "")
