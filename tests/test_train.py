@@ -374,22 +374,23 @@ def rates_of(recipe, *, steps):
 def test_adamw_warms_up_and_comes_down_twice():
     recipe = replace(
         RECIPE, videos=8 * 100, pretrain_frames=16 * 20, pretrain_lr=4e-3, lr=1e-3, warmup=10,
-        backbone_lr=0.25,
+        backbone_lr=0.25, region_lr=0.5,
     )  # fmt: skip
     rates, plan = rates_of(recipe, steps=120)
     assert (plan.pretrain_steps, plan.steps) == (20, 120)
     # pre-training: 3 steps up, the same for all, down to a hundredth
-    assert all(head == pytest.approx(backbone) for head, backbone in rates[:20])
+    assert all(head == pytest.approx(backbone) == regions for head, backbone, regions in rates[:20])
     assert rates[0][0] == pytest.approx(4e-3 / 3)
     assert rates[2][0] == pytest.approx(4e-3, rel=0.03)
     assert rates[10][0] == pytest.approx(4e-3 * 0.505)  # half-way down a cosine to 0.01
     assert rates[19][0] < 4e-3 * 0.02
-    # videos: 10 steps up, the backbone a quarter as fast
-    assert rates[20] == pytest.approx([1e-3 / 10, 0.25e-3 / 10])
-    assert rates[29] == pytest.approx([1e-3, 0.25e-3], rel=0.03)
-    assert rates[70] == pytest.approx([1e-3 * 0.505, 0.25e-3 * 0.505])
-    assert rates[119] == pytest.approx([1e-5, 0.25e-5], rel=0.05)
-    down = [head for head, _ in rates[30:]]
+    # videos: 10 steps up, the backbone a quarter as fast, what predicts regions half as fast
+    parts = (1, 0.25, 0.5)
+    assert rates[20] == pytest.approx([1e-3 / 10 * part for part in parts])
+    assert rates[29] == pytest.approx([1e-3 * part for part in parts], rel=0.03)
+    assert rates[70] == pytest.approx([1e-3 * 0.505 * part for part in parts])
+    assert rates[119] == pytest.approx([1e-5 * part for part in parts], rel=0.05)
+    down = [head for head, *_ in rates[30:]]
     assert down == sorted(down, reverse=True)
 
 

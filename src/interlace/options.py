@@ -113,6 +113,8 @@ class RecipeOptions:
         lr: peak learning rate.
         backbone_lr: times lr, for the pre-trained backbone; 0 leaves it as it is. SGD
             trains all alike.
+        region_lr: times lr, for what predicts regions behind gamma (DyReg-GNN, eq. 11), which
+            starts at zero. At 1 the regions of some seeds never move.
         weight_decay: of AdamW.
         warmup: steps from nothing to lr.
         clip: largest norm of the gradient.
@@ -130,6 +132,7 @@ class RecipeOptions:
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 3e-3
     backbone_lr: float = 0.3
+    region_lr: float = 0.1
     weight_decay: float = 1e-3
     warmup: int = 100
     clip: float = 1.0
@@ -177,6 +180,7 @@ def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:
         "recipe.warmup": (recipe.warmup, 0),
         "recipe.patience": (recipe.patience, 0),
         "recipe.backbone_lr": (recipe.backbone_lr, 0),
+        "recipe.region_lr": (recipe.region_lr, 0),
         "recipe.weight_decay": (recipe.weight_decay, 0),
         "trainer.seed": (trainer.seed, 0),
         "trainer.validate_every": (trainer.validate_every, 1),

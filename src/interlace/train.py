@@ -15,7 +15,7 @@ from interlace.data.digits import load_digits
 from interlace.data.module import Loader, Plan, batches, make_plan, make_videos
 from interlace.data.syncmnist import VideoBatch
 from interlace.evaluate import evaluate
-from interlace.graph.offsets import Offsets
+from interlace.graph.offsets import Offsets, behind_gate
 from interlace.models.classifier import VideoClassifier
 from interlace.models.registry import create_model, input_channels
 from interlace.models.weights import load_weights, save_weights
@@ -110,9 +110,10 @@ class Training(Run):
 
     def configure_optimizers(self) -> Any:
         recipe, backbone = self.recipe, list(self.model.backbone.parameters())
-        ids = {id(p) for p in backbone}
+        hidden = behind_gate(self.model)
+        ids = {id(p) for p in [*backbone, *hidden]}
         others = [p for p in self.parameters() if id(p) not in ids]
-        groups = [{"params": others}, {"params": backbone}]
+        groups = [{"params": part} for part in (others, backbone, hidden)]
         if recipe.optimizer == "sgd":
             sgd = torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True)
             self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -125,6 +126,7 @@ class Training(Run):
         rates = [
             lambda step: self._rate(step, 1.0),
             lambda step: self._rate(step, recipe.backbone_lr),
+            lambda step: self._rate(step, recipe.region_lr),
         ]
         schedule = torch.optim.lr_scheduler.LambdaLR(adamw, rates)
         return {
