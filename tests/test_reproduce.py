@@ -220,7 +220,7 @@ def test_a_result_of_other_options_is_named_and_made_again_only_by_force(
     assert again["options"]["recipe"]["lr"] == 0.5
 
     # an option that came later had its default; one that is gone is another matter
-    del again["options"]["recipe"]["size_after"]
+    del again["options"]["recipe"]["region_lr"]
     path.write_text(json.dumps(again))
     assert main(["reproduce", "dyreg-5", "--no_train"]) == 0
     assert "stale" not in capsys.readouterr().out
@@ -360,10 +360,10 @@ def test_every_row_can_be_trained(setting):
 
 def test_scaling_keeps_proportions_and_all_else():
     lesson = interlace.options.Lesson(videos=300, num_digits=2)
-    recipe = RecipeOptions(videos=700, lessons=[lesson], size_after=200, lr=0.1)
+    recipe = RecipeOptions(videos=700, lessons=[lesson], lr=0.1)
     small = scaled(recipe, 100)
-    assert (small.videos, small.lessons[0].videos, small.size_after) == (70, 30, 20)
-    again = dataclasses.replace(small, videos=700, lessons=[lesson], size_after=200)
+    assert (small.videos, small.lessons[0].videos) == (70, 30)
+    again = dataclasses.replace(small, videos=700, lessons=[lesson])
     assert again == recipe
 
 

@@ -528,14 +528,21 @@ MOVING = replace(DATA, dataset="MultiSyncMNIST", canvas=40, num_digits=2)
 LEARNS = replace(RECIPE, pretrain_frames=0, videos=64, lr=0.05, warmup=0)
 
 
-@pytest.mark.parametrize("size_after", [0, 32, 64])
-def test_regions_keep_their_size_until_they_may_change_it(tmp_path, size_after):
-    """64 videos in 8 steps: sizes are learned in the steps after `size_after` videos."""
-    recipe = replace(LEARNS, size_after=size_after)
-    run(tmp_path, model=ModelOptions("dyreg_small"), data=MOVING, recipe=recipe, validate_every=64)
-    gamma = checkpoint_of(tmp_path)["state_dict"]["model.body.regions.offsets.gamma"]
-    assert bool(gamma[:2].all())
-    assert bool(gamma[2:].any()) == (size_after < 64)
+def test_what_predicts_regions_has_a_rate_of_its_own_and_gamma_the_full_one(tmp_path):
+    start = run(
+        tmp_path / "start", model=ModelOptions("dyreg_small"), data=MOVING, recipe=LEARNS,
+        validate_every=64,
+    )  # fmt: skip
+    before, linear = load_file(start), "body.regions.offsets.linear.weight"
+    for region_lr in (0.0, 0.1):
+        model = ModelOptions("dyreg_small", weights=str(start))
+        recipe = replace(LEARNS, region_lr=region_lr, weight_decay=0.0)
+        folder = tmp_path / str(region_lr)
+        run(folder, model=model, data=MOVING, recipe=recipe, validate_every=64)
+        after = checkpoint_of(folder)["state_dict"]
+        gamma = after["model.body.regions.offsets.gamma"]
+        assert bool((gamma != before["body.regions.offsets.gamma"]).all())
+        assert torch.equal(after[f"model.{linear}"], before[linear]) == (region_lr == 0)
 
 
 def test_the_distance_of_regions_to_digits_is_logged(tmp_path):

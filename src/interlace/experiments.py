@@ -185,7 +185,6 @@ def scaled(recipe: RecipeOptions, budget: int) -> RecipeOptions:
         recipe,
         videos=round(recipe.videos * share),
         lessons=[replace(one, videos=round(one.videos * share)) for one in recipe.lessons],
-        size_after=round(recipe.size_after * share),
     )
 
 

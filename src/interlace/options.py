@@ -104,9 +104,6 @@ class RecipeOptions:
         pretrain_batch: frames a step.
         pretrain_lr: peak learning rate of the pre-training.
         lessons: easier videos first.
-        size_after: videos during which dynamic regions keep their first size, and only learn to
-            move. To grow until a region sees all is an easy way out for those that have not
-            found anything yet.
         batch_size: videos a step.
         optimizer: "adamw" follows a cosine down to nothing; "sgd" is the paper's, Nesterov
             momentum 0.9, ten times slower whenever validation saturates.
@@ -127,7 +124,6 @@ class RecipeOptions:
     pretrain_batch: int = 256
     pretrain_lr: float = 4e-3
     lessons: list[Lesson] = field(default_factory=list)
-    size_after: int = 0
     batch_size: int = 32
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 3e-3
@@ -176,7 +172,6 @@ def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:
             recipe.pretrain_frames,
             recipe.pretrain_batch if recipe.pretrain_frames else 0,
         ),
-        "recipe.size_after": (recipe.size_after, 0),
         "recipe.warmup": (recipe.warmup, 0),
         "recipe.patience": (recipe.patience, 0),
         "recipe.backbone_lr": (recipe.backbone_lr, 0),

@@ -15,7 +15,7 @@ from interlace.data.digits import load_digits
 from interlace.data.module import Loader, Plan, batches, make_plan, make_videos
 from interlace.data.syncmnist import VideoBatch
 from interlace.evaluate import evaluate
-from interlace.graph.offsets import Offsets, behind_gate
+from interlace.graph.offsets import behind_gate
 from interlace.models.classifier import VideoClassifier
 from interlace.models.registry import create_model, input_channels
 from interlace.models.weights import load_weights, save_weights
@@ -87,14 +87,6 @@ class Training(Run):
                 "recipe.clip; the last checkpoint is from before"
             )
         return loss
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        recipe = self.recipe
-        seen = (self.global_step - self.plan.pretrain_steps) * recipe.batch_size
-        if seen < recipe.size_after:
-            for module in self.model.modules():
-                if isinstance(module, Offsets) and module.gamma.grad is not None:
-                    module.gamma.grad[2:] = 0  # gamma starts at zero: sizes stay as they are
 
     def _pretrain(
         self, heads: DigitPlacement | DigitPresence, batch: VideoBatch
