@@ -1,13 +1,13 @@
 """One contract for all registered models of digits; test_video_models.py has those of videos."""
 
 import copy
-import functools
 
 import pytest
 import torch
 
 from interlace.graph.trace import Trace
 from interlace.models.registry import create_model, list_models
+from registered import awake
 from tolerances import BFLOAT16, FLOAT32
 
 ALL = list_models(channels=1)
@@ -17,15 +17,8 @@ CONSTANT = [name for name in ALL if name.startswith("dyreg_constant")]
 STREAMS = [name for name in ALL if name not in [*WHOLE_CLIP, *CONSTANT]]
 
 
-@functools.cache
 def model_of(name):
-    """A model in eval mode with nothing at zero, so that every part has a say."""
-    torch.manual_seed(0)
-    model = create_model(name, num_classes=7).eval()
-    with torch.no_grad():
-        for value in model.parameters():
-            if not bool(value.any()):
-                value.normal_(std=0.3)
+    model = awake(name)
     return Told(model) if model.needs_boxes else model
 
 

@@ -1,7 +1,5 @@
 """The contract of the models for real videos: names, sizes, streams, weights, fresh graphs."""
 
-import functools
-
 import pytest
 import torch
 from torchvision.models import resnet18, resnet50
@@ -9,6 +7,7 @@ from torchvision.models import resnet18, resnet50
 from interlace.graph.trace import Trace
 from interlace.models.registry import create_model, describe_model, list_models, open_weights
 from interlace.models.weights import save_weights
+from registered import awake as model_of
 from tolerances import BFLOAT16, FLOAT32
 
 DYREG = ["dyreg", "dyreg_r3", "dyreg_r5", "dyreg_r3_4_5"]
@@ -22,18 +21,6 @@ SMALL = ["c2d_r18", "tsm_r18", "tsm_r18_causal", "tsm_r18_causal_dyreg"]  # each
 SMALL += [f"tsm_r18_{graph}" for graph in GRAPHS]
 LARGE = ["tsm_r50_dyreg_r3_4_5", "i3d_r50_dyreg"]
 STREAMS = ["c2d_r18_dyreg", "c2d_r18_rstg", "tsm_r18_causal", "tsm_r18_causal_dyreg_r3_4_5"]
-
-
-@functools.cache
-def model_of(name):
-    """A model in eval mode with nothing at zero, so that every part has a say."""
-    torch.manual_seed(0)
-    model = create_model(name, num_classes=7).eval()
-    with torch.no_grad():
-        for value in model.parameters():
-            if not bool(value.any()):
-                value.normal_(std=0.3)
-    return model
 
 
 def video_of(frames=3, *, clips=2, size=(70, 95), seed=0):

@@ -1,0 +1,19 @@
+"""Registered models, for tests."""
+
+import functools
+
+import torch
+
+from interlace.models.registry import create_model
+
+
+@functools.cache
+def awake(name):
+    """A model in eval mode with nothing at zero, so that every part has a say."""
+    torch.manual_seed(0)
+    model = create_model(name, num_classes=7).eval()
+    with torch.no_grad():
+        for value in model.parameters():
+            if not bool(value.any()):
+                value.normal_(std=0.3)
+    return model
