@@ -4,9 +4,11 @@ import shutil
 
 import pytest
 import torch
+from torch import nn
 
 from graphs import draw, random_rstg
-from interlace import RSTG
+from interlace import RSTG, DyReg
+from interlace.graph.block import region_weights
 from interlace.graph.recurrence import SCHEDULES
 from tolerances import BFLOAT16, EXACT, FLOAT32
 
@@ -217,3 +219,23 @@ def test_states_of_other_clips_or_graphs_are_refused(readout):
         RSTG(5, width=16)(torch.zeros(2, 1, 5, 6, 6), state)
     with pytest.raises(ValueError, match="state must be what this block returned"):
         block(torch.zeros(2, 1, 5, 6, 6), state.recurrence)
+
+
+REGIONS = ["dynamic", "light", "constant", "static", "semantic", "keypoints", "fixed", "given"]
+
+
+@pytest.mark.parametrize("regions", REGIONS)
+def test_what_predicts_regions_is_all_of_them_but_gamma(regions):
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), DyReg(8, nodes=2, regions=regions))
+    found = {id(p) for p in region_weights(model)}
+    names = {name for name, p in model.named_parameters() if id(p) in found}
+    predicting = {name for name, _ in model.named_parameters() if name.startswith("1.regions.")}
+    assert names == predicting - {"1.regions.offsets.gamma"}
+    assert bool(names) == (regions not in ("fixed", "given"))
+
+
+def test_gamma_sees_at_first_what_it_hides():
+    block = DyReg(8, nodes=2, readout="vector")
+    block(torch.randn(2, 2, 8, 6, 6)).pow(2).sum().backward()
+    assert block.regions.offsets.gamma.grad.any()
+    assert not any(p.grad.any() for p in region_weights(block) if p.grad is not None)

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 import naive_dyreg as naive
 from graphs import draw, exact, randomise, weights_of
 from interlace.graph.boxes import anchors, offset_boxes
-from interlace.graph.dyreg import DyReg
 from interlace.graph.kernels import triangle_kernel
-from interlace.graph.offsets import Offsets, behind_gate
+from interlace.graph.offsets import Offsets
 from tolerances import EXACT, FLOAT32
 
 KINDS = ["center", "grid"]
@@ -120,20 +119,3 @@ def test_sizes_of_zero_stay_zero():
 def test_wrong_options(wrong, message):
     with pytest.raises(ValueError, match=message):
         Offsets(6, **wrong)
-
-
-@pytest.mark.parametrize("regions", ["dynamic", "light", "constant", "static"])
-def test_all_that_predicts_regions_is_behind_the_gate_but_the_gate(regions):
-    block = DyReg(8, nodes=2, regions=regions, readout="vector")
-    found = {id(p) for p in behind_gate(block)}
-    names = {name for name, p in block.named_parameters() if id(p) in found}
-    predicting = {name for name, _ in block.named_parameters() if name.startswith("regions.")}
-    assert names == predicting - {"regions.offsets.gamma"}
-    block(torch.randn(2, 2, 8, 6, 6)).pow(2).sum().backward()
-    assert block.regions.offsets.gamma.grad.any()  # which sees, at the start, what
-    assert not any(p.grad.any() for p in behind_gate(block) if p.grad is not None)  # it hides
-
-
-@pytest.mark.parametrize("regions", ["fixed", "semantic", "given"])
-def test_regions_that_are_not_predicted_have_no_gate(regions):
-    assert behind_gate(DyReg(8, nodes=2, regions=regions)) == []

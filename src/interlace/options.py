@@ -110,8 +110,8 @@ class RecipeOptions:
         lr: peak learning rate.
         backbone_lr: times lr, for the pre-trained backbone; 0 leaves it as it is. "sgd"
             trains all alike.
-        region_lr: times lr, for what predicts regions behind gamma (DyReg-GNN, eq. 11), which
-            starts at zero. At 1 the regions of some seeds never move. "sgd" trains all alike.
+        region_lr: times lr, for what predicts regions, all but gamma (DyReg-GNN, eq. 11). At 1
+            the regions of some seeds never move, and keypoints jump. "sgd" trains all alike.
         weight_decay: of AdamW.
         warmup: steps from nothing to lr.
         clip: largest norm of the gradient.

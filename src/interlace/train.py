@@ -15,7 +15,7 @@ from interlace.data.digits import load_digits
 from interlace.data.module import Loader, Plan, batches, make_plan, make_videos
 from interlace.data.syncmnist import VideoBatch
 from interlace.evaluate import evaluate
-from interlace.graph.offsets import behind_gate
+from interlace.graph.block import region_weights
 from interlace.models.classifier import VideoClassifier
 from interlace.models.registry import create_model, input_channels
 from interlace.models.weights import load_weights, save_weights
@@ -102,10 +102,10 @@ class Training(Run):
 
     def configure_optimizers(self) -> Any:
         recipe, backbone = self.recipe, list(self.model.backbone.parameters())
-        hidden = behind_gate(self.model)
-        ids = {id(p) for p in [*backbone, *hidden]}
+        regions = region_weights(self.model)
+        ids = {id(p) for p in [*backbone, *regions]}
         others = [p for p in self.parameters() if id(p) not in ids]
-        groups = [{"params": part} for part in (others, backbone, hidden)]
+        groups = [{"params": part} for part in (others, backbone, regions)]
         if recipe.optimizer == "sgd":
             sgd = torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True)
             self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(

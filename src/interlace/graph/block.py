@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.kernels import Kernel, pool, remap_onto
+from interlace.graph.offsets import Offsets
 from interlace.graph.readout import ToMap
 from interlace.graph.recurrence import Recurrence, State
 from interlace.graph.regions import GivenRegions, Regions
@@ -183,6 +184,20 @@ class ZeroStartNorm(nn.LayerNorm):
             nodes = torch.cat((nodes * self.weight, shift), dim=-2)  # (B, T, N + 1, C)
             weights = torch.cat((weights, torch.ones_like(weights[:, :, :1])), dim=-2)
         return remap_onto(features, nodes, weights)
+
+
+def region_weights(model: nn.Module) -> list[nn.Parameter]:
+    """What predicts the regions of all graphs of a model: all but gamma (DyReg-GNN, eq. 11).
+
+    It wants a lower rate than the rest. A graph cannot learn from regions that jump. And gamma
+    starts at zero and hides it: SGD then takes small steps behind it, but Adam, which divides
+    gradients by their size, takes steps as large as anywhere, in directions that mean little, and
+    gamma finds none that lasts.
+    """
+    modules = list(model.modules())
+    gammas = {id(m.gamma) for m in modules if isinstance(m, Offsets)}
+    blocks = [m for m in modules if isinstance(m, GraphBlock)]
+    return [p for block in blocks for p in block.regions.parameters() if id(p) not in gammas]
 
 
 def _check(features: Tensor, channels: int) -> None:

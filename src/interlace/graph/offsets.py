@@ -56,18 +56,3 @@ class Offsets(nn.Module):
 
     def extra_repr(self) -> str:
         return f"anchors={self.anchors}, size={self.size:.3g}"
-
-
-def behind_gate(model: nn.Module) -> list[nn.Parameter]:
-    """All that predicts regions but gamma, which starts at zero and hides it.
-
-    While gamma is small, so are the gradients behind it, and say little. SGD then takes small
-    steps; Adam, which divides gradients by their size, takes steps as large as anywhere, in any
-    direction, and gamma never finds one that lasts. So these weights want a lower rate than gamma.
-    """
-    found: list[nn.Parameter] = []
-    for module in model.modules():
-        offsets = getattr(module, "offsets", None)
-        if isinstance(offsets, Offsets):
-            found += [p for p in module.parameters() if p is not offsets.gamma]
-    return found
