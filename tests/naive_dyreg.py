@@ -280,7 +280,7 @@ def regions(kind, weights, clip, nodes, *, anchors="center", size=1 / 6, given=N
     elif kind == "fixed":
         boxes = [[(x, y, size, size) for x, y in points]] * len(clip)
     elif kind == "given":
-        boxes = [[given_box(b) for b in (f + [None] * nodes)[:nodes]] for f in given]
+        boxes = [[given_box(f[i % len(f)]) for i in range(nodes)] for f in given]
     else:
         if kind == "static":
             z = [weights["latent"]] * len(clip)

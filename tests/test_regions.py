@@ -27,7 +27,8 @@ def told(*boxes, nodes=2, size=(5, 7)):
     assert regions.boxes.shape == (1, 1, nodes, 4)
     assert regions.pool is regions.remap
     torch.testing.assert_close(kernels.sum((-1, -2)), torch.ones(1, 1, nodes).double(), **EXACT)
-    expected = [naive.given_box(box) for box in (list(map(list, boxes)) + [None] * nodes)[:nodes]]
+    given = [list(box) for box in boxes] or [None]
+    expected = [naive.given_box(given[n % len(given)]) for n in range(nodes)]
     torch.testing.assert_close(regions.boxes[0, 0], exact(expected), **EXACT)
     torch.testing.assert_close(
         kernels[0, 0], exact([naive.kernel(box, *size) for box in expected]), **EXACT
@@ -78,9 +79,10 @@ def test_of_more_boxes_than_nodes_the_first_are_taken():
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 5])
-def test_nodes_without_a_box_look_at_the_whole_frame(nodes):
-    assert told(SOME, nodes=nodes) == [list(SOME)] + [WHOLE] * (nodes - 1)
-    assert told(nodes=nodes) == [WHOLE] * nodes
+def test_fewer_boxes_than_nodes_are_given_out_again(nodes):
+    other = (0.9, 0.1, 0.05, 0.4)
+    assert told(SOME, other, nodes=nodes) == [list((SOME, other)[n % 2]) for n in range(nodes)]
+    assert told(nodes=nodes) == [WHOLE] * nodes  # if there is no box at all
 
 
 @pytest.mark.parametrize("k", range(4))

@@ -108,9 +108,10 @@ class StaticRegions(nn.Module):
 class GivenRegions(nn.Module):
     """Regions somebody else found: true boxes, or a detector's (section 4.1, appendix E.6).
 
-    Of more boxes than nodes the first are taken; sort them as you want them. Nodes without a box,
-    and those whose box has a NaN, look at the whole frame. Centres outside the frame are moved to
-    its border; a box of no size is read as a point, with the smallest kernel there is.
+    Of more boxes than nodes the first are taken; sort them as you want them. Fewer are given out
+    again, from the first. Nodes whose box has a NaN, and all if there is no box, look at the whole
+    frame. Centres outside the frame are moved to its border; a box of no size is read as a point,
+    with the smallest kernel there is.
 
     Args:
         nodes: N.
@@ -135,13 +136,13 @@ class GivenRegions(nn.Module):
                 f"boxes must be (B, T, M, 4) with B, T = {tuple(features.shape[:2])}, got "
                 f"{tuple(boxes.shape)}"
             )
-        boxes = boxes[:, :, : self.nodes].to(torch.promote_types(features.dtype, torch.float32))
+        if boxes.shape[2] == 0:
+            boxes = boxes.new_full((*boxes.shape[:2], 1, 4), float("nan"))
+        shown = [node % boxes.shape[2] for node in range(self.nodes)]
+        boxes = boxes[:, :, shown].to(torch.promote_types(features.dtype, torch.float32))
         # a compiled graph does not look at values, and reads these as boxes of no size
         if not torch.compiler.is_compiling() and bool((boxes[..., 2:] < 0).any()):
             raise ValueError("boxes are (cx, cy, rx, ry): half extents must not be negative")
-        boxes = nn.functional.pad(
-            boxes, (0, 0, 0, self.nodes - boxes.shape[2]), value=float("nan")
-        )  # (B, T, N, 4)
         unseen = boxes.isnan().any(-1, keepdim=True)
         centre = boxes[..., :2].clamp(0, 1)
         boxes = torch.where(unseen, 0.5, torch.cat((centre, boxes[..., 2:].clamp(max=1)), -1))
