@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from interlace.data import render
-from interlace.data.digits import Digits, load_digits
-from interlace.data.syncmnist import MultiSyncMNIST, SyncMNIST
+from interlace.data.digits.images import Digits, load_digits
+from interlace.data.digits.syncmnist import MultiSyncMNIST, SyncMNIST
 from interlace.record import environment, write_json
 
 BATCH = 512

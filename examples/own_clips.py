@@ -10,15 +10,15 @@ import tempfile
 from pathlib import Path
 
 import interlace
-from interlace.clip_options import (
+from interlace.data.clips.motion import write_motion_clips
+from interlace.predict.predictor import Prediction
+from interlace.training.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
     ClipRecipeOptions,
     ClipTrainerOptions,
 )
-from interlace.clip_training import train_clips
-from interlace.data.motion import write_motion_clips
-from interlace.predict import Prediction
+from interlace.training.tasks.clips import train_clips
 
 
 def main(folder: str, per_class: int = 10, epochs: int = 2, size: int = 64) -> Prediction:

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interlace.explain import choose_clips, read_curves
-from interlace.metrics import region_metrics
+from interlace.evaluation.region_metrics import region_metrics
 from interlace.models.registry import create_model
-from interlace.results import Trained, open_trained
+from interlace.reports.digit_results import Trained, open_trained
+from interlace.reports.digits import choose_clips, read_curves
 from interlace.visualize import (
     animate_regions,
     compare_figure,

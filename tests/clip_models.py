@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import interlace
-from interlace.data.clip_shape import ClipShape
+from interlace.data.clips.shape import ClipShape
 from interlace.models import registry
-from interlace.models.backbones import Normalise
+from interlace.models.backbones.small import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.models.weights import save_weights
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from interlace.data.digits import load_digits
-from interlace.data.syncmnist import SyncMNIST
+from interlace.data.digits.images import load_digits
+from interlace.data.digits.syncmnist import SyncMNIST
 from interlace.graph.trace import Trace
 
 

@@ -13,14 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from interlace.data.syncmnist import MultiSyncMNIST, SyncMNIST
+    from interlace.data.digits.syncmnist import MultiSyncMNIST, SyncMNIST
     from interlace.graph.block import GraphBlock
     from interlace.graph.dyreg import DyReg
     from interlace.graph.rstg import RSTG
     from interlace.models.classifier import VideoClassifier
-    from interlace.models.insert import insert
+    from interlace.models.insertion.insert import insert
     from interlace.models.registry import create_model, list_models
-    from interlace.predict import Predictor
+    from interlace.predict.predictor import Predictor
 
 __version__ = "0.1.0"
 
@@ -42,11 +42,11 @@ _HOME = {
     "RSTG": "interlace.graph.rstg",
     "DyReg": "interlace.graph.dyreg",
     "GraphBlock": "interlace.graph.block",
-    "SyncMNIST": "interlace.data.syncmnist",
-    "MultiSyncMNIST": "interlace.data.syncmnist",
+    "SyncMNIST": "interlace.data.digits.syncmnist",
+    "MultiSyncMNIST": "interlace.data.digits.syncmnist",
     "VideoClassifier": "interlace.models.classifier",
-    "Predictor": "interlace.predict",
-    "insert": "interlace.models.insert",
+    "Predictor": "interlace.predict.predictor",
+    "insert": "interlace.models.insertion.insert",
     "create_model": "interlace.models.registry",
     "list_models": "interlace.models.registry",
 }

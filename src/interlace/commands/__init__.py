@@ -1,4 +1,4 @@
-"""Commands: functions whose arguments are options, see `interlace.cli`.
+"""Commands: functions whose arguments are options, see `interlace.commands.cli`.
 
 What is slow to import is imported inside them, so that --help answers at once.
 """

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from interlace.clip_options import (
+from interlace.commands import Precision, ProtocolName, say
+from interlace.training.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
     ClipRecipeOptions,
     ClipTrainerOptions,
 )
-from interlace.commands import Precision, ProtocolName, say
-from interlace.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
+from interlace.training.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
 
 
 def train(
@@ -33,8 +33,8 @@ def train(
         recipe: how to learn.
         trainer: where and how to run.
     """
-    from interlace.results import open_trained, write_page
-    from interlace.train import train
+    from interlace.reports.digit_results import open_trained, write_page
+    from interlace.training.tasks.digits import train
 
     folder = Path(trainer.out)
     trained = open_trained(train(model, data, recipe, trainer))
@@ -68,8 +68,8 @@ def train_files(
         recipe: how to learn.
         trainer: where and how to run.
     """
-    from interlace.clip_results import evaluate_weights, write_clip_page
-    from interlace.clip_training import is_first, train_clips
+    from interlace.reports.clip_results import evaluate_weights, write_clip_page
+    from interlace.training.tasks.clips import is_first, train_clips
 
     weights = train_clips(model, data, recipe, trainer)
     if not is_first():
@@ -146,7 +146,7 @@ def evaluate(
             takes = "video files" if on_files else "videos of digits"
             raise ValueError(f"--{name} is not for {weights}, whose model takes {takes}")
     if on_files:
-        from interlace.clip_results import evaluate_weights
+        from interlace.reports.clip_results import evaluate_weights
 
         named = f".{protocol}.evaluation.json"
         json_file = Path(out) if out else Path(weights).with_suffix(named)
@@ -160,7 +160,7 @@ def evaluate(
         )
         say_result(scores.result, "clips", json_file, held_out=path is None)
         return
-    from interlace.results import open_trained
+    from interlace.reports.digit_results import open_trained
 
     trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
     json_file = Path(out) if out else Path(weights).with_suffix(".evaluation.json")
@@ -169,7 +169,7 @@ def evaluate(
 
 def write_digits(trained: Any, path: Path, precision: Precision) -> Any:
     """Evaluates a model on its videos of digits, writes one JSON, and says how it did."""
-    from interlace.results import write_evaluation
+    from interlace.reports.digit_results import write_evaluation
 
     result = write_evaluation(trained, path, bf16=precision == "bf16")
     say_result(result, "videos", path)

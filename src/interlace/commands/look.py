@@ -8,7 +8,7 @@ from typing import Literal
 
 from interlace.commands import Precision, ProtocolName, say
 from interlace.commands.learn import write_digits
-from interlace.options import DataOptions
+from interlace.training.options import DataOptions
 
 
 def explain(
@@ -43,7 +43,7 @@ def explain(
         weights = needed(weights, "explain")
         _explain_videos(source, weights, Path(out), clips, classes, precision)
         return
-    from interlace.results import open_trained, write_page
+    from interlace.reports.digit_results import open_trained, write_page
 
     if weights not in (None, source):
         raise ValueError(f"{source} and {weights} are both weights: name a video and one of them")
@@ -60,9 +60,9 @@ def explain(
 def _explain_videos(
     source: str, weights: str, out: Path, clips: int, classes: str | None, precision: Precision
 ) -> None:
-    from interlace.data.sources import find_sources, is_one
-    from interlace.explain_clips import explain_clips, explain_video
-    from interlace.predict import Predictor
+    from interlace.data.video.sources import find_sources, is_one
+    from interlace.predict.predictor import Predictor
+    from interlace.reports.clips import explain_clips, explain_video
 
     if clips < 1:
         raise ValueError(f"clips must be at least 1, got {clips}")
@@ -100,8 +100,8 @@ def predict(
         classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
-    from interlace.data.sources import find_sources
-    from interlace.predict import Predictor
+    from interlace.data.video.sources import find_sources
+    from interlace.predict.predictor import Predictor
     from interlace.record import write_json
 
     if top < 1:
@@ -147,7 +147,7 @@ def generate_digits(
         count: how many, from the first.
         format: mp4 or gif, enlarged and with boxes drawn; npz, the arrays themselves.
     """
-    from interlace.generate import write_videos
+    from interlace.commands.generate import write_videos
 
     folder = write_videos(Path(out), data, split=split, count=count, format=format)
     say(f"{count} videos in {folder}")
@@ -166,7 +166,7 @@ def generate_motion(
         seed: another one makes others.
         frames: of a clip, 12 a second.
     """
-    from interlace.data.motion import write_motion_clips
+    from interlace.data.clips.motion import write_motion_clips
 
     files = write_motion_clips(out, per_class=per_class, seed=seed, frames=frames)
     say(f"{len(files)} clips in {out}")

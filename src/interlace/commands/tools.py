@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from interlace.commands import Precision, say
-from interlace.options import DataOptions, ModelName, ModelOptions
+from interlace.training.options import DataOptions, ModelName, ModelOptions
 
 
 def list_(pattern: str = "*") -> None:
@@ -38,7 +38,7 @@ def info(
         num_classes: of the logits; a file knows its own.
         repeats: of the timing; the median counts.
     """
-    from interlace.info import info
+    from interlace.commands.info import info
 
     lines = info(
         model,
@@ -68,7 +68,7 @@ def bench_model(
         precision: "bf16" is autocast to bfloat16.
         repeats: of each timing; the median counts.
     """
-    from interlace.bench import bench
+    from interlace.commands.bench import bench
 
     for line in bench(model, data, batch_size=batch_size, precision=precision, repeats=repeats):
         say(line)
@@ -100,8 +100,8 @@ def bench_data(
         precision: "bf16" is autocast to bfloat16.
         repeats: of each timing, in turn; the median counts.
     """
-    from interlace.bench_data import bench_data
-    from interlace.data.clip_shape import ClipShape
+    from interlace.commands.bench_data import bench_data
+    from interlace.data.clips.shape import ClipShape
 
     for line in bench_data(
         path,
@@ -146,7 +146,7 @@ def reproduce(
         train: what is missing; or only write the tables of what is there, with --no_train.
         force: to make results again that other options made than those in dyreg.yaml now.
     """
-    from interlace.reproduce import reproduce
+    from interlace.experiments.reproduce import reproduce
 
     for line in reproduce(
         name,
@@ -188,8 +188,8 @@ def scan(data: str, out: str = "manifest.csv", workers: int | None = None) -> No
         out: a CSV file, written anew: path, frames, rate, width, height, codec, checksum, error.
         workers: processes side by side, one per core if left out; 0 for none.
     """
-    from interlace.data.manifest import fingerprint, write_manifest
-    from interlace.data.scan import scan
+    from interlace.data.clips.manifest import fingerprint, write_manifest
+    from interlace.data.clips.scan import scan
 
     rows = scan(data, workers=workers)
     path = write_manifest(out, rows)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.kernels import Kernel, pool, remap_onto
-from interlace.graph.offsets import Offsets
 from interlace.graph.readout import ToMap
 from interlace.graph.recurrence import Recurrence, State
-from interlace.graph.regions import GivenRegions, Regions
+from interlace.graph.regions.offsets import Offsets
+from interlace.graph.regions.simple import GivenRegions, Regions
 from interlace.graph.trace import Trace
 
 

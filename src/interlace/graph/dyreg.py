@@ -8,19 +8,19 @@ from torch import nn
 
 from interlace.graph.block import GraphBlock, ZeroStartNorm
 from interlace.graph.choices import check_choice
-from interlace.graph.dynamic_regions import (
+from interlace.graph.position import KernelPositions
+from interlace.graph.readout import ToMap, ToMeanVector, ToVector
+from interlace.graph.recurrence import SCHEDULES, Recurrence
+from interlace.graph.regions.attention import KeypointRegions, SemanticRegions
+from interlace.graph.regions.dynamic import (
     ConstantRegions,
     DynamicRegions,
     FullView,
     LightView,
     SaliencyNet,
 )
-from interlace.graph.map_regions import KeypointRegions, SemanticRegions
-from interlace.graph.offsets import Anchors, Offsets
-from interlace.graph.position import KernelPositions
-from interlace.graph.readout import ToMap, ToMeanVector, ToVector
-from interlace.graph.recurrence import SCHEDULES, Recurrence
-from interlace.graph.regions import FixedRegions, GivenRegions, StaticRegions
+from interlace.graph.regions.offsets import Anchors, Offsets
+from interlace.graph.regions.simple import FixedRegions, GivenRegions, StaticRegions
 from interlace.graph.space_stage import AddUpdate, DotGather, Send, SpaceStage, TakeUpdate
 from interlace.graph.time_stage import TimeStage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from interlace.graph.kernels import Kernel, remap
-from interlace.graph.stream import carried
+from interlace.graph.state import carried
 
 
 class ToMap(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.space_stage import SpaceStage
-from interlace.graph.stream import carried
+from interlace.graph.state import carried
 
 State = tuple[Tensor | None, ...]
 

@@ -14,7 +14,7 @@ from interlace.graph.choices import check_choice
 from interlace.graph.position import GaussianPositions
 from interlace.graph.readout import ToMap, ToMeanVector, ToVector
 from interlace.graph.recurrence import SCHEDULES, HomogeneousStage, Recurrence, with_past
-from interlace.graph.regions import GridRegions
+from interlace.graph.regions.simple import GridRegions
 from interlace.graph.space_stage import (
     AdditiveGather,
     DotGather,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.cells import Cell
-from interlace.graph.stream import carried
+from interlace.graph.state import carried
 
 
 class TimeStage(nn.Module):

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.regions import GivenRegions
-from interlace.graph.stream import carried
+from interlace.graph.regions.simple import GivenRegions
+from interlace.graph.state import carried
 
 
 class MapState(NamedTuple):

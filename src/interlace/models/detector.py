@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interlace.models.backbone_weights import fill, read_tensors
+from interlace.models.backbones.weights import fill, read_tensors
 from interlace.models.classifier import VideoClassifier
 from interlace.models.matching import match_over_time
 

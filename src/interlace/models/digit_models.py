@@ -9,13 +9,13 @@ from torch import nn
 
 from interlace.graph.dyreg import DyReg
 from interlace.graph.rstg import RSTG
-from interlace.models.backbones import FrameCNN, StridedCNN
+from interlace.models.backbones.inflate import SmallI3D
+from interlace.models.backbones.resnet import ResNet18, resnet18_stage
+from interlace.models.backbones.small import FrameCNN, StridedCNN
 from interlace.models.baselines import ConvLSTM, MeanPool, MeanPoolLSTM
 from interlace.models.classifier import VideoClassifier
 from interlace.models.drop_in import ConvLSTMBlock, NonLocalBlock
 from interlace.models.entry import Entry
-from interlace.models.inflate import SmallI3D
-from interlace.models.resnet import ResNet18, resnet18_stage
 from interlace.models.staged import Staged
 
 Size = Literal["paper", "small"]

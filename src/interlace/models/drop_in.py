@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from interlace.graph.block import ZeroStartNorm
 from interlace.graph.time_stage import TimeStage
+from interlace.models.backbones.inflate import NonLocal
 from interlace.models.baselines import Baseline
-from interlace.models.inflate import NonLocal
 
 
 class ConvLSTMBlock(Baseline):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph import cells  # noqa: F401, registers the recurrence that is counted
-from interlace.graph.regions import GivenRegions, Regions, triangles
+from interlace.graph.regions.simple import GivenRegions, Regions, triangles
 
 
 @dataclass(frozen=True)

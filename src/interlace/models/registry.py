@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from interlace.models import digit_models, video_models
+from interlace.models.backbones.timm import PREFIX, timm_entry
 from interlace.models.classifier import VideoClassifier
 from interlace.models.entry import Entry
-from interlace.models.timm_backbones import PREFIX, timm_entry
 from interlace.models.weights import load_weights, read_card
 
 _MODELS: dict[str, Entry] = {**digit_models.MODELS, **video_models.MODELS}

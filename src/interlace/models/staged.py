@@ -24,7 +24,7 @@ class Staged(nn.Module):
 
     Example:
         >>> import interlace
-        >>> from interlace.models.resnet import resnet18_stage
+        >>> from interlace.models.backbones.resnet import resnet18_stage
         >>> body = Staged(interlace.RSTG(128, width=32), resnet18_stage(3), out_channels=256)
         >>> body(torch.zeros(1, 2, 128, 16, 16)).shape
         torch.Size([1, 2, 256, 8, 8])

@@ -12,21 +12,21 @@ from functools import partial
 from torch import nn
 
 from interlace.graph.block import GraphBlock
-from interlace.graph.dynamic_regions import DynamicRegions, FullView, SaliencyNet
 from interlace.graph.dyreg import DyReg, RegionKind
-from interlace.graph.offsets import Offsets
+from interlace.graph.regions.dynamic import DynamicRegions, FullView, SaliencyNet
+from interlace.graph.regions.offsets import Offsets
 from interlace.graph.rstg import RSTG
 from interlace.graph.time_stage import TimeStage
-from interlace.models.backbones import Normalise
+from interlace.models.backbones.i3d import NON_LOCAL, i3d_trunk
+from interlace.models.backbones.resnet import resnet_trunk
+from interlace.models.backbones.shift import add_shift
+from interlace.models.backbones.small import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.models.drop_in import NonLocalBlock
 from interlace.models.entry import Entry
 from interlace.models.everywhere import ToEverywhere
-from interlace.models.i3d import NON_LOCAL, i3d_trunk
-from interlace.models.insert import insert
-from interlace.models.interlaced import Interlaced
-from interlace.models.resnet import resnet_trunk
-from interlace.models.shift import add_shift
+from interlace.models.insertion.insert import insert
+from interlace.models.insertion.interlaced import Interlaced
 
 DROPOUT = 0.5  # before the head, as TSM trains
 

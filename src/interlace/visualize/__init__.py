@@ -1,4 +1,4 @@
-"""Pictures of what a graph saw and said: figures, gifs, mp4s and a report in one HTML file.
+"""Pictures of what a graph saw and said: figures, gifs and mp4s.
 
 Everything is drawn from `interlace.graph.trace.Trace` and plain arrays, with matplotlib's objects
 only: no window, no global state. Pictures need `pip install "interlace[plot]"`.
@@ -12,18 +12,14 @@ Example:
 
 from interlace.visualize.charts import confusion_figure, curve_figure, prediction_figure
 from interlace.visualize.compare import compare_figure
-from interlace.visualize.explain import ClipReport, explain_clip, explain_graph
-from interlace.visualize.files import save_pictures
 from interlace.visualize.frames import draw_clip, frames_figure, gif_bytes, save_gif, save_mp4
 from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
 from interlace.visualize.paths import paths_figure, places_figure
 from interlace.visualize.regions import animate_regions, regions_figure, sizes_figure
-from interlace.visualize.report import write_report
 from interlace.visualize.view import PlacedTrace
 
 __all__ = [
-    "ClipReport",
     "PlacedTrace",
     "animate",
     "animate_regions",
@@ -32,8 +28,6 @@ __all__ = [
     "confusion_figure",
     "curve_figure",
     "draw_clip",
-    "explain_clip",
-    "explain_graph",
     "frames_figure",
     "gif_bytes",
     "graph_figure",
@@ -44,7 +38,5 @@ __all__ = [
     "regions_figure",
     "save_gif",
     "save_mp4",
-    "save_pictures",
     "sizes_figure",
-    "write_report",
 ]

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from interlace.models.backbones.shift import first_convolutions
 from interlace.models.classifier import VideoClassifier
 from interlace.models.convert.checkpoint import read_checkpoint
 from interlace.models.convert.names import Parts, sort_tensors
 from interlace.models.convert.released import tsm_from_pytorch
-from interlace.models.shift import first_convolutions
 from interlace.models.weights import load_weights, read_card, save_weights
 
 REGISTERED = (18, 34, 50, 101)  # layers of ResNets that have names of ours

@@ -8,17 +8,13 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock
-from interlace.graph.dynamic_regions import DynamicRegions
-from interlace.graph.norm import JointNorm
 from interlace.graph.readout import ToMap
 from interlace.graph.recurrence import SCHEDULES, Recurrence, State
-from interlace.graph.reference import (
-    AllPairsDotGather,
-    NormedSend,
-    PlainUpdate,
-    SumSend,
-)
-from interlace.graph.reference_regions import (
+from interlace.graph.regions.dynamic import DynamicRegions
+from interlace.graph.space_stage import MeanGather, Send, SpaceStage, Update
+from interlace.graph.time_stage import TimeStage
+from interlace.models.convert.norm import JointNorm
+from interlace.models.convert.region_variants import (
     CellKernelPositions,
     CellOffsets,
     FrameNormBranch,
@@ -29,9 +25,13 @@ from interlace.graph.reference_regions import (
     WholeMapView,
     frame_norm,
 )
-from interlace.graph.space_stage import MeanGather, Send, SpaceStage, Update
-from interlace.graph.time_stage import TimeStage
 from interlace.models.convert.tensors import Arrays, Tensors, fill, fill_send
+from interlace.models.convert.variants import (
+    AllPairsDotGather,
+    NormedSend,
+    PlainUpdate,
+    SumSend,
+)
 
 
 def rstg_from_pytorch(

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interlace.models.backbones import Normalise
+from interlace.models.backbones.resnet import resnet_trunk
+from interlace.models.backbones.shift import add_shift
+from interlace.models.backbones.small import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.models.convert.names import Parts, sort_tensors
 from interlace.models.convert.pytorch import dyreg_from_pytorch
 from interlace.models.convert.tensors import Arrays
-from interlace.models.insert import insert
-from interlace.models.interlaced import Interlaced
-from interlace.models.resnet import resnet_trunk
-from interlace.models.shift import add_shift
+from interlace.models.insertion.insert import insert
+from interlace.models.insertion.interlaced import Interlaced
 
 
 def tsm_from_pytorch(

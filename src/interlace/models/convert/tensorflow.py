@@ -10,20 +10,20 @@ from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock
 from interlace.graph.boxes import grid_boxes, neighbours
-from interlace.graph.norm import JointNorm
 from interlace.graph.readout import ToMap, ToMeanVector
 from interlace.graph.recurrence import SCHEDULES, Recurrence
-from interlace.graph.reference import (
+from interlace.graph.regions.simple import GridRegions
+from interlace.graph.space_stage import Send, SpaceStage, Update
+from interlace.graph.time_stage import TimeStage
+from interlace.models.convert.norm import JointNorm
+from interlace.models.convert.tensors import Arrays, Tensors, fill, fill_send
+from interlace.models.convert.variants import (
     AllPairsAdditiveGather,
     AllPairsDotGather,
     BlockPositions,
     NodeBatchNorm,
     NormedSend,
 )
-from interlace.graph.regions import GridRegions
-from interlace.graph.space_stage import Send, SpaceStage, Update
-from interlace.graph.time_stage import TimeStage
-from interlace.models.convert.tensors import Arrays, Tensors, fill, fill_send
 
 
 def rstg_from_tensorflow(

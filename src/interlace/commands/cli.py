@@ -1,0 +1,91 @@
+"""The command line: one parser over the functions in `interlace.commands`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import auto_cli
+
+from interlace.commands import learn, look, say, tools
+from interlace.commands.parser import Parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command; what a user can mend ends in one sentence and exit code 1."""
+    notes = logging.StreamHandler()
+    logger = logging.getLogger("interlace")
+    logger.addHandler(notes)
+    logger.setLevel(logging.INFO)
+    try:
+        argv = _named(sys.argv[1:] if argv is None else argv)
+        auto_cli(
+            _commands(argv), args=argv, prog="interlace", parser_class=Parser, allow_abbrev=False
+        )
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, ImportError, KeyError) as error:
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        say(f"interlace: {text}", file=sys.stderr)
+        return 1
+    finally:
+        logger.removeHandler(notes)
+    return 0
+
+
+_COMMANDS: dict[str, Any] = {
+    "train": learn.train,
+    "evaluate": learn.evaluate,
+    "explain": look.explain,
+    "generate": {
+        "_help": "Write videos of digits to look at, or clips of motions to train on.",
+        "digits": look.generate_digits,
+        "motion": look.generate_motion,
+    },
+    "list": tools.list_,
+    "info": tools.info,
+    "bench": {
+        "_help": "Time synthetic videos and a model, or how fast clips are read.",
+        "model": tools.bench_model,
+        "data": tools.bench_data,
+    },
+    "predict": look.predict,
+    "reproduce": tools.reproduce,
+    "scan": tools.scan,
+    "convert": tools.convert,
+}
+
+
+def _named(argv: list[str]) -> list[str]:
+    """`--model NAME` is short for `--model.name NAME`."""
+    return [re.sub(r"^--model(?==|$)", "--model.name", word) for word in argv]
+
+
+def _commands(argv: list[str]) -> dict[str, Any]:
+    """All commands; `train` is that on video files if its options name a folder of them."""
+    on_files = any(word.split("=")[0] == "--data.path" for word in argv)
+    for word, value in pairwise([*argv, ""]):
+        if word.split("=")[0] == "--config":
+            on_files |= _names_files(Path(word.partition("=")[2] or value))
+    return _COMMANDS | {"train": learn.train_files} if on_files else _COMMANDS
+
+
+def _names_files(config: Path) -> bool:
+    """Whether a config has data.path; what is wrong with it the parser will say."""
+    import yaml
+
+    try:
+        told = yaml.safe_load(config.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    data = told.get("data") if isinstance(told, dict) else None
+    return isinstance(data, dict) and "path" in data

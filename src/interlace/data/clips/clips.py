@@ -1,0 +1,271 @@
+"""Clips as a model is shown them: to train on, drawn anew each time, and in a test."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from interlace.data.clips.items import ClipList
+from interlace.data.clips.order import Order, Place, in_turn
+from interlace.data.clips.sampling import ProtocolName, View
+from interlace.data.clips.shape import ClipShape
+from interlace.data.clips.transforms import crop, resize_short_side, training_clip
+from interlace.data.counter_random import stream_key
+from interlace.data.video.info import VideoError
+from interlace.data.video.read import Source, read_frames
+
+__all__ = ["Clip", "Order", "TestViews", "TrainingClips", "clip_loader", "in_turn"]
+
+
+class Clip(NamedTuple):
+    """One clip, or, all with one dimension (B) more, a batch of them.
+
+    Args:
+        video: uint8 (T, 3, S, S) to train on; (V, T, 3, S, S), its views, in a test; in memory
+            channels last, as networks take frames fastest.
+        label: of its class, after a flip that of the mirrored one; -1 where it is not known.
+        index: in the list.
+    """
+
+    video: Tensor
+    label: Any  # int, then Tensor
+    index: Any
+
+
+class TrainingClips(Dataset[Clip]):
+    """Random frames, a random square of them, and flipped or not: a function of (epoch, index).
+
+    Args:
+        clips: which videos.
+        shape: how many frames, which, and how large.
+        seed: of all that is drawn.
+        mirrored: from `mirrored_labels` in `transforms`: what a class is called when its
+            video is flipped, -1 where it must not be; None: nothing is flipped.
+    """
+
+    def __init__(
+        self,
+        clips: ClipList,
+        shape: ClipShape = ClipShape(),  # noqa: B008, frozen
+        *,
+        seed: int = 0,
+        mirrored: Tensor | None = None,
+    ):
+        if mirrored is not None and mirrored.shape != (len(clips.classes),):
+            raise ValueError(
+                f"mirrored must have a label for each of the {len(clips.classes)} classes, got "
+                f"{tuple(mirrored.shape)}; make it with mirrored_labels(clips.classes)"
+            )
+        self.clips, self.shape, self.seed, self.mirrored = clips, shape, seed, mirrored
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, place: Place) -> Clip:
+        """The clip of an index, as it is seen in an epoch.
+
+        Raises:
+            VideoError: it cannot be read; the message names it.
+        """
+        index = place[1]
+        video, label = training_clip(
+            read_frames(self.clips.path(index), partial(self.frames, place)),
+            self.clips.items[index].label,
+            random=self._random(place),
+            short_side=self.shape.short_side,
+            size=self.shape.size,
+            mirrored=self.mirrored,
+        )
+        return Clip(video, label, index)
+
+    def frames(self, place: Place, count: int) -> Tensor:
+        """Which frames of a video that has `count` are shown, int64 (T,)."""
+        return self.shape.training_frames(count, random=self._random(place))
+
+    def _random(self, place: Place) -> tuple[int, int]:
+        epoch, index = place
+        return stream_key(self.seed, epoch), index
+
+
+class TestViews(Dataset[Clip]):
+    """All views of a named protocol, whose predictions are averaged.
+
+    Args:
+        clips: which videos.
+        shape: how many frames, which, and how large.
+        protocol: "central", "3x2" or "11x2", see `interlace.data.clips.sampling.PROTOCOLS`.
+    """
+
+    __test__ = False  # no test case, whatever its name
+
+    def __init__(
+        self,
+        clips: ClipList,
+        shape: ClipShape = ClipShape(),  # noqa: B008
+        *,
+        protocol: ProtocolName = "central",
+    ):
+        shape.protocol(protocol)  # says if there is none of that name
+        self.clips, self.shape, self.protocol = clips, shape, protocol
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> Clip:
+        """The views of a clip.
+
+        Raises:
+            VideoError: it cannot be read; the message names it.
+        """
+        video, numbers, shown = read_views(self.clips.path(index), self.shape, self.protocol)
+        views = [
+            crop(video, view.crop).movedim(1, -1)[torch.searchsorted(numbers, view.frames)]
+            for view in shown
+        ]
+        return Clip(torch.stack(views).movedim(-1, -3), self.clips.items[index].label, index)
+
+
+def read_views(
+    source: Source, shape: ClipShape, protocol: ProtocolName
+) -> tuple[Tensor, Tensor, list[View]]:
+    """Reads the frames of all views of a video, each once.
+
+    Args:
+        source: a video as in `interlace.data.video.read.video_info`.
+        shape: how many frames, which, and how large.
+        protocol: of the views.
+
+    Returns:
+        uint8 (M, 3, H, W), whole frames of the shape's short side; their numbers, int64 (M,),
+        ascending; the views.
+
+    Raises:
+        VideoError: it cannot be read; the message names it.
+    """
+    numbers, count = torch.zeros(0, dtype=torch.int64), 0
+
+    def choose(frames: int) -> Tensor:
+        nonlocal numbers, count
+        side = shape.short_side  # which frames does not depend on how large they are
+        views = shape.views(protocol, frames, side, side)
+        numbers, count = torch.cat([view.frames for view in views]).unique(), frames
+        return numbers
+
+    video = resize_short_side(read_frames(source, choose), shape.short_side)
+    return video, numbers, shape.views(protocol, count, video.shape[2], video.shape[3])
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+def clip_loader(
+    data: TrainingClips | TestViews,
+    batches: Iterable[list[Any]],
+    *,
+    num_workers: int = 0,
+    pin_memory: bool = False,
+) -> DataLoader[Clip]:
+    """Reads batches of clips, in other processes that work ahead.
+
+    Give it to Lightning with use_distributed_sampler=False: `batches` knows the processes.
+
+    Args:
+        data: what to read.
+        batches: an `interlace.data.clips.order.Order` to train on, or `in_turn` for a test.
+        num_workers: processes that read, each with one thread; 0: this one reads. A script that
+            is not 0 here needs `if __name__ == "__main__":`.
+        pin_memory: for faster copies to a GPU.
+
+    Returns:
+        A loader of `Clip` batches. What one cannot read ends it with one `VideoError`.
+    """
+    return _Loader(
+        _Reader(data),
+        batch_sampler=batches,
+        collate_fn=_collate,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        multiprocessing_context=_context() if num_workers else None,
+        worker_init_fn=_keep_buffers,
+        generator=torch.Generator(),  # so that reading leaves the program's own numbers alone
+    )
+
+
+_Failure = VideoError | ImportError  # what a user can mend
+
+
+class _Reader(Dataset[Any]):
+    """Gives an error back instead of raising it, so that it leaves a worker as it is."""
+
+    def __init__(self, data: TrainingClips | TestViews):
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitems__(self, places: Sequence[Any]) -> list[Clip] | _Failure:
+        try:
+            return [self.data[place] for place in places]
+        except (VideoError, ImportError) as error:
+            return error
+
+
+def _collate(clips: list[Clip] | _Failure) -> Clip | _Failure:
+    """Clips side by side, in a worker in shared memory; with the order of memory they have.
+
+    Numbers stay lists: handing over a tensor costs a connection to the worker, however small.
+    """
+    if isinstance(clips, _Failure):
+        return clips
+    video = default_collate([clip.video.movedim(-3, -1) for clip in clips])
+    return Clip(
+        video.movedim(-1, -3), [clip.label for clip in clips], [clip.index for clip in clips]
+    )
+
+
+class _Loader(DataLoader):
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        batches = super().__iter__()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise OSError(
+                    "a process that reads videos was killed, or did not start: give the machine or "
+                    "the container more (shared) memory, take fewer workers or smaller batches, or "
+                    "look with `interlace scan` for a video that kills its decoder"
+                ) from error
+            if isinstance(batch, _Failure):
+                raise batch
+            yield Clip(batch.video, torch.tensor(batch.label), torch.tensor(batch.index))
+
+
+def _keep_buffers(_: int) -> None:
+    """Lets a worker use the memory of one clip for the next, which saves 1.5 ms of 37 a clip.
+
+    Else glibc gives large buffers back, and the system hands out zeroed pages again.
+    """
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        trim_threshold, mmap_threshold = -1, -3
+        ctypes.CDLL(None).mallopt(mmap_threshold, 1 << 25)  # bytes; the most that is allowed
+        ctypes.CDLL(None).mallopt(trim_threshold, 1 << 28)
+
+
+def _context() -> Any:
+    """Processes forked from a fresh one that has imported all: this one's threads stay here."""
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload([__name__, "av"])
+    return context

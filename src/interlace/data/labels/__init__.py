@@ -1,0 +1,1 @@
+"""How data sets say what their videos show."""

@@ -1,0 +1,43 @@
+"""Kinetics as its owners list it: a table of stretches of YouTube videos, many of them gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from interlace.data.labels.labels import SPLITS, Labels, Line
+
+_COLUMNS = ("youtube_id", "time_start", "time_end")
+
+
+def is_kinetics(header: Sequence[str]) -> bool:
+    """Whether a table with these columns is one of Kinetics."""
+    return set(_COLUMNS) <= set(header)
+
+
+def kinetics_labels(path: Path, rows: Sequence[tuple[int, Sequence[str]]]) -> Labels:
+    """What a table of Kinetics says: `label,youtube_id,time_start,time_end,split`.
+
+    Args:
+        path: of the table, for errors.
+        rows: its lines and their numbers, the first is the header; the label, as in test.csv, and
+            the split may be left out.
+
+    Returns:
+        Names such as "dQw4w9WgXcQ_000012_000022", of files in any folder.
+    """
+    header = rows[0][1]
+    lines = []
+    for number, row in rows[1:]:
+        said = dict(zip(header, row, strict=False))
+        try:
+            start, end = (round(float(said[column])) for column in _COLUMNS[1:])
+            name = f"{said['youtube_id']}_{start:06d}_{end:06d}"
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path}, line {number}, must have {', '.join(header)}, got {','.join(row)!r}; "
+                "mend it, or take it out"
+            ) from error
+        split = said.get("split", "").lower()
+        lines.append(Line(name, said.get("label") or None, SPLITS.get(split, split) or None))
+    return Labels(tuple(lines), anywhere=True)

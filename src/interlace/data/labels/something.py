@@ -1,0 +1,86 @@
+"""Something-Something as its owners list it: numbers of videos, and templates of what is done."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from interlace.data.labels.labels import Labels, Line
+
+
+def is_something(first: Sequence[str]) -> bool:
+    """Whether a table without a header, with this first row, is one of Something-Something's."""
+    return first[0].isdecimal() and (len(first) == 1 or (len(first) == 2 and " " in first[1]))
+
+
+def something_table(path: Path, rows: Sequence[tuple[int, Sequence[str]]]) -> Labels:
+    """Version 1, and the answers to version 2's test: `number;template`, or numbers alone.
+
+    Args:
+        path: of the table; the classes are in `...-labels.csv` or `labels.json` beside it.
+        rows: its lines and their numbers.
+    """
+    lines = [Line(row[0], _plain(row[1]) if len(row) > 1 else None) for _, row in rows]
+    return Labels(tuple(lines), _classes(path))
+
+
+def something_json(path: Path) -> Labels:
+    """Version 2: train.json, validation.json and test.json, with labels.json beside them.
+
+    Args:
+        path: of a list of objects with "id" and, but for the test, "template".
+
+    Raises:
+        ValueError: it is none, or labels.json is not there.
+    """
+    try:
+        said = _load(path)
+        lines = [
+            Line(str(video["id"]), _plain(video["template"]) if "template" in video else None)
+            for video in said
+        ]
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f'{path} must be a list of {{"id": "78687", "template": "Holding [something]"}}, as '
+            "train.json of Something-Something v2; write other labels as a .csv file"
+        ) from error
+    classes = _classes(path)
+    if classes is None:
+        raise ValueError(f"there is no labels.json beside {path}, which names the classes; copy it")
+    return Labels(tuple(lines), classes)
+
+
+def _plain(template: str) -> str:
+    """As the list of classes has it, without brackets."""
+    return re.sub(r"[\[\]]", "", template).strip()
+
+
+def _classes(path: Path) -> tuple[str, ...] | None:
+    """Those of the list beside a file, which is called as it is but for the split."""
+    stem = re.sub(r"(train|validation|test|test-answers)$", "labels", path.stem)
+    table = path.with_name(f"{stem}.json")
+    if table.is_file():
+        numbers = _load(table)
+        try:
+            named = {int(number): name for name, number in numbers.items()}
+            return tuple(_plain(named[number]) for number in range(len(numbers)))
+        except (AttributeError, ValueError, KeyError) as error:
+            raise ValueError(
+                f'{table} must number the classes from 0, as {{"Holding something": "0"}}; copy '
+                "it again"
+            ) from error
+    table = path.with_name(f"{stem}.csv")
+    if table.is_file() and table != path:
+        names = table.read_text(encoding="utf-8-sig").splitlines()
+        return tuple(_plain(name) for name in names if name.strip())
+    return None
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not readable as JSON ({error}); copy it again") from error

@@ -1,0 +1,144 @@
+"""Something-Else: where the hands and objects are in videos of Something-Something v2."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interlace.data.clips.sampling import Crop
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Boxes of all objects of a video.
+
+    Args:
+        names: of each of the M objects: "hand", or the number of a "something", "0000".
+        corners: float32 (F, M, 4), left, top, right and bottom in pixels of the video's own
+            frames; four times NaN where the object is not in the frame.
+    """
+
+    names: tuple[str, ...]
+    corners: Tensor
+
+    def boxes(self, frames: Tensor, height: int, width: int) -> Tensor:
+        """Boxes in some frames, for `interlace.evaluation.region_metrics.RegionMeter`.
+
+        Args:
+            frames: int64 (T,), indices from 0; those that nobody looked at have no objects.
+            height, width: of the video's own frames, in pixels.
+
+        Returns:
+            float32 (T, M, 4).
+
+        Convention:
+            (cx, cy, rx, ry), fractions of the frame; four times NaN where there is no object.
+        """
+        known = frames < len(self.corners)
+        corners = self.corners[frames.clamp(max=len(self.corners) - 1)]  # (T, M, 4)
+        corners = corners.masked_fill(~known[:, None, None], torch.nan)
+        return _boxes(corners / torch.tensor([width, height] * 2))
+
+
+def crop_boxes(boxes: Tensor, part: Crop, height: int, width: int) -> Tensor:
+    """The same boxes as fractions of a part of the frame; those outside are not there any more.
+
+    Args:
+        boxes: (..., 4), fractions of a frame.
+        part: of that frame, e.g. of a `View`.
+        height, width: of the frame that was cropped, in pixels.
+
+    Returns:
+        (..., 4), clipped to the part.
+    """
+    size = torch.tensor([width, height, width, height])
+    center, extent = boxes.split(2, dim=-1)
+    corners = torch.cat([center - extent, center + extent], -1) * size
+    corners = corners - torch.tensor([part.left, part.top] * 2)
+    corners = corners / torch.tensor([part.width, part.height] * 2)
+    clipped = corners.clamp(0, 1)
+    inside = (clipped[..., 2:] > clipped[..., :2]).all(-1, keepdim=True)
+    return _boxes(clipped.masked_fill(~inside, torch.nan))
+
+
+def read_objects(
+    path: str | os.PathLike[str], *, videos: Collection[str] | None = None
+) -> dict[str, Objects]:
+    """Reads one of the files of boxes.
+
+    Args:
+        path: a JSON file: per video a list of frames, each with a name and labels.
+        videos: which to keep, by their number; None: all.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    try:
+        said = json.loads(Path(path).read_text(encoding="utf-8"))
+        wanted = said.keys() if videos is None else said.keys() & set(videos)
+        return {video: _objects(said[video]) for video in said if video in wanted}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is no file of Something-Else boxes ({error!r}); copy it again"
+        ) from error
+
+
+def _objects(frames: Iterable[dict[str, Any]]) -> Objects:
+    seen: dict[int, list[tuple[str, list[float]]]] = {}
+    for frame in frames:
+        number = int(PurePosixPath(frame["name"]).stem) - 1  # pictures count from 1
+        seen[number] = [(_name(label), _corners(label)) for label in frame["labels"]]
+    names: list[str] = []
+    places: list[list[float]] = []  # where each object was last
+    found: list[tuple[int, int, list[float]]] = []
+    for number in sorted(seen):
+        taken: set[int] = set()
+        for name, corners in seen[number]:
+            known = [j for j, other in enumerate(names) if other == name and j not in taken]
+            if known:  # two hands: each is the one that was nearer
+                j = min(known, key=lambda j: _distance(places[j], corners))
+                places[j] = corners
+            else:
+                j = len(names)
+                names.append(name)
+                places.append(corners)
+            taken.add(j)
+            found.append((number, j, corners))
+    out = torch.full((max(seen, default=0) + 1, len(names), 4), torch.nan)
+    for number, j, corners in found:
+        out[number, j] = torch.tensor(corners)
+    return Objects(tuple(names), out)
+
+
+def _name(label: dict[str, Any]) -> str:
+    """Early files say the category beside the corners, and have no number."""
+    for place, key in (
+        (label, "standard_category"),
+        (label, "category"),
+        (label["box2d"], "category"),
+    ):
+        if key in place:
+            return str(place[key])
+    raise KeyError("category")
+
+
+def _corners(label: dict[str, Any]) -> list[float]:
+    return [float(label["box2d"][key]) for key in ("x1", "y1", "x2", "y2")]
+
+
+def _distance(first: list[float], second: list[float]) -> float:
+    """Of two boxes, by their corners."""
+    return sum((a - b) ** 2 for a, b in zip(first, second, strict=True))
+
+
+def _boxes(corners: Tensor) -> Tensor:
+    """(..., 4) left, top, right, bottom -> center and half-extents."""
+    low, high = corners.split(2, dim=-1)
+    return torch.cat([(low + high) / 2, (high - low) / 2], -1)

@@ -1,0 +1,1 @@
+"""Videos as tensors: files, folders of frames, arrays."""

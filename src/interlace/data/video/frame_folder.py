@@ -1,0 +1,96 @@
+"""A video that is a folder of numbered pictures, as Something-Something v1 comes."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from interlace.data.video.info import (
+    VideoError,
+    VideoInfo,
+    check_indices,
+    check_size,
+    collect,
+    need_av,
+)
+from interlace.data.video.stream import Upright
+from interlace.data.video.truncation import check_whole
+
+PICTURES = (".jpg", ".jpeg", ".png")
+
+
+def natural(name: str) -> list[str | int]:
+    """A key to sort by in which frame9 comes before frame10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The frames of a folder, in order; hidden files are left out."""
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURES and not path.name.startswith(".")
+    ]
+    return sorted(found, key=lambda path: (natural(path.name), path.name))
+
+
+def folder_info(folder: Path) -> VideoInfo:
+    """What is known of a folder of frames; decodes the first."""
+    paths = _pictures(folder)
+    picture, codec = _read(paths[0])
+    height, width, _ = picture.shape
+    return VideoInfo(str(folder), len(paths), width, height, codec=codec)
+
+
+def check_folder(folder: Path) -> VideoInfo:
+    """Decodes every picture, and raises a `VideoError` where one is damaged or of another size."""
+    info = folder_info(folder)
+    for index, path in enumerate(_pictures(folder)):
+        picture, _ = _read(path)
+        check_size(picture.shape[:2], (info.height, info.width), index, str(folder))
+    return info
+
+
+def read_folder(folder: Path, choose: Callable[[int], Sequence[int]] | Sequence[int]) -> Tensor:
+    """Reads frames as `interlace.data.video.read.read_frames` does."""
+    paths = _pictures(folder)
+    indices = choose(len(paths)) if callable(choose) else choose
+    check_indices(indices, len(paths), str(folder))
+    wanted = sorted(set(indices)) or [0]
+    pictures = ((index, _read(paths[index])[0]) for index in wanted)
+    return collect(pictures, indices or [0], str(folder))[: len(indices)]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    paths = list_pictures(folder)
+    if not paths:
+        raise VideoError(
+            f"{folder} holds no frames; put pictures ({', '.join(PICTURES)}) right into it, or "
+            "name a video file"
+        )
+    return paths
+
+
+def _read(path: Path) -> tuple[Tensor, str]:
+    """A picture as uint8 (H, W, 3), and its codec."""
+    av = need_av()
+    try:
+        check_whole(path)
+        with av.open(
+            io.BytesIO(path.read_bytes()),
+            metadata_errors="ignore",
+            options={"format_whitelist": "jpeg_pipe,png_pipe"},
+        ) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            frame = next(container.decode(stream))
+            if not frame.is_corrupt:
+                return Upright()(frame), stream.codec_context.name
+            problem = "it is damaged"
+    except (av.error.FFmpegError, OSError, IndexError, StopIteration) as error:
+        problem = getattr(error, "strerror", None) or "there is nothing in it"
+    raise VideoError(f"{path} cannot be read as a picture ({problem}); copy or download it again")

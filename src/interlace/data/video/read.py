@@ -1,0 +1,129 @@
+"""Videos as tensors: a file, a folder of frames or an array, and exactly the frames asked for.
+
+Frame i is the i-th that a player shows, however it is reached, and every call opens and closes
+what it needs: nothing stays in memory or open, and workers may be forked at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interlace.data.video.frame_folder import check_folder, folder_info, read_folder
+from interlace.data.video.info import VideoError, VideoInfo, check_indices
+from interlace.data.video.stream import check_stream, read_stream, stream_info
+
+__all__ = ["Source", "VideoError", "VideoInfo", "check_video", "read_frames", "video_info"]
+
+Source = str | os.PathLike[str] | np.ndarray | Tensor
+Indices = Sequence[int] | Tensor
+Choose = Indices | Callable[[int], Indices]
+
+
+def video_info(source: Source) -> VideoInfo:
+    """How many frames a video has, how large they are, and what else is known of it.
+
+    Args:
+        source: path of a video file (mp4, webm, avi, mkv, mov, gif, ...: what PyAV reads) or of a
+            folder of pictures, whose names sort as people count; or uint8 (T, H, W, 3).
+
+    Raises:
+        VideoError: it is missing, empty, truncated, or no video.
+
+    Example:
+        >>> video_info(np.zeros((5, 48, 64, 3), np.uint8)).frames
+        5
+    """
+    if isinstance(source, np.ndarray | Tensor):
+        frames, height, width, _ = _array(source)
+        return VideoInfo("array", frames, width, height)
+    path = _existing(source)
+    return folder_info(path) if path.is_dir() else stream_info(path)
+
+
+def check_video(source: Source) -> VideoInfo:
+    """As `video_info`, after decoding every frame.
+
+    Raises:
+        VideoError: also where a frame in the middle is missing or damaged.
+    """
+    if isinstance(source, np.ndarray | Tensor):
+        return video_info(source)
+    path = _existing(source)
+    return check_folder(path) if path.is_dir() else check_stream(path)
+
+
+def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
+    """Reads the frames asked for, exactly.
+
+    Rotation that the file asks for is applied; the aspect of its pixels is not.
+
+    Args:
+        source: as in `video_info`.
+        indices: from 0, in any order, with repeats; or a function that gives them from the frame
+            count, so that the file is looked through once; None: all frames.
+
+    Returns:
+        uint8 (N, 3, H, W), red first; in memory channels last, as decoders give them.
+
+    Raises:
+        VideoError: the video cannot be read, or has no such frame.
+
+    Example:
+        >>> clip = np.arange(5, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
+        >>> read_frames(clip, [4, 0, 0])[:, 0, 0, 0].tolist()
+        [4, 0, 0]
+        >>> read_frames(clip, lambda frames: range(0, frames, 2)).shape
+        torch.Size([3, 3, 1, 1])
+    """
+    choose = _plain(range if indices is None else indices)
+    if isinstance(source, np.ndarray | Tensor):
+        count = _array(source)[0]
+        chosen = choose(count) if callable(choose) else choose
+        check_indices(chosen, count, "the array")
+        frames = torch.as_tensor(source[np.array(chosen, np.int64)])
+        return frames.permute(0, 3, 1, 2)
+    path = _existing(source)
+    return read_folder(path, choose) if path.is_dir() else read_stream(path, choose)
+
+
+def _plain(indices: Choose) -> list[int] | Callable[[int], list[int]]:
+    """Indices as whole numbers of Python, whatever they came as."""
+    if callable(indices) and not isinstance(indices, Tensor):
+        function = indices
+        return lambda frames: _whole(function(frames))
+    return _whole(indices)
+
+
+def _whole(indices: Indices) -> list[int]:
+    values = np.asarray(indices)
+    if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
+        raise ValueError(f"indices must be whole numbers (N,), got {values.dtype} {values.shape}")
+    return [int(value) for value in values]
+
+
+def _array(source: np.ndarray | Tensor) -> tuple[int, ...]:
+    """The shape (T, H, W, 3) of an array that is a video."""
+    shape = tuple(source.shape)
+    if str(source.dtype).removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[3] != 3:
+        raise VideoError(
+            f"an array must be uint8 (T, H, W, 3), got {source.dtype} {shape}; "
+            "scale to 0..255 and put the channels last"
+        )
+    if not shape[0]:
+        raise VideoError("the array has no frames; give it at least one")
+    return shape
+
+
+def _existing(source: str | os.PathLike[str]) -> Path:
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise VideoError(f"{path} does not exist; check the name, or where it was downloaded to")
+    if not path.is_dir() and not path.is_file():
+        raise VideoError(f"{path} is neither a file nor a folder; name one of them")
+    return path

@@ -1,0 +1,65 @@
+"""What a user names: one video, or several in a folder or on a list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from interlace.data.clips.scan import find_videos
+from interlace.data.video.frame_folder import list_pictures
+from interlace.data.video.read import Source, VideoError
+
+LISTS = (".txt", ".lst")
+
+
+def is_one(source: Any) -> bool:
+    """Whether a source is one video: an array, a file that is no list, or a folder of frames."""
+    if isinstance(source, np.ndarray | Tensor):
+        return True
+    if not isinstance(source, str | os.PathLike):
+        return False
+    path = Path(source).expanduser()
+    return not (path.is_dir() and not _holds_frames(path)) and path.suffix.lower() not in LISTS
+
+
+def find_sources(source: Source | Sequence[Any]) -> list[Any]:
+    """All videos of a source, see `Predictor.__call__`.
+
+    Raises:
+        VideoError: a folder or a list names none.
+    """
+    if is_one(source):
+        return [source]
+    if not isinstance(source, str | os.PathLike):
+        return list(source)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return [path / name for name in find_videos(path)]
+    if not path.is_file():
+        raise VideoError(f"{path} does not exist; name a list of paths, a folder or a video")
+    named = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    found = [_on_list(path.parent, line) for line in named if line]
+    if not found:
+        raise VideoError(f"{path} names no videos; write a path a line")
+    return found
+
+
+def _on_list(folder: Path, line: str) -> Path:
+    """The path that a line of a list names: all of it, or all but a label at its end."""
+    whole = folder / line
+    without = folder / line.rsplit(None, 1)[0]
+    return without if without.exists() and not whole.exists() else whole
+
+
+def _holds_frames(folder: Path) -> bool:
+    return bool(list_pictures(folder)) and find_videos(folder) == ["."]
+
+
+def source_name(source: Source) -> str:
+    """What it is called, for people."""
+    return "array" if isinstance(source, np.ndarray | Tensor) else str(source)

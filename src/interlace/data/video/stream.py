@@ -1,0 +1,333 @@
+"""The frames of a video file, each exactly, by the cheapest way that is sure to find it.
+
+Frame i is the i-th that is shown. Its timestamp (pts) says which that is, where the file has one
+for every frame; then one may also seek. Otherwise frames are counted from the start.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interlace.data.video.info import (
+    VideoError,
+    VideoInfo,
+    beyond,
+    check_indices,
+    check_size,
+    collect,
+    need_av,
+)
+from interlace.data.video.truncation import check_whole
+
+_AGAIN = "copy or download it again, or write it anew with ffmpeg"
+# What is opened: no playlists, which name other files, and no pictures or texts
+_FORMATS = (
+    "mov,matroska,avi,gif,apng,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,ivf,h264,hevc,m4v,"
+    "mp3,wav,flac,aac"  # to say that they are audio
+)
+_SEEKABLE = ("mov", "matroska")  # formats whose key frames are marked, and found by timestamp
+_TURNING_BACK = 4  # frames that could be decoded in the time of a seek
+
+
+class _UnsureError(Exception):
+    """Seeking did not lead where the timestamps say."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What the packets of a stream say, without decoding any.
+
+    Args:
+        pts: of the frames shown, ascending; None where packets do not tell them all apart.
+        keys: timestamps that one may seek to, ascending.
+        packets: how many are shown.
+    """
+
+    pts: list[int] | None
+    keys: list[int]
+    packets: int
+
+
+def stream_info(path: Path) -> VideoInfo:
+    """What is known of a file; decodes one frame, or all where nothing else tells their count."""
+    with _naming(path):
+        table = _table(path)
+        return _info(path, _count(path, table))
+
+
+def check_stream(path: Path) -> VideoInfo:
+    """Decodes every frame, and raises a `VideoError` where one is missing, damaged or resized."""
+    with _naming(path):
+        table = _table(path)
+        count = _count(path, table)
+        for way in (_by_pts, _by_counting):
+            first: tuple[int, int] | None = None
+            try:
+                for index, frame in way(path, table, range(count)):
+                    first = first or (frame.height, frame.width)
+                    check_size((frame.height, frame.width), first, index, str(path))
+            except _UnsureError:
+                continue
+            break
+        return _info(path, count)
+
+
+def read_stream(
+    path: Path,
+    choose: Callable[[int], Sequence[int]] | Sequence[int],
+    *,
+    seek: bool | None = None,
+) -> Tensor:
+    """Reads frames as `interlace.data.video.read.read_frames` does.
+
+    Args:
+        path: an existing file.
+        choose: indices, or a function of the frame count that gives them.
+        seek: whether to seek if the file allows it; None: where that decodes far fewer frames.
+    """
+    with _naming(path):
+        table = _table(path)
+        if table.pts is not None or callable(choose):
+            count = _count(path, table)
+            indices = choose(count) if callable(choose) else choose
+            check_indices(indices, count, str(path))
+        else:  # the count would cost as much as reading
+            indices = choose
+            check_indices([index for index in indices if index < 0], table.packets, str(path))
+        wanted = sorted(set(indices)) or [0]  # no frames have the size of the first
+        groups = _groups(table, wanted)
+        pays = _cost(table, groups) * 2 < wanted[-1] + 1 if seek is None else seek
+        for way in (_by_seeking, _by_pts, _by_counting):
+            if way is _by_seeking and not (groups and pays):
+                continue
+            try:
+                upright = Upright()
+                pictures = ((index, upright(frame)) for index, frame in way(path, table, wanted))
+                return collect(pictures, indices or [0], str(path))[: len(indices)]
+            except _UnsureError:
+                continue
+        raise AssertionError("counting is always sure")
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turns what FFmpeg says of a file into a `VideoError`, and finds truncated ones first."""
+    av = need_av()
+    try:
+        check_whole(path)
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        raise VideoError(
+            f"{path} cannot be read as a video ({error.strerror}); if it is one, {_AGAIN}"
+        ) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container and its first stream of pictures that is no cover of a song."""
+    av = need_av()
+    with av.open(
+        f"file:{path}",
+        metadata_errors="ignore",
+        options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+    ) as container:
+        for stream in container.streams.video:
+            if not int(stream.disposition) & 0x400:  # AV_DISPOSITION_ATTACHED_PIC
+                stream.codec_context.thread_count = 1  # workers are what runs side by side
+                yield container, stream
+                return
+        kinds = sorted({stream.type for stream in container.streams}) or ["empty"]
+        raise VideoError(f"{path} holds no video, only {', '.join(kinds)}; take it off the list")
+
+
+def _table(path: Path) -> _Table:
+    pts: list[int | None] = []
+    keys: set[int] = set()
+    with _opened(path) as (container, stream):
+        formats = container.format.name.split(",")
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            if packet.is_keyframe and packet.pts is not None:
+                keys.add(packet.pts)  # also of packets that are decoded and not shown
+            if not packet.is_discard:
+                pts.append(packet.pts)
+    if not pts:
+        raise VideoError(f"{path} holds no frames; {_AGAIN}")
+    known = sorted(p for p in pts if p is not None)
+    told = len(set(known)) == len(pts) and "avi" not in formats  # avi has no pts, only guesses
+    seekable = told and any(name in formats for name in _SEEKABLE)
+    return _Table(known if told else None, sorted(keys) if seekable else [], len(pts))
+
+
+def _count(path: Path, table: _Table) -> int:
+    if table.pts is not None:
+        return len(table.pts)
+    with _opened(path) as (container, stream):
+        count = sum(1 for _ in container.decode(stream))
+    if not count:
+        raise VideoError(f"{path} holds no frames that can be decoded; {_AGAIN}")
+    return count
+
+
+def _info(path: Path, count: int) -> VideoInfo:
+    with _opened(path) as (container, stream):
+        frame = next(container.decode(stream), None)
+        if frame is None:
+            raise VideoError(f"{path} holds no frames that can be decoded; {_AGAIN}")
+        upright = Upright()
+        height, width, _ = upright(frame).shape
+        rotation, mirrored = upright.orientation(frame)
+        rate = stream.average_rate or stream.guessed_rate
+        aspect = stream.sample_aspect_ratio
+        return VideoInfo(
+            name=str(path),
+            frames=count,
+            width=width,
+            height=height,
+            rate=float(rate) if rate else None,
+            codec=stream.codec_context.name,
+            rotation=rotation,
+            mirrored=mirrored,
+            pixel_aspect=float(aspect) if aspect else 1.0,
+        )
+
+
+# --- three ways to a frame: each yields (index, frame) of all that are wanted ---------------------
+
+
+def _by_pts(path: Path, table: _Table, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    """Straight through, until the timestamps of all wanted frames were seen."""
+    if table.pts is None:
+        raise _UnsureError
+    numbers = {pts: index for index, pts in enumerate(table.pts)}
+    left = set(wanted)
+    with _opened(path) as (container, stream):
+        for frame in container.decode(stream):
+            if frame.pts not in numbers:
+                raise _UnsureError
+            index = numbers[frame.pts]
+            if index in left:
+                left.remove(index)
+                yield index, _sound(frame, index, path)
+                if not left:
+                    return
+    raise VideoError(f"frame {min(left)} of {path} cannot be decoded; {_AGAIN}")
+
+
+def _by_counting(path: Path, table: _Table, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    """Straight through, counting, up to the last wanted frame."""
+    asked = set(wanted)
+    index = -1
+    with _opened(path) as (container, stream):
+        for index, frame in enumerate(container.decode(stream)):
+            if index in asked:
+                yield index, _sound(frame, index, path)
+            if index == wanted[-1]:
+                return
+    raise beyond(wanted[-1], index + 1, str(path))
+
+
+def _by_seeking(path: Path, table: _Table, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    """One seek per group of pictures; unsure where a frame does not follow its key frame."""
+    assert table.pts is not None
+    numbers = {pts: index for index, pts in enumerate(table.pts)}
+    with _opened(path) as (container, stream):
+        for key, group in _groups(table, wanted):
+            container.seek(key, stream=stream)
+            left = set(group)
+            for frame in container.decode(stream):
+                index = numbers.get(frame.pts)
+                if frame.pts is None or (index is None and frame.pts >= key):
+                    raise _UnsureError
+                if index in left:
+                    if frame.is_corrupt:
+                        raise _UnsureError
+                    left.remove(index)
+                    yield index, frame
+                if not left or (index is not None and index > group[-1]):
+                    break
+            if left:
+                raise _UnsureError
+
+
+def _groups(table: _Table, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Wanted frames by the key frame they follow; nothing where one follows none."""
+    if table.pts is None or not table.keys or table.pts[wanted[0]] < table.keys[0]:
+        return []
+    pts, keys = table.pts, table.keys
+    grouped = groupby(wanted, key=lambda index: keys[bisect_right(keys, pts[index]) - 1])
+    return [(key, list(group)) for key, group in grouped]
+
+
+def _cost(table: _Table, groups: list[tuple[int, list[int]]]) -> int:
+    """Frames decoded when seeking."""
+    pts = table.pts or []
+    return sum(group[-1] + 1 - bisect_left(pts, key) + _TURNING_BACK for key, group in groups)
+
+
+# --- one frame -----------------------------------------------------------------------------------
+
+
+def _sound(frame: Any, index: int, path: Path) -> Any:
+    if frame.is_corrupt:
+        raise VideoError(f"frame {index} of {path} is damaged; {_AGAIN}")
+    return frame
+
+
+class Upright:
+    """Decoded frames of one video as uint8 (H, W, 3), red first, turned as the file asks for.
+
+    PyAV's own `to_ndarray` leaves threads behind, and frames that were asked for their side data
+    live until garbage is collected. Forked workers hang on such threads, and memory grows.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = need_av().video.reformatter.VideoReformatter()
+        self._matrix: tuple[int, int, int, int] | None = None
+
+    def __call__(self, frame: Any) -> Tensor:
+        array = self._reformat(frame, format="rgb24").to_ndarray()
+        picture = torch.from_numpy(np.ascontiguousarray(array))
+        a, b, c, d = self.matrix(frame)
+        if abs(b) > abs(a):  # rows become columns
+            picture, a, d = picture.transpose(0, 1), c, b
+        flips = [axis for axis, sign in ((0, d), (1, a)) if sign < 0]
+        return picture.flip(flips) if flips else picture
+
+    def matrix(self, frame: Any) -> tuple[int, int, int, int]:
+        """(a, b, c, d) of the first frame: x' = a x + c y and y' = b x + d y, y downwards."""
+        if self._matrix is None:
+            self._matrix = 1, 0, 0, 1
+            small = self._reformat(frame, width=16, height=16, format="gray")
+            data = small.side_data.get("DISPLAYMATRIX")
+            if data is not None:
+                values = np.frombuffer(bytes(data), np.int32)
+                a, b, c, d = (int(values[k]) for k in (0, 1, 3, 4))
+                if a * d != b * c:
+                    self._matrix = a, b, c, d
+        return self._matrix
+
+    def orientation(self, frame: Any) -> tuple[int, bool]:
+        """Degrees counter-clockwise, then whether left and right are swapped."""
+        a, b, c, d = self.matrix(frame)
+        mirrored = a * d - b * c < 0
+        angle = math.degrees(math.atan2(-b, -a if mirrored else a))
+        return round(angle / 90) * 90 % 360, mirrored
+
+    def _reformat(self, frame: Any, **options: Any) -> Any:
+        try:
+            return self._reformatter.reformat(frame, threads=1, **options)
+        except TypeError:  # older ones start no threads, and have no such option
+            return self._reformatter.reformat(frame, **options)

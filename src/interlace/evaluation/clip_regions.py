@@ -1,0 +1,52 @@
+"""How well regions sit on the objects of real videos, where somebody marked these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+import torch
+
+from interlace.data.clips.items import ClipList
+from interlace.data.labels.something_else import Objects
+from interlace.data.video.read import video_info
+from interlace.evaluation.region_metrics import RegionMeter, RegionMetrics
+from interlace.predict.predictor import Predictor
+
+
+def measure_regions(
+    predictor: Predictor, clips: ClipList, objects: Mapping[str, Objects]
+) -> dict[str, RegionMetrics]:
+    """DyReg-GNN, appendix F.3, on Something-Else, for each graph of a model.
+
+    Args:
+        predictor: of the model; regions are those of one view.
+        clips: to look at; those without marked objects are left out.
+        objects: of each video, by the name of its file without suffix, see `read_objects`.
+
+    Returns:
+        Name of the graph -> distances as fractions of the whole frame, and more.
+
+    Raises:
+        ValueError: no video has marked objects, or the model has no graph.
+    """
+    meters: dict[str, RegionMeter] = {}
+    seen = 0
+    for index, item in enumerate(clips.items):
+        marked = objects.get(PurePosixPath(item.name).stem)
+        if marked is None:
+            continue
+        seen += 1
+        info = video_info(clips.path(index))
+        prediction, _ = predictor.look(clips.path(index))
+        there = marked.boxes(torch.tensor(prediction.frames), info.height, info.width)
+        for name, regions in prediction.boxes.items():
+            meters.setdefault(name, RegionMeter()).add(regions[None], there[None])
+    if not seen:
+        raise ValueError(
+            f"none of the {len(clips):,} videos of {clips.root} has marked objects: names of "
+            "videos must be those of the file of boxes"
+        )
+    if not meters:
+        raise ValueError(f"{predictor.name} has no graph whose regions could be measured")
+    return {name: meter.result() for name, meter in meters.items()}

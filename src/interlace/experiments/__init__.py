@@ -1,0 +1,1 @@
+"""Published tables, our rows beside them, and how to make these again."""

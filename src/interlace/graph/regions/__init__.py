@@ -1,0 +1,1 @@
+"""Where nodes look: modules that give boxes."""

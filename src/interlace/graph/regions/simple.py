@@ -1,0 +1,152 @@
+"""Regions: where the nodes look. Here those that do not depend on the video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from interlace.graph.boxes import anchors, grid_boxes
+from interlace.graph.kernels import Kernel, area_kernel, coverage_kernel, triangle_kernel
+from interlace.graph.regions.offsets import Offsets
+
+
+class Regions(NamedTuple):
+    """What every regions module gives a graph: `forward(features, state)` -> (Regions, state).
+
+    Axes B and T are 1 where regions are the same for all clips or frames.
+    """
+
+    boxes: Tensor  # (B, T, N, 4)
+    pool: Kernel  # how nodes read the map
+    remap: Kernel  # how they write to it
+
+
+def map_size(features: Tensor) -> tuple[int, int]:
+    """(H, W) of features (..., H, W)."""
+    return features.shape[-2], features.shape[-1]
+
+
+def triangles(boxes: Tensor, features: Tensor) -> Regions:
+    """Nodes that read and write with triangle kernels (DyReg-GNN, eqs. 5 to 7 and 10)."""
+    kernel = triangle_kernel(boxes, map_size(features))
+    return Regions(boxes, kernel, kernel)
+
+
+class GridRegions(nn.Module):
+    """Fixed grids that cover the frame at several scales (RSTG, section 2, "Graph Creation").
+
+    A node reads the average of its cell, and writes to the whole of it: the kernels of a scale sum
+    to 1 at every place of the map.
+
+    Args:
+        scales: cells a side of each grid.
+    """
+
+    def __init__(self, scales: Sequence[int] = (3, 2, 1)):  # section 3.1
+        super().__init__()
+        grid_boxes(scales)
+        self.scales = tuple(scales)
+
+    def forward(self, features: Tensor, state: None = None) -> tuple[Regions, None]:
+        """features (B, T, C, H, W) -> regions, the same for all clips and frames."""
+        boxes = grid_boxes(self.scales, device=features.device)[None, None]  # (1, 1, N, 4)
+        size = map_size(features)
+        return Regions(boxes, area_kernel(boxes, size), coverage_kernel(boxes, size)), None
+
+    def extra_repr(self) -> str:
+        return f"scales={self.scales}"
+
+
+class FixedRegions(nn.Module):
+    """Regions on a grid, of fixed place and size (DyReg-GNN, section 4.2, "Fixed Model").
+
+    Args:
+        nodes: N.
+        size: half extent, as a fraction of the frame.
+    """
+
+    centre: Tensor
+
+    def __init__(self, nodes: int = 9, *, size: float = 1 / 6):
+        super().__init__()
+        self.nodes = nodes
+        self.size = size
+        self.register_buffer("centre", anchors(nodes, "grid").float(), persistent=False)
+
+    def forward(self, features: Tensor, state: None = None) -> tuple[Regions, None]:
+        """features (B, T, C, H, W) -> regions, the same for all clips and frames."""
+        boxes = torch.cat((self.centre, torch.full_like(self.centre, self.size)), dim=-1)
+        return triangles(boxes[None, None], features), None
+
+    def extra_repr(self) -> str:
+        return f"nodes={self.nodes}, size={self.size:.3g}"
+
+
+class StaticRegions(nn.Module):
+    """Regions that are learned, and the same for all videos (section 4.2, "Static Model").
+
+    "The features z_i from Eq. 4 become learnable parameters."
+
+    Args:
+        offsets: z (..., N, P) -> boxes, e.g. `Offsets`.
+        width: P.
+    """
+
+    def __init__(self, offsets: Offsets, *, width: int = 32):
+        super().__init__()
+        self.latent = nn.Parameter(torch.randn(offsets.nodes, width))
+        self.offsets = offsets
+
+    def forward(self, features: Tensor, state: None = None) -> tuple[Regions, None]:
+        """features (B, T, C, H, W) -> regions, the same for all clips and frames."""
+        return triangles(self.offsets(self.latent)[None, None], features), None
+
+
+class GivenRegions(nn.Module):
+    """Regions somebody else found: true boxes, or a detector's (section 4.1, appendix E.6).
+
+    Of more boxes than nodes the first are taken; sort them as you want them. Fewer are given out
+    again, from the first. Nodes whose box has a NaN, and all if there is no box, look at the whole
+    frame. Centres outside the frame are moved to its border; a box of no size is read as a point,
+    with the smallest kernel there is.
+
+    Args:
+        nodes: N.
+    """
+
+    def __init__(self, nodes: int = 9):
+        super().__init__()
+        anchors(nodes)
+        self.nodes = nodes
+
+    def forward(
+        self, features: Tensor, state: None = None, boxes: Tensor | None = None
+    ) -> tuple[Regions, None]:
+        """features (B, T, C, H, W), boxes (B, T, M, 4) -> regions."""
+        if boxes is None:
+            raise ValueError(
+                "this graph looks where it is told: pass boxes=(B, T, M, 4), as (cx, cy, rx, ry) "
+                "in fractions of the frame"
+            )
+        if boxes.dim() != 4 or boxes.shape[:2] != features.shape[:2] or boxes.shape[-1] != 4:
+            raise ValueError(
+                f"boxes must be (B, T, M, 4) with B, T = {tuple(features.shape[:2])}, got "
+                f"{tuple(boxes.shape)}"
+            )
+        if boxes.shape[2] == 0:
+            boxes = boxes.new_full((*boxes.shape[:2], 1, 4), float("nan"))
+        shown = [node % boxes.shape[2] for node in range(self.nodes)]
+        boxes = boxes[:, :, shown].to(torch.promote_types(features.dtype, torch.float32))
+        # a compiled graph does not look at values, and reads these as boxes of no size
+        if not torch.compiler.is_compiling() and bool((boxes[..., 2:] < 0).any()):
+            raise ValueError("boxes are (cx, cy, rx, ry): half extents must not be negative")
+        unseen = boxes.isnan().any(-1, keepdim=True)
+        centre = boxes[..., :2].clamp(0, 1)
+        boxes = torch.where(unseen, 0.5, torch.cat((centre, boxes[..., 2:].clamp(max=1)), -1))
+        return triangles(boxes, features), None
+
+    def extra_repr(self) -> str:
+        return f"nodes={self.nodes}"

@@ -1,0 +1,1 @@
+"""What turns frames into feature maps, and the weights it may start from."""

@@ -1,0 +1,178 @@
+"""Start from weights that others trained: a backbone's, by name or from a file.
+
+The names of weights are those of torchvision or timm, before and after a graph was put in. Weights
+of a 2D network fill the same network inflated in time (I3D, Carreira and Zisserman 2017).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from interlace.models.classifier import VideoClassifier
+from interlace.models.convert.checkpoint import read_checkpoint
+from interlace.models.insertion.interlaced import Interlaced
+
+IMAGENET = "imagenet"
+
+_LOG = logging.getLogger(__name__)
+_HEADS = ("fc.", "head.", "classifier.", "new_fc.")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of the tensors of a file.
+
+    Attributes:
+        source: the file, or the name of the weights.
+        used: names of the backbone's tensors that were filled.
+        inflated: those of them whose weights got an extent in time.
+        head: left out, since they are of a classifier for other classes.
+        unused: all others that the backbone has no place for.
+    """
+
+    source: str
+    used: list[str] = field(default_factory=list)
+    inflated: list[str] = field(default_factory=list)
+    head: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        said = f"backbone: {len(self.used)} tensors from {self.source}"
+        said += f", {len(self.inflated)} of them inflated in time" if self.inflated else ""
+        lines = [said]
+        if self.head:
+            lines.append(f"left out, for other classes: {', '.join(self.head)}")
+        if self.unused:
+            some = ", ".join(self.unused[:8]) + (", ..." if len(self.unused) > 8 else "")
+            lines.append(f"not used ({len(self.unused)}): {some}")
+        return lines
+
+
+def load_backbone(model: VideoClassifier, source: str | Path) -> Loaded:
+    """Fills the backbone of a model for real videos; its graphs and its head stay as they are.
+
+    Args:
+        model: changed in place, e.g. `create_model("tsm_r50_dyreg")`.
+        source: "imagenet", fetched once by torchvision or timm; or a file: torchvision's or timm's
+            .pth, safetensors, a checkpoint that holds such weights, or weights of a model of ours.
+            Nothing in a file is executed.
+
+    Returns:
+        What was used and what was not, which is logged too.
+
+    Raises:
+        ValueError: if the model has no such backbone, or the weights are of another network.
+        FileNotFoundError: if there is no file.
+        OSError: if the weights cannot be fetched.
+    """
+    if not isinstance(model.body, Interlaced):
+        raise ValueError(
+            "weights can be loaded into the backbone of a model for real videos, such as "
+            f"tsm_r18_dyreg; this one has a {type(model.body).__name__}"
+        )
+    network = model.body.network
+    name = str(source)
+    if name == IMAGENET:
+        tensors = _fetch(network)
+        name = f"{_arch(network)} on ImageNet"
+    else:
+        tensors = read_tensors(Path(source))
+    loaded = fill(network, tensors, name)
+    for line in loaded.lines():
+        _LOG.info(line)
+    return loaded
+
+
+# --- where weights come from ----------------------------------------------------------------------
+
+
+def _arch(network: nn.Module) -> str:
+    """torchvision's name of a network, or timm's behind `timm/`."""
+    timm = getattr(network, "pretrained_cfg", None)
+    if isinstance(timm, Mapping) and timm.get("architecture"):
+        tag = timm.get("tag")
+        return f"timm/{timm['architecture']}" + (f".{tag}" if tag else "")
+    arch = getattr(network, "arch", None)
+    if not isinstance(arch, str):
+        raise ValueError(f"nobody gives ImageNet weights for this {type(network).__name__}")
+    return arch
+
+
+def _fetch(network: nn.Module) -> dict[str, Tensor]:
+    arch = _arch(network)
+    place = "them"
+    try:
+        if arch.startswith("timm/"):
+            import timm
+
+            place = f"https://huggingface.co/{arch}"
+            return timm.create_model(arch.removeprefix("timm/"), pretrained=True).state_dict()
+        from torchvision.models import get_model_weights
+
+        weights = get_model_weights(arch).IMAGENET1K_V1
+        place = weights.url
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise OSError(
+            f"cannot fetch the ImageNet weights of {arch} ({error}); where there is a network, "
+            f"download {place} and give the path of the file instead"
+        ) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, by their names there."""
+    if not path.is_file():
+        raise FileNotFoundError(f'there are no weights at {path}: give a file, or "{IMAGENET}"')
+    return {name: torch.from_numpy(held) for name, held in read_checkpoint(path).tensors.items()}
+
+
+# --- into the network -----------------------------------------------------------------------------
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Loaded:
+    """Fills a network, all of it or, if something is wrong, nothing."""
+    own = network.state_dict()
+    prefix = _prefix(own, tensors)
+    found = {key.removeprefix(prefix): key for key in tensors if key.startswith(prefix)}
+    optional = {key for key in own if key.endswith("num_batches_tracked")}  # old files lack them
+    if lacks := sorted(own.keys() - found.keys() - optional):
+        raise ValueError(
+            f"{source} lacks {len(lacks)} of the {len(own)} tensors of this backbone, such as "
+            f"{', '.join(lacks[:3])}; it holds {', '.join(list(tensors)[:3])}, ...: take weights "
+            "of the same network"
+        )
+    values, inflated = {}, []
+    for key in own.keys() & found.keys():
+        value = tensors[found[key]]
+        if own[key].dim() == 5 and value.dim() == 4:
+            time = own[key].shape[2]
+            value = (value[:, :, None] / time).expand(-1, -1, time, -1, -1)
+            inflated.append(key)
+        if value.shape != own[key].shape:
+            raise ValueError(
+                f"{key} is {tuple(tensors[found[key]].shape)} in {source}, "
+                f"{tuple(own[key].shape)} in this backbone: take weights of the same network"
+            )
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(f"{key} is not finite in {source}: take another copy")
+        values[key] = value.to(own[key].dtype)
+    network.load_state_dict({**own, **values})
+    used = {found[key] for key in values}
+    rest = sorted(key for key in tensors if key not in used)
+    head = [key for key in rest if key.removeprefix(prefix).startswith(_HEADS)]
+    unused = [key for key in rest if key not in head]
+    return Loaded(source, sorted(values), sorted(inflated), head, unused)
+
+
+def _prefix(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    """What stands before the backbone's names in a file, such as `module.`."""
+    first = next(iter(own))
+    same = [key for key in tensors if key == first or key.endswith(f".{first}")]
+    return min(same, key=len, default=first).removesuffix(first)

@@ -1,0 +1,1 @@
+"""A graph at named modules of any network."""

@@ -1,0 +1,175 @@
+"""insert(model, {"layer3.4": block}): a graph at named modules of any 2D or 3D network."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from interlace.models.insertion.interlaced import Interlaced, Place
+from interlace.models.insertion.layout import Clip, Layout, find_layout
+from interlace.models.insertion.probe import Seen, probe, sees_clips
+
+Part = nn.Module | Callable[[int], nn.Module]
+
+
+def insert(
+    model: nn.Module,
+    after: Mapping[str, Part] | None = None,
+    *,
+    before: Mapping[str, Part] | None = None,
+    clips: bool | None = None,
+    example: Tensor | None = None,
+) -> Interlaced:
+    """Puts graphs into a network, at one depth or several.
+
+    DyReg-GNN, section 4.1: the released model has a graph in each of the last three stages. A
+    fresh graph adds nothing, so a pretrained network starts as good as it was.
+
+    Args:
+        model: any network over frames (M, C, H, W) or clips (B, C, T, H, W): of torchvision, of
+            timm, your own. It is changed in place by forward hooks only; `Interlaced.remove` takes
+            them out again. Or what `insert` returned before, to put more into it.
+        after: module name -> what its output goes through: a block with the face of `GraphBlock`,
+            or a builder that is called with the channels found there. Maps have their channels
+            first or last; tokens become a grid, and class tokens are left alone.
+            Behind the last block of a network that reads its class token only, a graph is not
+            heard: put it earlier.
+        before: the same for what goes into a module, its first argument.
+        clips: whether the network takes clips (a 3D network) or frames; None looks for 3D
+            convolutions.
+        example: video (B, T, C, H, W) to run the network on once, to see shapes; None tries zeros.
+
+    Returns:
+        The network over video (B, T, C, H, W).
+
+    Raises:
+        ValueError: for a name that the network does not have, for a module that gives no map or
+            tokens or runs more than once, for a block of other channels.
+
+    Example:
+        >>> import functools, torch, torchvision, interlace
+        >>> network = torchvision.models.resnet18(num_classes=5).eval()
+        >>> graph = functools.partial(interlace.DyReg, nodes=4, width=32)
+        >>> model = interlace.insert(network, {"layer2": graph, "layer3.1": graph})
+        >>> video = torch.randn(1, 3, 3, 64, 64)
+        >>> bool((model(video)[0] == network(video[0])).all())  # fresh graphs change nothing
+        True
+        >>> logits, traces = model(video, return_trace=True)
+        >>> logits.shape, traces["layer3.1"].boxes.shape
+        (torch.Size([1, 3, 5]), torch.Size([1, 3, 4, 4]))
+        >>> model.remove() is network
+        True
+    """
+    after, before = dict(after or {}), dict(before or {})
+    if not after and not before:
+        raise ValueError('say where to put what, e.g. {"layer3": block}')
+    owner = model if isinstance(model, Interlaced) else None
+    network: nn.Module = owner.network if owner else model
+    if owner is not None and clips not in (None, owner.clips):
+        raise ValueError(f"this network was given clips={owner.clips} before")
+    if clips is None:
+        clips = owner.clips if owner else sees_clips(network)
+    clip, out, seen = probe(network, example, clips=clips)
+    wanted = [(name, part, False) for name, part in after.items()]
+    wanted += [(name, part, True) for name, part in before.items()]
+    places = []
+    for name, part, ahead in wanted:
+        place = Place(name, ahead)
+        if owner is not None and place.key in owner.places:
+            raise ValueError(f"there is something at {place.key!r} already: remove it first")
+        features = _features(seen, name, ahead, clip, clips)
+        place.layout = _layout(place, features, clip, clips, getattr(part, "channels", None))
+        places.append((place, _built(part, place, features, network)))
+    owner = owner or Interlaced(network, clips=clips, out_channels=_channels_out(out))
+    for place, block in places:
+        owner.put(place, block)
+    return owner
+
+
+def list_places(
+    network: nn.Module, *, clips: bool | None = None, example: Tensor | None = None
+) -> dict[str, int]:
+    """Names of all modules of a network that a graph can be put after, with their channels.
+
+    Example:
+        >>> import torchvision
+        >>> list_places(torchvision.models.resnet18())["layer3.1"]
+        256
+    """
+    clips = sees_clips(network) if clips is None else clips
+    clip, _, seen = probe(network, example, clips=clips)
+    return _possible(seen, clip, clips)
+
+
+def _features(seen: dict[str, Seen], name: str, ahead: bool, clip: Clip, clips: bool) -> Any:
+    """What the named module took or gave in the probe."""
+    if name not in seen:
+        possible = _possible(seen, clip, clips)
+        near = difflib.get_close_matches(name, possible, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"the network has no module {name!r}; {hint}possible: {_some(possible)}")
+    record = seen[name].inputs if ahead else seen[name].outputs
+    if len(record) != 1:
+        times = "never" if not record else f"{len(record)} times"
+        raise ValueError(
+            f"{name} runs {times} in a forward pass, a graph needs a module that runs once; "
+            f"possible: {_some(_possible(seen, clip, clips))}"
+        )
+    return record[0]
+
+
+def _layout(place: Place, features: Any, clip: Clip, clips: bool, channels: Any) -> Layout:
+    wanted = channels if isinstance(channels, int) else None
+    try:
+        layout = find_layout(features, clip, clips=clips, channels=wanted)
+    except ValueError as error:
+        text = str(error).replace("gives", "takes", 1) if place.ahead else str(error)
+        raise ValueError(f"no graph can be put at {place.key}: it {text}") from None
+    found = layout.channels(features)
+    if wanted is not None and wanted != found:
+        raise ValueError(
+            f"the block for {place.key} was built for {wanted} channels, there are {found}; give "
+            "a builder instead, e.g. functools.partial(interlace.DyReg, nodes=9)"
+        )
+    return layout
+
+
+def _built(part: Part, place: Place, features: Tensor, network: nn.Module) -> nn.Module:
+    if isinstance(part, nn.Module):
+        return part
+    block = part(place.layout.channels(features))
+    if not isinstance(block, nn.Module):
+        raise ValueError(f"the builder for {place.key} gave a {type(block).__name__}, no module")
+    return block.to(features.device, features.dtype).train(network.training)
+
+
+def _possible(seen: dict[str, Seen], clip: Clip, clips: bool) -> dict[str, int]:
+    """Names of modules that run once and give maps or tokens -> channels."""
+    possible = {}
+    for name, record in seen.items():
+        if len(record.outputs) == 1:
+            try:
+                layout = find_layout(record.outputs[0], clip, clips=clips)
+            except ValueError:
+                continue
+            possible[name] = layout.channels(record.outputs[0])
+    return possible
+
+
+def _some(names: Mapping[str, int], most: int = 30) -> str:
+    """The names nearest to the root, in the network's order."""
+    for depth in range(max((name.count(".") for name in names), default=0), -1, -1):
+        chosen = [name for name in names if name.count(".") <= depth]
+        if chosen and len(chosen) <= most:
+            break
+    else:
+        chosen = list(names)[:most]
+    more = len(names) - len(chosen)
+    return (", ".join(chosen) or "none") + (f", and {more} deeper ones" if more else "")
+
+
+def _channels_out(out: Any) -> int | None:
+    return out.shape[1] if isinstance(out, Tensor) and out.dim() > 1 else None

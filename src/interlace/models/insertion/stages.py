@@ -1,0 +1,114 @@
+"""The stages of a network: where its maps change, and what was put into each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from interlace.graph.block import GraphBlock
+from interlace.models.insertion.interlaced import Interlaced
+from interlace.models.insertion.layout import Clip, find_layout
+from interlace.models.insertion.probe import Seen, probe
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Neighbouring modules whose maps have one size.
+
+    Attributes:
+        module: the last of them, by its name in the network.
+        channels: C of its map.
+        stride: pixels of the frame a cell, by rows.
+        every: frames of the clip a map.
+        graphs: what was put into it, such as "9 nodes, DynamicRegions, at layer3.4.conv2".
+    """
+
+    module: str
+    channels: int
+    stride: int
+    every: int
+    graphs: tuple[str, ...]
+
+
+def stages(model: Interlaced) -> list[Stage]:
+    """The stage table of a network.
+
+    Example:
+        >>> from interlace.models.registry import create_model
+        >>> for stage in stages(create_model("tsm_r18_dyreg").body)[1:4]:
+        ...     print(stage.module, stage.channels, stage.stride, *stage.graphs)
+        layer1 64 4 2 x TemporalShift
+        layer2 128 8 2 x TemporalShift
+        layer3 256 16 9 nodes, DynamicRegions, at layer3.0 2 x TemporalShift
+    """
+    network = model.network
+    clip, _, seen = probe(network, None, clips=model.clips)
+    rows: list[tuple[str, tuple[int, int, int]]] = []
+    for name in _candidates(network):
+        size = _size(seen[name], clip, clips=model.clips)
+        if size is None:
+            continue
+        if rows and rows[-1][1] == size:
+            rows.pop()
+        rows.append((name, size))
+    inside = _inside(model, [name for name, _ in rows], list(seen))
+    return [Stage(name, *size, tuple(inside[name])) for name, size in rows]
+
+
+def _candidates(network: nn.Module) -> list[str]:
+    """What timm calls the stages of its networks; else all that stands at the root."""
+    known = getattr(network, "feature_info", None)
+    if isinstance(known, list) and known:
+        modules = dict(network.named_modules())
+        return [i["module"] for i in known if i["module"] in modules]
+    return [name for name, _ in network.named_children()]
+
+
+def _size(seen: Seen, clip: Clip, *, clips: bool) -> tuple[int, int, int] | None:
+    """Channels, pixels a cell, frames a map; None for what gives no map."""
+    if len(seen.outputs) != 1:
+        return None
+    out = seen.outputs[0]
+    try:
+        layout = find_layout(out, clip, clips=clips)
+    except ValueError:
+        return None
+    maps = layout.to_maps(out, clip)
+    return (
+        layout.channels(out),
+        round(clip.height / maps.shape[-2]),
+        -(-clip.frames // maps.shape[1]),
+    )
+
+
+def _inside(model: Interlaced, names: list[str], order: list[str]) -> dict[str, list[str]]:
+    """What was put where, by the stage that it is in: the first that ends no earlier."""
+    said: dict[str, list[str]] = {name: [] for name in names}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    at = {name: k for k, name in enumerate(order)}  # a module comes before those in it
+    ends = {name: max(k for n, k in at.items() if _within(n, name)) for name in names}
+    for (key, place), block in zip(model.places.items(), model.graphs.values(), strict=True):
+        stage = next((n for n in names if at[place.name] <= ends[n]), names[-1])
+        if isinstance(block, GraphBlock):
+            said[stage].append(f"{_graph(block)}, at {key}")
+        else:
+            counts[stage][type(block).__name__] += 1
+    for name, kinds in counts.items():
+        said[name] += [f"{count} x {kind}" for kind, count in kinds.items()]
+    return said
+
+
+def _graph(block: GraphBlock) -> str:
+    regions: Any = block.regions
+    nodes = getattr(getattr(regions, "offsets", regions), "nodes", None)
+    if scales := getattr(regions, "scales", None):
+        nodes = sum(scale**2 for scale in scales)
+    kind = type(regions).__name__
+    return kind if nodes is None else f"{nodes} nodes, {kind}"
+
+
+def _within(name: str, root: str) -> bool:
+    return name == root or name.startswith(f"{root}.")

@@ -1,0 +1,1 @@
+"""A path or an array in; labels, scores and boxes out."""

@@ -1,0 +1,357 @@
+"""Predict: a path or an array in; labels, scores and boxes out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interlace.data.clips.clips import read_views
+from interlace.data.clips.sampling import Crop, ProtocolName, spread_crops
+from interlace.data.clips.shape import ClipShape
+from interlace.data.clips.transforms import crop, resize_short_side
+from interlace.data.labels.class_names import class_names
+from interlace.data.video.read import Source, VideoError, read_frames
+from interlace.data.video.sources import find_sources, is_one, source_name
+from interlace.graph.trace import Trace
+from interlace.models.classifier import VideoClassifier
+from interlace.models.detector import BoxDetector, WithDetector
+from interlace.models.insertion.probe import FRAMES, sees_clips
+from interlace.models.registry import open_weights
+
+GRAPH = "graph"  # the name of a graph that is not one of several
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a video.
+
+    Attributes:
+        name: path of the video, or "array", or "stream".
+        classes: (C) names.
+        scores: (C,) probabilities, averaged over the views; empty where there is an error.
+        frames: numbers, from 0, of the T frames that the boxes are of.
+        boxes: by the name of the graph, (T, N, 4) where its nodes looked: (cx, cy, rx, ry) as
+            fractions of the whole frame, of which the model saw `area`.
+        area: (cx, cy, rx, ry), the part of the frame that the model was shown with these boxes.
+        error: why the video cannot be read; empty of a good one.
+    """
+
+    name: str
+    classes: Sequence[str] = field(repr=False)
+    scores: Tensor = field(default_factory=lambda: torch.zeros(0))
+    frames: list[int] = field(default_factory=list)
+    boxes: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    area: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
+    error: str = ""
+
+    @property
+    def label(self) -> str | None:
+        """The most probable class; None where there is an error."""
+        return None if self.error else self.top(1)[0][0]
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The most probable classes with their scores, at most so many."""
+        best = self.scores.topk(min(max(count, 1), len(self.scores)))
+        return [
+            (self.classes[index], score)
+            for index, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    def as_text(self, top: int = 5) -> str:
+        """One line, such as "cat.mp4: sleeping 93.1 %, jumping 4 %"."""
+        if self.error:
+            return f"{self.name}: {self.error.removeprefix(self.name).strip()}"
+        said = (f"{label} {round(100 * score, 1):g} %" for label, score in self.top(top))
+        return f"{self.name}: {', '.join(said)}"
+
+    def as_dict(self, top: int = 5) -> dict[str, Any]:
+        """For JSON."""
+        if self.error:
+            return {"name": self.name, "error": self.error}
+        return {
+            "name": self.name,
+            "labels": [{"label": label, "score": round(s, 6)} for label, s in self.top(top)],
+            "frames": self.frames,
+            "area": _rounded(torch.tensor(self.area)),
+            "boxes": {name: _rounded(boxes) for name, boxes in self.boxes.items()},
+        }
+
+
+class Shown(NamedTuple):
+    """What a model was shown of a video at once, and what its graphs did with it.
+
+    Attributes:
+        video: uint8 (T, 3, H, W), whole frames, of which it saw `area`.
+        frames: their numbers, from 0.
+        area: (cx, cy, rx, ry) as fractions of the whole frame.
+        traces: by the name of the graph; their boxes are fractions of the area.
+    """
+
+    video: Tensor
+    frames: list[int]
+    area: tuple[float, float, float, float]
+    traces: dict[str, Trace]
+
+
+class Predictor:
+    """Classifies videos with trained weights, and says where the nodes of its graphs looked.
+
+    Args:
+        weights: a safetensors file with a card, as `interlace train` and `interlace convert` write
+            it; or a model.
+        classes: their names, or a file of them, see `read_classes`; None: as the card says, else
+            their numbers.
+        clips: what the model is shown of a video; None: as the card says, else what DyReg is shown.
+        protocol: "central", one view; "3x2" or "11x2", several, whose probabilities are averaged.
+        device: None: the GPU where there is one.
+        bf16: whether to autocast to bfloat16.
+
+    Raises:
+        FileNotFoundError: there are no such weights.
+        ValueError: the weights are not for video files, or not for these classes.
+
+    Example:
+        >>> import interlace
+        >>> from interlace.models.backbones.small import Normalise
+        >>> from interlace.models.backbones.resnet import resnet_trunk
+        >>> graph = interlace.DyReg(256, nodes=3, width=16)
+        >>> body = interlace.insert(resnet_trunk(18), {"layer3": graph})
+        >>> model = interlace.VideoClassifier(Normalise(), body, num_classes=2)
+        >>> predict = interlace.Predictor(model, classes=["left", "right"])
+        >>> prediction = predict(np.zeros((20, 90, 120, 3), np.uint8))
+        >>> prediction.label in ("left", "right"), prediction.frames[:4]
+        (True, [0, 1, 3, 4])
+        >>> prediction.boxes["layer3"].shape
+        torch.Size([16, 3, 4])
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | VideoClassifier,
+        *,
+        classes: str | os.PathLike[str] | Sequence[str] | None = None,
+        clips: ClipShape | None = None,
+        protocol: ProtocolName = "central",
+        device: str | torch.device | None = None,
+        bf16: bool = False,
+    ):
+        card: dict[str, Any] = {}
+        if isinstance(weights, VideoClassifier):
+            self.model: VideoClassifier | WithDetector = weights
+            self.name = "this model"
+        else:
+            self.model, card = open_weights(Path(weights))
+            self.name = str(weights)
+            if "data" in card and "clips" not in card:
+                raise ValueError(
+                    f"{weights} knows synthetic videos of digits, not video files: "
+                    "`interlace explain` and `interlace evaluate` show it on held-out ones"
+                )
+        if self.model.needs_boxes and "detector" in card:
+            self.model = WithDetector(self.model, BoxDetector(card["detector"]))
+        if self.model.needs_boxes:
+            raise ValueError(
+                f"{self.name} looks where it is told, and video files do not tell: take weights of "
+                "a model that finds its regions itself"
+            )
+        self.card = card
+        self.classes = class_names(classes or card.get("classes"), self.model.num_classes)
+        self.clips = clips or ClipShape(**card.get("clips", {}))
+        self.protocol: ProtocolName = protocol
+        self._middle = self.clips.protocol(protocol).crops // 2  # of the first sampling
+        self._check_size()
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.bf16 = bf16
+        self.model.to(self.device).eval()
+
+    def __call__(
+        self, source: Source | Sequence[str | os.PathLike[str]]
+    ) -> Prediction | list[Prediction]:
+        """Classifies a video, or several.
+
+        Args:
+            source: a video as in `interlace.data.video`: a file, a folder of frames, or
+                uint8 (T, H, W, 3). Several: a folder of videos, a list of paths, or a .txt file
+                with a path a line, below its own folder.
+
+        Returns:
+            One `Prediction`; of several videos a list, in which what cannot be read has its error.
+
+        Raises:
+            VideoError: a single video cannot be read.
+        """
+        sources = find_sources(source)
+        return self.look(sources[0])[0] if is_one(source) else list(self.each(sources))
+
+    def each(self, sources: Sequence[Source]) -> Iterator[Prediction]:
+        """One video after the other; what cannot be read has its error, and stops nothing."""
+        for source in sources:
+            try:
+                yield self.look(source)[0]
+            except VideoError as error:
+                yield Prediction(source_name(source), self.classes, error=str(error))
+
+    @torch.no_grad()
+    def look(self, source: Source) -> tuple[Prediction, Shown]:
+        """Classifies one video, and tells what the model was shown and what its graphs did.
+
+        Of several views this is the middle one of the first sampling.
+
+        Raises:
+            VideoError: it cannot be read.
+        """
+        video, numbers, views = read_views(source, self.clips, self.protocol)
+        scores = torch.zeros(self.model.num_classes)
+        for k, view in enumerate(views):
+            chosen = torch.searchsorted(numbers, view.frames)
+            traced = k == self._middle
+            logits, traces, _ = self.run(crop(video[chosen], view.crop), return_trace=traced)
+            scores += logits.softmax(-1) / len(views)
+            if traced:
+                area = area_of(view.crop, *video.shape[2:])
+                shown = Shown(video[chosen], view.frames.tolist(), area, traces)
+        boxes = {
+            name: whole_boxes(trace.boxes[0], shown.area, len(shown.frames))
+            for name, trace in shown.traces.items()
+        }
+        prediction = Prediction(
+            source_name(source), self.classes, scores, shown.frames, boxes, shown.area
+        )
+        return prediction, shown
+
+    def stream(self) -> Stream:
+        """Classifies frames as they come, for models whose frames do not depend on later ones.
+
+        Raises:
+            ValueError: the model sees whole clips only.
+        """
+        return Stream(self)
+
+    @torch.no_grad()
+    def run(
+        self, video: Tensor, state: Any = None, *, return_state: bool = False, return_trace: bool
+    ) -> tuple[Tensor, dict[str, Trace], Any]:
+        """The model on one view: logits (C,), traces by the name of the graph, and the state.
+
+        Args:
+            video: uint8 (T, 3, S, S).
+            state: of the frames before.
+            return_state: or None in its place.
+            return_trace: or {} in their place.
+        """
+        options = {"return_state": return_state, "return_trace": return_trace}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            out = self.model(video[None].to(self.device), state, **options)
+        logits, *others = out if isinstance(out, tuple) else (out,)
+        logits = logits[0].float().cpu()
+        if not bool(logits.isfinite().all()):
+            raise ValueError(f"the scores of {self.name} are not finite: look for NaN in weights")
+        state = others.pop(0) if return_state else None
+        found = others.pop(0) if return_trace else None
+        traces = {GRAPH: found} if isinstance(found, Trace) else dict(found or {})
+        return logits, traces, state
+
+    def _check_size(self) -> None:
+        """Refuses a protocol whose frames are not those that the model's graphs are made for."""
+        side = getattr(self.model.backbone, "side", None)
+        shown = self.clips.protocol(self.protocol).size
+        if side not in (None, shown):
+            raise ValueError(
+                f"{self.name} takes frames of {side} x {side} pixels only, and the protocol "
+                f"{self.protocol!r} shows {shown} x {shown}: take the protocol 'central'"
+            )
+
+
+class Stream:
+    """Frames go in as they come, and what the model says of all so far comes out.
+
+    Made by `Predictor.stream`. What it carries does not grow with the frames.
+
+    Args:
+        predictor: of a model whose frames do not depend on later ones.
+    """
+
+    def __init__(self, predictor: Predictor):
+        self._predictor = predictor
+        self._state: Any = None
+        self._seen = 0
+        shape, frames = predictor.clips, FRAMES[sees_clips(predictor.model)]
+        empty = torch.zeros(frames, 3, shape.size, shape.size, dtype=torch.uint8)
+        _, _, state = predictor.run(empty, return_state=True, return_trace=False)
+        if state is None:
+            raise ValueError(
+                f"{predictor.name} sees later frames of a clip, or whole clips only, so it cannot "
+                "follow a stream: take a causal model, such as c2d_r18 or tsm_r18_causal, alone or "
+                "with graphs (`interlace list` shows all)"
+            )
+
+    def push(self, frames: np.ndarray | Tensor) -> Prediction:
+        """What the model says of all frames so far.
+
+        Args:
+            frames: uint8 (T, H, W, 3), or one, (H, W, 3); as far apart in time as those that the
+                model was trained on. Its boxes are of these frames.
+        """
+        shape, predictor = self._predictor.clips, self._predictor
+        video = read_frames(frames[None] if frames.ndim == 3 else frames)
+        video = resize_short_side(video, shape.short_side)
+        height, width = video.shape[2:]
+        (central,) = spread_crops(height, width, shape.size)
+        logits, traces, self._state = predictor.run(
+            crop(video, central), self._state, return_state=True, return_trace=True
+        )
+        area = area_of(central, height, width)
+        numbers = list(range(self._seen, self._seen + len(video)))
+        self._seen += len(video)
+        boxes = {
+            name: whole_boxes(trace.boxes[0], area, len(video)) for name, trace in traces.items()
+        }
+        return Prediction("stream", predictor.classes, logits.softmax(-1), numbers, boxes, area)
+
+
+# --- from the part that a model sees to the whole frame -----------------------------------------
+
+
+def area_of(part: Crop, height: int, width: int) -> tuple[float, float, float, float]:
+    """A crop of frames of that size as a box (cx, cy, rx, ry), fractions of the whole frame.
+
+    Example:
+        >>> area_of(Crop(top=0, left=20, height=50, width=50), height=50, width=100)
+        (0.45, 0.5, 0.25, 0.5)
+    """
+    top, left, high, wide = part
+    return (
+        (left + wide / 2) / width,
+        (top + high / 2) / height,
+        wide / 2 / width,
+        high / 2 / height,
+    )
+
+
+def whole_boxes(
+    boxes: Tensor, area: tuple[float, float, float, float], frames: int | None = None
+) -> Tensor:
+    """Boxes (T', N, 4) in fractions of an area -> (frames, N, 4), in fractions of the whole frame.
+
+    A network that strides in time has boxes for fewer frames: they hold until the next.
+    """
+    boxes = boxes.float().cpu()
+    cx, cy, rx, ry = area
+    size = torch.tensor([2 * rx, 2 * ry])
+    centres = boxes[..., :2] * size + torch.tensor([cx - rx, cy - ry])
+    placed = torch.cat((centres, boxes[..., 2:] * size), dim=-1)
+    if frames is None or frames == len(placed):
+        return placed
+    return placed[torch.arange(frames) * len(placed) // frames]
+
+
+def _rounded(values: Tensor) -> Any:
+    """Nested lists of numbers with four digits, a hundredth of a pixel."""
+    return [_rounded(value) for value in values] if values.dim() else round(float(values), 4)

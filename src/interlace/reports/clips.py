@@ -1,0 +1,281 @@
+"""What a model looked at in video files: one clip in all detail, or several on one page."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from interlace.data.video.read import Source, VideoError, VideoInfo, read_frames, video_info
+from interlace.graph.trace import Trace
+from interlace.predict.predictor import GRAPH, Prediction, Predictor, Shown
+from interlace.reports import ClipReport, explain_graph, save_pictures, write_report
+from interlace.reports.explained import verdict
+from interlace.reports.explained_regions import gif_if_small
+from interlace.visualize import frames_figure, prediction_figure, regions_figure
+from interlace.visualize.film import boxes_between, draw_film, film_options, inside_of
+from interlace.visualize.frames import encode_mp4
+from interlace.visualize.view import Array, ClipView, PlacedTrace, view_clip
+
+LONGEST = 900  # frames of a film; of a longer video it shows every second, third, ... one
+LARGEST = 900_000  # bytes of a film of a page on one clip, about
+SMALL = (240, 250_000)  # short side in pixels, and bytes, of a film of a page on several
+RATE = 12.0  # frames a second where nothing tells it: that of Something-Something's folders
+_AT_ONCE = 2**28  # bytes of frames
+
+
+def explain_video(
+    predictor: Predictor, source: Source, out: str | os.PathLike[str], *, label: int | None = None
+) -> Path:
+    """A page on one video, and pictures/ beside it: what was said, and where nodes looked.
+
+    For every graph of the model the film with the regions of all nodes, at the video's own rate,
+    and a picture of each node alone.
+
+    Args:
+        predictor: of the model.
+        source: one video, as a `Predictor` takes it.
+        out: folder for report.html and pictures/.
+        label: the true class, where known.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    info = video_info(source)
+    prediction, shown = predictor.look(source)
+    video = _darker_outside(shown)
+    title, said = verdict(prediction.scores, predictor.classes, label)
+    sections = [
+        ClipReport(
+            title,
+            [said, _what_was_shown(prediction, info), _graphs_in_words(shown.traces)],
+            {
+                "What it says": prediction_figure(
+                    prediction.scores, predictor.classes, label=label
+                ),
+                "The frames it was shown; darker, what it was not": frames_figure(
+                    video, numbers=shown.frames
+                ),
+            },
+            above="The clip",
+        )
+    ]
+    page = Path(out) / "report.html"
+    largest = min(LARGEST, 3 * LARGEST // max(len(shown.traces), 1))
+    for name, trace in shown.traces.items():
+        pictures, placed = _placed(video, shown, trace)
+        view = view_clip(placed)
+        film, speed = _film(source, info, view, largest=largest)
+        section = explain_graph(pictures, placed, film=film)
+        section.above, section.title = "Graph", f"After {name}" if name != GRAPH else "The graph"
+        section.text.append(_film_in_words(speed))
+        save_pictures(
+            page.parent / "pictures",
+            _with_own_files(section, pictures, placed, view),
+            prefix=f"{_file_name(name)}_",
+            photographs=True,
+        )
+        sections.append(section)
+    summary = {
+        "Prediction": predictor.classes[int(prediction.scores.argmax())],
+        "Probability": f"{float(prediction.scores.max()):.1%}",
+        "Frames": f"{info.frames:,}",
+        "Size": f"{info.width} x {info.height}",
+        "Video": prediction.name,
+        "Model": predictor.name,
+    }
+    return write_report(
+        page, title=f"What {Path(predictor.name).stem} looks at in {Path(info.name).name}",
+        summary=summary, figures={}, clips=sections,
+    )  # fmt: skip
+
+
+def explain_clips(
+    predictor: Predictor,
+    paths: Sequence[Source],
+    labels: Sequence[int | None] | None,
+    out: str | os.PathLike[str],
+    *,
+    title: str = "Clips",
+) -> Path:
+    """One page on several videos: what was said of each, what it is, and where nodes looked.
+
+    Args:
+        predictor: of the model.
+        paths: of the videos; what cannot be read is named on the page.
+        labels: the true class of each, None where it is not known.
+        out: of the page, ends in .html; or a folder, in which it is clips.html.
+        title: its headline.
+
+    Returns:
+        The path of the page.
+    """
+    page = Path(out)
+    page = page if page.suffix == ".html" else page / "clips.html"
+    reports = list(clip_reports(predictor, paths, labels))
+    summary = {"Clips": f"{len(reports):,}", "Model": predictor.name}
+    return write_report(page, title=title, summary=summary, figures={}, clips=reports)
+
+
+def clip_reports(
+    predictor: Predictor, paths: Sequence[Source], labels: Sequence[int | None] | None = None
+) -> Iterator[ClipReport]:
+    """The sections of `explain_clips`, for a page of one's own with `write_report`."""
+    if labels is not None and len(labels) != len(paths):
+        raise ValueError(
+            f"labels must be one for each of the {len(paths)} paths, got {len(labels)}; "
+            "give None where one is not known"
+        )
+    for path, label in zip(paths, labels or [None] * len(paths), strict=True):
+        try:
+            yield _short_report(predictor, path, label)
+        except VideoError as error:
+            name = Path(str(path)).name if isinstance(path, str | os.PathLike) else "array"
+            yield ClipReport(f"{name} cannot be read", [f"{error}."])
+
+
+def _short_report(predictor: Predictor, source: Source, label: int | None) -> ClipReport:
+    """What was said, a small film with the regions of the last graph, all on five frames."""
+    info = video_info(source)
+    prediction, shown = predictor.look(source)
+    video = _darker_outside(shown)
+    title, said = verdict(prediction.scores, predictor.classes, label)
+    title = f"{Path(prediction.name).name}: {title[0].lower()}{title[1:]}"
+    report = ClipReport(title, [said, f"{prediction.name}: {info.frames:,} frames."])
+    short_side, largest = SMALL
+    views = {}
+    for name, trace in shown.traces.items():
+        views[name] = (*_placed(video, shown, trace), name)
+    if views:
+        _, last, name = list(views.values())[-1]
+        film, speed = _film(source, info, view_clip(last), short_side=short_side, largest=largest)
+        report.figures[f"Regions {_where(name)} in motion"] = film
+        report.text.append(_film_in_words(speed))
+    report.figures["What it says"] = prediction_figure(
+        prediction.scores, predictor.classes, label=label
+    )
+    for pictures, placed, name in views.values():
+        five = np.unique(np.linspace(0, len(pictures) - 1, 5).round()).astype(int).tolist()
+        report.figures[f"Regions {_where(name)}"] = regions_figure(pictures, placed, frames=five)
+    if not views:
+        report.figures["The frames it was shown"] = frames_figure(video, numbers=shown.frames)
+    return report
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def _darker_outside(shown: Shown) -> Tensor:
+    """The frames, with what the model did not see darker."""
+    rows, columns = inside_of(shown.area, *shown.video.shape[2:])
+    video = shown.video // 2
+    video[..., rows, columns] = shown.video[..., rows, columns]
+    return video
+
+
+def _placed(video: Tensor, shown: Shown, trace: Trace) -> tuple[Tensor, PlacedTrace]:
+    """The frames that a trace is of, and the trace with where those are.
+
+    A network that strides in time has a trace of fewer: each stands for the frames up to the next.
+    """
+    frames, traced = len(video), trace.boxes.shape[1]
+    chosen = [(2 * t + 1) * frames // (2 * traced) for t in range(traced)]
+    numbers = tuple(shown.frames[t] for t in chosen)
+    return video[chosen], PlacedTrace(**vars(trace), area=shown.area, numbers=numbers)
+
+
+def _film(
+    source: Source,
+    info: VideoInfo,
+    view: ClipView,
+    *,
+    short_side: int | None = None,
+    largest: int = LARGEST,
+) -> tuple[bytes, int]:
+    """The mp4 of a video with the regions of a graph, and of how many frames it shows one."""
+    speed = -(-info.frames // LONGEST)
+    numbers = range(0, info.frames, speed)
+    fps = min(info.rate or RATE, 60.0)
+    frames = draw_film(
+        _frames(source, info, numbers),
+        boxes_between(view.boxes, view.numbers, numbers),
+        area=view.area,
+        colours=view.colours,
+        seen=[number / max(info.frames - 1, 1) for number in view.numbers],
+        trail=round(fps / 2),
+        short_side=short_side,
+    )
+    return encode_mp4(frames, fps, film_options(len(numbers), fps, largest)), speed
+
+
+def _frames(source: Source, info: VideoInfo, numbers: Sequence[int]) -> Iterator[Array]:
+    """Frames, uint8 (H, W, 3), one after the other; as many at once as memory easily holds."""
+    at_once = max(16, _AT_ONCE // (3 * info.width * info.height))
+    for first in range(0, len(numbers), at_once):
+        yield from read_frames(source, numbers[first : first + at_once]).permute(0, 2, 3, 1).numpy()
+
+
+def _with_own_files(
+    section: ClipReport, video: Tensor, trace: PlacedTrace, view: ClipView
+) -> ClipReport:
+    """The files of a section, a gif of the frames that were seen, and each node alone."""
+    nodes = [] if any(view.names) else range(view.num_nodes)  # cells of a grid are all alike
+    alone = {f"node_{n}": regions_figure(video, trace, nodes=[n]) for n in nodes}
+    frames = draw_film(
+        video.permute(0, 2, 3, 1).numpy(),
+        view.boxes,
+        area=view.area,
+        colours=view.colours,
+        short_side=SMALL[0],
+    )
+    gif = gif_if_small(np.stack(list(frames)))
+    seen = {} if gif is None else {"regions_frame_by_frame": gif}
+    return ClipReport(section.title, files={**section.files, **seen, **alone})
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def _what_was_shown(prediction: Prediction, info: VideoInfo) -> str:
+    rate = f", {info.rate:.4g} a second" if info.rate else ""
+    _, _, rx, ry = prediction.area
+    seen = f"{2 * rx:.0%} of the width and {2 * ry:.0%} of the height".replace("%", " %")
+    return (
+        f"The video has {info.frames:,} frames of {info.width} x {info.height} pixels{rate}. The "
+        f"model was shown {len(prediction.frames)} of them, and of these {seen}. Frames are "
+        "counted from 0."
+    )
+
+
+def _graphs_in_words(traces: Mapping[str, Trace]) -> str:
+    if GRAPH in traces:
+        return "It has a graph, of which there is a section."
+    if not traces:
+        return "This model has no graph, so there are no regions to show: only its prediction."
+    where = ", ".join(f"after {name}" for name in traces)
+    if len(traces) == 1:
+        return f"It has a graph {where}, of which there is a section."
+    return f"It has {len(traces)} graphs: {where}. Each has a section."
+
+
+def _where(name: str) -> str:
+    return "of the graph" if name == GRAPH else f"after {name}"
+
+
+def _film_in_words(speed: int) -> str:
+    faster = f" It shows one frame in {speed}." if speed > 1 else ""
+    return (
+        "The film has the video's own rate. The graph saw the frames that are marked on the line "
+        f"of time below it; between them regions are drawn on their way to the next.{faster}"
+    )
+
+
+def _file_name(graph: str) -> str:
+    return re.sub(r"\W+", "_", graph).strip("_")

@@ -1,0 +1,253 @@
+"""One clip explained: pictures, and sentences that are read off the tensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlace.graph.trace import Trace
+from interlace.reports.explained_regions import (
+    film_for_page,
+    has_own_regions,
+    region_pictures,
+    regions_in_words,
+)
+from interlace.visualize.charts import as_scores, check_label, percent, prediction_figure
+from interlace.visualize.frames import frames_figure
+from interlace.visualize.graph import animate, graph_figure
+from interlace.visualize.heatmaps import attention_figure, kernels_figure
+from interlace.visualize.photograph import is_photograph
+from interlace.visualize.regions import animate_regions
+from interlace.visualize.view import (
+    Array,
+    ClipView,
+    as_boxes,
+    as_frames,
+    as_highlight,
+    strongest_message,
+    view_clip,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass
+class ClipReport:
+    """What a report shows of one clip.
+
+    Attributes:
+        title: one line.
+        text: paragraphs, plain text.
+        figures: caption -> a figure, or the bytes of a png, gif or mp4.
+        files: name -> a figure, a film, uint8 (T, H, W, 3), or the bytes of one, that is worth a
+            file of its own; `save_pictures` writes them.
+        above: a word or two above the title; "" names the clip by its place in the report.
+    """
+
+    title: str
+    text: list[str] = field(default_factory=list)
+    figures: dict[str, Figure | bytes] = field(default_factory=dict)
+    files: dict[str, Figure | Array | bytes] = field(default_factory=dict)
+    above: str = ""
+
+
+def explain_clip(
+    video: Any,
+    trace: Trace,
+    scores: Any,
+    names: Sequence[str],
+    *,
+    clip: int = 0,
+    label: int | None = None,
+    boxes: Any = None,
+    highlight: Any = None,
+) -> ClipReport:
+    """Draws all that a trace tells of a clip, and says it in words.
+
+    Regions that are no cells of grids are drawn frame by frame, and as a film; if they move, so
+    are their paths and sizes.
+
+    Args:
+        video: uint8 (T, C, H, W).
+        scores: (num_classes,) probabilities.
+        names: of the classes.
+        clip: which clip of the trace this is.
+        label: the true class, where known.
+        boxes: (T, D, 4) true boxes, where known.
+        highlight: the boxes that decide the label, as indices or a mask (D,).
+    """
+    pictures = as_frames(video)
+    view = view_clip(trace, clip, num_frames=len(pictures))
+    title, text = verdict(scores, names, label)
+    strip = f"{len(pictures)} frames"
+    if boxes is not None:
+        boxes = as_boxes(boxes, len(pictures))
+        mask = as_highlight(highlight, boxes.shape[1])
+        strip += ", with the true boxes"
+        strip += " (green: those that decide the label)" if mask.any() else ""
+    graph = explain_graph(video, trace, clip=clip, boxes=boxes, highlight=highlight)
+    figures = {caption: film for caption, film in graph.figures.items() if "in motion" in caption}
+    figures |= {
+        "What it says": prediction_figure(scores, names, label=label),
+        strip: frames_figure(video, boxes=boxes, highlight=highlight, numbers=view.numbers),
+    }
+    return ClipReport(title, [text, *graph.text], figures | graph.figures, graph.files)
+
+
+def explain_graph(
+    video: Any,
+    trace: Trace,
+    *,
+    clip: int = 0,
+    boxes: Any = None,
+    highlight: Any = None,
+    film: bytes | None = None,
+) -> ClipReport:
+    """What one graph of a model did on a clip, whatever the model then said.
+
+    Args:
+        video: uint8 (T, C, H, W), of which a `PlacedTrace` saw a part.
+        clip: which clip of the trace this is.
+        boxes: (T, D, 4) true boxes, where known.
+        highlight: the boxes that decide the label, as indices or a mask (D,).
+        film: an mp4 of the regions in motion; None makes one of the frames at hand.
+    """
+    pictures = as_frames(video)
+    view = view_clip(trace, clip, num_frames=len(pictures))
+    text = [_graph_in_words(view)]
+    if not any(view.names):
+        text.append(regions_in_words(view))
+    if view.num_rounds:
+        text.append(_messages_in_words(view))
+    if boxes is not None:
+        boxes = as_boxes(boxes, len(pictures))
+        mask = as_highlight(highlight, boxes.shape[1])
+        if view.num_rounds and mask.any():
+            text.append(_objects_in_words(view, boxes[:, mask]))
+
+    photograph = is_photograph(pictures[0])
+    figures: dict[str, Figure | bytes] = {}
+    regions: dict[str, Figure] = {}
+    files: dict[str, Figure | Array | bytes] = {}
+    if film is not None:
+        figures["Regions in motion"] = files["regions_in_motion"] = film
+    if has_own_regions(view):
+        regions = region_pictures(video, trace, view, clip=clip, boxes=boxes, highlight=highlight)
+        if film is None:
+            drawn = animate_regions(video, trace, clip=clip, boxes=boxes, highlight=highlight)
+            if (embedded := film_for_page(drawn, photograph=photograph)) is not None:
+                figures["Regions in motion"] = embedded
+            files["regions_in_motion"] = drawn
+    scale = 1 if photograph else None
+    motion = animate(video, trace, clip=clip, scale=scale, boxes=boxes, highlight=highlight)
+    if (embedded := film_for_page(motion, photograph=photograph)) is not None:
+        of_round = f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""
+        figures[f"The graph in motion{of_round}"] = embedded
+    figures |= {
+        **regions,
+        "The graph over frames and rounds": graph_figure(video, trace, clip=clip),
+    }
+    if view.num_rounds:
+        figures["Who listens to whom"] = attention_figure(trace, clip=clip)
+    kernels = figures["Where nodes look"] = kernels_figure(video, trace, clip=clip)
+    if regions:
+        files |= {caption.lower().replace(" ", "_"): figure for caption, figure in regions.items()}
+        files["kernels"] = kernels
+    return ClipReport("The graph", text, figures, files)
+
+
+def verdict(scores: Any, names: Sequence[str], label: int | None = None) -> tuple[str, str]:
+    """What a model says of a clip, as a title and as a sentence.
+
+    Args:
+        scores: (num_classes,) probabilities.
+        names: of the classes.
+        label: the true class, where known.
+    """
+    scores = as_scores(scores, names)
+    guess = int(scores.argmax())
+    title = f"Says “{names[guess]}”"
+    said = f"The model says “{names[guess]}” with probability {percent(scores[guess])}"
+    if label is None:
+        return title, f"{said}."
+    check_label(label, names)
+    if label == guess:
+        return f"{title}: right", f"{said}, which is right."
+    return (
+        f"{title}: wrong, it is “{names[label]}”",
+        f"{said}; the true label is “{names[label]}”, which it gives {percent(scores[label])}.",
+    )
+
+
+def _graph_in_words(view: ClipView) -> str:
+    kinds = Counter(name.split(",")[0] for name in view.names)
+    parts = [
+        "one over the whole frame" if kind == "whole frame"
+        else f"{_count(count, 'cell')} of a {kind}"
+        for kind, count in kinds.items()
+    ]  # fmt: skip
+    what = f": {_listed(parts)}" if view.names[0] else ", each with a region of its own"
+    nodes = f"The graph has {_count(view.num_nodes, 'node')}{what}."
+    if not view.num_rounds:
+        return f"{nodes} It passes no messages (K = 0): each node follows its region through time."
+    heads = f"; weights are the mean of {view.heads} heads" if view.heads > 1 else ""
+    return (
+        f"{nodes} In every frame they exchange messages in {_count(view.num_rounds, 'round')}"
+        f"{heads}. "
+        "Frames, rounds, nodes, rows and columns are counted from 0."
+    )
+
+
+def _messages_in_words(view: ClipView) -> str:
+    sentences = []
+    for k in range(view.num_rounds):
+        frame, receiver, sender, weight = strongest_message(view.attention[:, k])
+        called = view.numbers[frame]
+        sentences.append(
+            f"The strongest message of round {k} is in frame {called}: {view.describe(receiver)} "
+            f"listened to {view.describe(sender)} with weight {weight:.3f}."
+            if weight
+            else f"No message of round {k} has any weight."
+        )
+    heard = view.attention[:, -1].mean(axis=0).sum(axis=0)  # (N,), over receivers
+    most = int(heard.argmax())
+    total = heard.sum()
+    if (view.attention[:, -1] >= 0).all() and total > 0:
+        sentences.append(
+            f"Over the clip, the most heard sender of round {view.num_rounds - 1} is "
+            f"{view.describe(most)}, with {percent(heard[most] / total)} of all attention."
+        )
+    return " ".join(sentences)
+
+
+def _objects_in_words(view: ClipView, boxes: Array) -> str:
+    """The share of attention that goes to regions on the boxes, beside that of even attention."""
+    last = np.abs(view.attention[:, -1])  # (T, N, N)
+    distance = np.abs(boxes[:, None, :, :2] - view.boxes[:, :, None, :2])  # (T, N, D, 2)
+    holds = (distance <= view.boxes[:, :, None, 2:]).all(axis=-1).any(axis=-1)  # (T, N)
+    edges = (view.attention != 0).any(axis=(0, 1))  # (N, N)
+    even = edges / np.maximum(edges.sum(axis=1, keepdims=True), 1)
+    received = last.sum(axis=-1, keepdims=True)
+    share = np.divide(last, received, out=np.zeros_like(last), where=received > 0)
+    listening = edges.any(axis=1)  # (N,), receivers that have a neighbour
+    to_objects = (share * holds[:, None]).sum(axis=-1)[:, listening].mean()
+    if_even = (even * holds[:, None]).sum(axis=-1)[:, listening].mean()
+    return (
+        f"In round {view.num_rounds - 1}, a node gives on average {percent(to_objects)} of its "
+        "attention to regions that hold the centre of an object that decides the label; attention "
+        f"spread evenly over the same edges would give {percent(if_even)}. Attention says whom a "
+        "node listened to, not why the model decided as it did."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,1 @@
+"""What differs between training on digits and on clips."""

@@ -1,0 +1,487 @@
+"""Training on video files: what is learned, written down, refused, resumed, and shared out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import interlace.training.tasks.clips
+from interlace.commands.cli import main
+from interlace.data.clips.clips import Clip
+from interlace.data.clips.motion import motion_clip, write_clip
+from interlace.models.registry import create_model, open_weights
+from interlace.models.weights import read_card, save_weights
+from interlace.reports.clip_results import evaluate_weights
+from interlace.reports.digits import read_curves
+from interlace.training.clip_module import ClipTraining, first_stages
+from interlace.training.clip_options import (
+    ClipDataOptions,
+    ClipModelOptions,
+    ClipRecipeOptions,
+    ClipTrainerOptions,
+)
+from interlace.training.kick_start import graphs_of, regions_of
+from interlace.training.tasks.clip_lists import run_clips
+from interlace.training.tasks.clips import (
+    make_kick_start,
+    make_network,
+    train_clips,
+)
+
+MODEL = ClipModelOptions("tsm_r18")
+RECIPE = ClipRecipeOptions(
+    epochs=4, patience=4, batch_size=4, dropout=0, freeze_norm=True, optimizer="sgd", lr=1e-2
+)
+
+
+def write_clips(folder, *, motions=("left", "right"), count=8, frames=6, size=(64, 48)):
+    for motion in motions:
+        (folder / motion).mkdir(parents=True)
+        for k in range(count):
+            clip = motion_clip(motion, seed=k, frames=frames, width=size[0], height=size[1])
+            write_clip(folder / motion / f"{k}.mp4", clip)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A folder of two classes, eight clips each."""
+    return write_clips(tmp_path_factory.mktemp("data") / "clips")
+
+
+def data_of(clips, **others):
+    options = {"num_frames": 2, "size": 32, "short_side": 36, "workers": 0, "held_out": 0.25}
+    return ClipDataOptions(path=str(clips), **(options | others))
+
+
+def trainer_of(folder, **others):
+    options = {"precision": "fp32", "device": "cpu", "threads": 1, "log_every": 1, "save_every": 2}
+    return ClipTrainerOptions(out=str(folder), **(options | others))
+
+
+def run(folder, clips, *, model=MODEL, recipe=RECIPE, trainer=None, **data):
+    return train_clips(model, data_of(clips, **data), recipe, trainer_of(folder, **(trainer or {})))
+
+
+def losses(folder):
+    """(steps, losses) of training, not smoothed."""
+    return read_curves(folder / "logs/csv", ["train/loss"], smooth=1)["train/loss"]
+
+
+@pytest.fixture(scope="module")
+def finished(clips, tmp_path_factory):
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    assert run(folder, clips) == folder / "best.safetensors"
+    return folder
+
+
+# --- what a run leaves ----------------------------------------------------------------------------
+
+
+def test_a_run_writes_down_its_split_its_files_and_what_it_used(finished, clips):
+    listed = {name: (finished / f"{name}.csv").read_text() for name in ("train", "held_out")}
+    assert [text.count("\n") - 1 for text in listed.values()] == [12, 4]
+    assert (finished / "manifest.csv").read_text().count("h264") == 16
+    record = json.loads((finished / "run.json").read_text())
+    assert record["options"]["data"]["path"] == str(clips)
+    assert record["clips"] | {"fingerprint": ""} == {
+        "train": 12, "held_out": 4, "skipped": 0, "fingerprint": "",
+    }  # fmt: skip
+    card = read_card(finished / "best.safetensors")
+    assert card["classes"] == ["left", "right"]
+    assert card["clips"]["size"] == 32
+
+
+def test_the_learning_rate_follows_the_clips_of_a_step():
+    for recipe, clips_a_step in ((RECIPE, 4), (replace(RECIPE, accumulate=3), 12)):
+        module = ClipTraining(
+            create_model("tsm_r18", num_classes=2), recipe, steps=10, clips_a_step=clips_a_step,
+            frames=2, pretrained=True,
+        )  # fmt: skip
+        groups = module.configure_optimizers()["optimizer"].param_groups
+        rates = [group["initial_lr"] for group in groups]
+        assert rates == pytest.approx([1e-2 * clips_a_step / 32, 1e-3 * clips_a_step / 32])
+
+
+def test_a_pretrained_backbone_keeps_its_first_stages_and_its_norms():
+    model = create_model("tsm_r18", num_classes=2).train()
+    recipe = replace(RECIPE, freeze_norm=None)
+    module = ClipTraining(
+        model, recipe, steps=2, clips_a_step=4, frames=2, pretrained=True
+    )  # fmt: skip
+    module.train()
+    assert first_stages(model.body.network, 5)[-1] is model.body.network.layer4
+    still = [model.body.network.get_submodule(name) for name in ("conv1", "bn1", "layer1")]
+    assert all(part in module.frozen for part in still)
+    network = model.body.network
+    learning = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert not any(name.startswith(("conv1.", "bn1.", "layer1.")) for name in learning)
+    assert "layer2.0.conv1.weight" in learning
+    assert not any(m.training for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert model.head.training
+
+
+def test_freezing_needs_stages():
+    with pytest.raises(ValueError, match=r"recipe\.freeze=7 counts the stages of a ResNet"):
+        ClipTraining(
+            create_model("tsm_r18", num_classes=2), replace(RECIPE, freeze=7), steps=2,
+            clips_a_step=4, frames=2, pretrained=False,
+        )  # fmt: skip
+
+
+def test_graphs_learn_at_first_where_single_graphs_look(tmp_path, clips, monkeypatch):
+    teacher = create_model("tsm_r18_dyreg", num_classes=2)
+    (graph,) = graphs_of(teacher).values()
+    with torch.no_grad():
+        graph.regions.offsets.gamma.fill_(2.0)  # a fresh one looks at the middle, this one does not
+    card = {"model": "tsm_r18_dyreg", "num_classes": 2}
+    path = save_weights(teacher, tmp_path / "teacher.safetensors", card=card)
+    options = ClipModelOptions("tsm_r18_dyreg_r3_4_5", teachers=[str(path)])
+    kick_start = make_kick_start(options)
+    student = create_model(options.name, num_classes=2)
+    module = ClipTraining(
+        student, RECIPE, steps=20, clips_a_step=2, frames=2, pretrained=False, kick_start=kick_start
+    )
+    video = torch.randint(256, (2, 2, 3, 32, 32), dtype=torch.uint8)
+    clip = Clip(video, torch.tensor([0, 1]), torch.tensor([0, 1]))
+    losses = []
+    for step in (1, 2):  # the first two of 20, a tenth, learn from the teacher
+        monkeypatch.setattr(ClipTraining, "global_step", step)
+        losses.append(module.training_step(clip, 0))
+    with regions_of(teacher.eval()) as regions, torch.no_grad():
+        teacher(video)
+    middle = torch.tensor([0.5, 0.5, 1 / 6, 1 / 6])
+    distance = (regions["layer3.0"] - middle).abs().sum(-1).mean()
+    assert distance > 0.05
+    assert (losses[0] - losses[1]).item() == pytest.approx(distance.item(), rel=1e-3)
+    losses[0].backward()
+    assert graphs_of(student)["layer3.0"].regions.offsets.gamma.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["tsm_r18", "tsm_r18_dyreg_r3_4_5"])
+def test_a_teacher_has_one_graph(tmp_path, name):
+    card = {"model": name, "num_classes": 2}
+    path = save_weights(create_model(name, num_classes=2), tmp_path / "t.safetensors", card=card)
+    with pytest.raises(ValueError, match="must each have one graph"):
+        make_kick_start(ClipModelOptions("tsm_r18_dyreg", teachers=[str(path)]))
+
+
+def test_a_run_may_start_from_weights_for_other_classes(finished):
+    weights = finished / "best.safetensors"
+    start = make_network(ClipModelOptions("tsm_r18", weights=str(weights)), 5, fresh=True)
+    stored = load_file(weights)
+    own = start.state_dict()
+    assert own["head.weight"].shape == (5, 512)
+    assert all(torch.equal(own[key], stored[key]) for key in own if not key.startswith("head."))
+
+
+def test_a_detector_tells_where_to_look_and_is_in_no_checkpoint(clips, tmp_path, monkeypatch):
+    from interlace import clip_training, predict
+
+    class Middle(torch.nn.Module):
+        """Looks at the middle, whatever it is shown."""
+
+        def __init__(self, source):
+            super().__init__()
+            assert source == "some.pth"
+            self.unused = torch.nn.Parameter(torch.zeros(3))
+
+        def forward(self, video):
+            return torch.tensor([0.5, 0.5, 0.2, 0.2]).expand(*video.shape[:2], 9, 4)
+
+    for module in (clip_training, predict):
+        monkeypatch.setattr(module, "BoxDetector", Middle)
+    model = ClipModelOptions("tsm_r18_detector", detector="some.pth")
+    weights = run(tmp_path / "run", clips, model=model, recipe=replace(RECIPE, epochs=1))
+    stored = torch.load(tmp_path / "run/last.ckpt", weights_only=True)["state_dict"]
+    assert not any("unused" in name for name in stored)
+    assert main(["evaluate", str(weights), "--workers", "0"]) == 0
+    boxes = interlace.Predictor(weights)(clips / "left/0.mp4").boxes
+    assert all(looked.shape == (2, 9, 4) for looked in boxes.values())
+    assert len(boxes) == 1
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(finished, clips, tmp_path):
+    folder = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "interlace", "train", "--config", str(finished / "config.json"),
+        "--trainer.out", str(folder),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        while not (folder / "last.ckpt").exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert not (folder / "run.json").exists()
+    run(folder, clips)
+    assert losses(folder) == losses(finished)
+    ours, theirs = (load_file(f / "best.safetensors") for f in (folder, finished))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_a_run_refuses_videos_it_did_not_begin_with(clips, tmp_path):
+    data = data_of(clips)
+    run_clips(data, tmp_path)
+    run_clips(replace(data, seed=2), tmp_path)  # nothing has been learned yet
+    before = (tmp_path / "train.csv").read_text()
+    with pytest.raises(ValueError, match=r"are not those of .*, with which this run began"):
+        run_clips(replace(data, seed=1), tmp_path, begun=True)
+    assert (tmp_path / "train.csv").read_text() == before
+
+
+def test_a_finished_run_is_not_trained_again(finished, clips, monkeypatch, caplog):
+    monkeypatch.setattr(interlace.training.tasks.clips, "fit", lambda *_: pytest.fail("trains"))
+    with caplog.at_level("INFO"):
+        run(finished, clips)
+    assert "is finished: to train again" in caplog.text
+
+
+def test_it_stops_when_nothing_gets_better(clips, tmp_path, caplog):
+    recipe = replace(RECIPE, epochs=30, patience=1, lr=1e-12)  # nothing is learned
+    with caplog.at_level("INFO"):
+        run(tmp_path / "run", clips, recipe=recipe)
+    assert "stops: no better for 1 epochs" in caplog.text
+    assert losses(tmp_path / "run")[0][-1] == 6  # steps: two epochs of three
+
+
+def test_gathered_batches_are_one_large_batch(finished, clips, tmp_path):
+    recipe = replace(RECIPE, batch_size=2, accumulate=2, epochs=1)
+    run(tmp_path / "gathered", clips, recipe=recipe)
+    run(tmp_path / "large", clips, recipe=replace(recipe, batch_size=4, accumulate=1))
+    small, large = (
+        load_file(tmp_path / name / "best.safetensors") for name in ("gathered", "large")
+    )
+    for key in large:
+        torch.testing.assert_close(small[key], large[key], rtol=1e-4, atol=1e-5)
+
+
+# --- many processes -------------------------------------------------------------------------------
+
+
+def torchrun(folder, clips, recipe, finished):
+    """The same command in two processes."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    words += ["-m", "interlace", "train", f"--data.path={clips}", "--model=tsm_r18"]
+    manifest = str(finished / "manifest.csv")
+    parts = {
+        "data": data_of(clips, manifest=manifest),
+        "recipe": recipe,
+        "trainer": trainer_of(folder),
+    }
+    for part, options in parts.items():
+        for name, value in vars(options).items():
+            if value is True:
+                words.append(f"--{part}.{name}=true")
+            elif value is not None and value is not False and name != "path":
+                words.append(f"--{part}.{name}={value}")
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_two_processes_learn_what_one_learns_from_double_batches_also_if_one_is_killed(
+    finished, clips, tmp_path
+):
+    folder = tmp_path / "run"
+    process = torchrun(folder, clips, replace(RECIPE, batch_size=2), finished)
+    while not (folder / "last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "same command goes on from the last checkpoint" in said
+    assert not (folder / "run.json").exists()
+
+    process = torchrun(folder, clips, replace(RECIPE, batch_size=2), finished)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert said.count("held-out accuracy") == 1  # one of them speaks
+    for name in ("train.csv", "held_out.csv"):
+        assert (folder / name).read_text() == (finished / name).read_text()
+    (steps, ours), (wanted_steps, wanted) = losses(folder), losses(finished)
+    assert steps == wanted_steps == list(range(1, 13))
+    assert ours == pytest.approx(wanted, abs=2e-4)
+
+
+# --- what cannot be learned from ------------------------------------------------------------------
+
+
+def test_a_mended_file_is_found_good_again(tmp_path):
+    folder = write_clips(tmp_path / "clips", count=4)
+    whole = (folder / "left/0.mp4").read_bytes()
+    (folder / "left/0.mp4").write_bytes(whole[: len(whole) // 2])
+    assert run_clips(data_of(folder), tmp_path / "run").skipped == 1
+    (folder / "left/0.mp4").write_bytes(whole)
+    assert run_clips(data_of(folder), tmp_path / "run").skipped == 0
+
+
+@pytest.fixture
+def broken(tmp_path):
+    folder = write_clips(tmp_path / "broken", count=4)
+    (folder / "left/0.mp4").write_bytes(b"no video")
+    return folder
+
+
+def test_training_skips_what_is_broken_and_says_so(broken, tmp_path, caplog):
+    parts = run_clips(data_of(broken, held_out=0.5), tmp_path / "run")
+    assert "1 of" in caplog.text
+    assert "left/0.mp4" in caplog.text
+    assert parts.skipped == 1
+    assert len(parts.train) + len(parts.held_out) == 7
+
+
+def test_an_evaluation_refuses_what_is_broken_unless_told(finished, broken, tmp_path, capsys):
+    weights, out = str(finished / "best.safetensors"), str(tmp_path / "evaluation.json")
+    command = ["evaluate", weights, "--path", str(broken), "--workers", "0", "--out", out]
+    assert main(command) == 1
+    assert "1 of 8 videos" in capsys.readouterr().err
+    assert main([*command, "--skip_bad"]) == 0
+    record = json.loads(Path(out).read_text())
+    assert (record["data"]["clips"], record["data"]["skipped"]) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["--model", "rstg_demo"], "rstg_demo is for videos of digits"),
+        (["--model", "tsm_r81"], "did you mean 'tsm_r18'"),
+        (["--recipe.warmup", "1"], r"recipe.warmup must be in \[0, 1\), got 1.0"),
+        (["--recipe.batch_size", "0"], "recipe.batch_size must be at least 1"),
+        (["--data.held_out_labels", "x.csv"], "needs data.labels"),
+        (["--data.size", "300"], "short_side must be at least size, 300"),
+        (["--trainer.devices", "2"], "interlace scan .* and give data.manifest=manifest.csv"),
+        (["--trainer.threads", "0"], "trainer.threads must be at least 1"),
+        (["--recipe.accumulate", "99", "--data.workers", "0"], "recipe.accumulate=99 batches a"),
+        (["--model", "tsm_r18_detector", "--data.workers", "0"], "model.detector=coco"),
+        (["--model.detector", "coco", "--data.workers", "0"], "leave model.detector out"),
+    ],
+)
+def test_wrong_options_are_named(clips, tmp_path, command, says, capsys):
+    words = ["train", "--data.path", str(clips), "--trainer.out", str(tmp_path), *command]
+    assert main(words) == 1
+    assert re.search(says, capsys.readouterr().err)
+
+
+def test_one_word_of_the_other_kind_of_training_is_refused(clips, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--data.path", str(clips), "--data.digits", "mnist"])
+    assert "data.digits" in capsys.readouterr().err
+
+
+def test_a_config_with_a_path_is_for_files(clips, tmp_path, capsys):
+    config = tmp_path / "own.yaml"
+    config.write_text("data:\n  path: nowhere\n")
+    assert main(["train", "--config", str(config)]) == 1
+    assert "nowhere is no folder" in capsys.readouterr().err
+
+
+# --- what weights are worth -----------------------------------------------------------------------
+
+
+def test_an_evaluation_names_its_videos_its_views_and_their_cost(finished, tmp_path):
+    weights = str(finished / "best.safetensors")
+    records = {}
+    for protocol in ("central", "3x2"):
+        out = tmp_path / f"{protocol}.json"
+        words = ["evaluate", weights, "--workers", "0", "--protocol", protocol]
+        assert main([*words, "--out", str(out), "--precision", "fp32"]) == 0
+        records[protocol] = json.loads(out.read_text())
+    one, six = (records[name]["protocol"] for name in ("central", "3x2"))
+    assert (one["views"], one["size"], six["views"], six["size"]) == (1, 32, 6, 36)
+    assert six["gflops"] == pytest.approx(6 * six["gflops_a_view"], rel=0.01)
+    assert records["central"]["count"] == 4
+    assert records["central"]["top1"] == read_card(weights)["validation"]
+    run_record = json.loads((finished / "run.json").read_text())
+    prints = {record["data"]["fingerprint"] for record in records.values()}
+    assert prints == {run_record["clips"]["fingerprint"]}
+
+
+def test_regions_are_measured_on_marked_objects(clips, tmp_path):
+    """A fresh graph looks at the middle: the distance is that of the marks to the middle."""
+    model = create_model("tsm_r18_dyreg", num_classes=2)
+    card = {"model": "tsm_r18_dyreg", "num_classes": 2, "classes": ["left", "right"]}
+    card |= {"clips": {"num_frames": 2, "size": 32, "short_side": 32}}
+    weights = save_weights(model, tmp_path / "fresh.safetensors", card=card)
+    box = {"x1": 32 + 16 - 3, "y1": 24 - 3, "x2": 32 + 16 + 3, "y2": 24 + 3}  # of 64 x 48 pixels
+    labels = [{"box2d": box, "standard_category": "hand"}]
+    frames = [{"name": f"3/{k + 1:04}.jpg", "labels": labels} for k in range(6)]
+    (tmp_path / "boxes.json").write_text(json.dumps({"3": frames}))
+    out = tmp_path / "out.json"
+    words = ["evaluate", str(weights), "--path", str(clips), "--workers=0", f"--out={out}"]
+    assert main([*words, f"--boxes={tmp_path / 'boxes.json'}"]) == 0
+    (measured,) = json.loads(out.read_text())["regions"].values()
+    assert measured["frames"] == 2 * 2  # 3.mp4 of two classes, two frames each
+    assert measured["dist"] == pytest.approx(0.25, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--digits", "mnist"], "--digits is not for .* takes video files"),
+        (["--batch_size", "0"], "batch_size must be at least 1, got 0"),
+        (["--protocol", "3x2", "--manifest", "nowhere.csv"], "there is no manifest nowhere.csv"),
+    ],
+)
+def test_an_evaluation_refuses_what_does_not_fit(finished, words, says, capsys):
+    assert main(["evaluate", str(finished / "best.safetensors"), *words]) == 1
+    assert re.search(says, capsys.readouterr().err)
+
+
+def test_weights_that_do_not_name_their_classes_need_names_for_folders(finished, clips, tmp_path):
+    model, card = open_weights(finished / "best.safetensors")
+    nameless = {key: value for key, value in card.items() if key != "classes"}
+    weights = save_weights(model, tmp_path / "nameless.safetensors", card=nameless)
+    with pytest.raises(ValueError, match=r"with classes: --classes FILE"):
+        evaluate_weights(weights, tmp_path / "out.json", path=clips, workers=0)
+    (tmp_path / "names.txt").write_text("left\nright\n")
+    _, scores = evaluate_weights(
+        weights, tmp_path / "out.json", path=clips, classes=tmp_path / "names.txt", workers=0
+    )
+    assert scores.result.count == 16
+
+
+def test_weights_elsewhere_need_a_path(finished, tmp_path, capsys):
+    weights = tmp_path / "alone.safetensors"
+    weights.write_bytes((finished / "best.safetensors").read_bytes())
+    assert main(["evaluate", str(weights)]) == 1
+    assert "say which videos to evaluate on with --path" in capsys.readouterr().err
+
+
+# --- does it learn motion? ------------------------------------------------------------------------
+
+
+def test_a_network_that_sees_time_tells_motions_apart_in_a_few_minutes(tmp_path):
+    """Small: two motions, four frames of 48 pixels."""
+    clips = write_clips(tmp_path / "clips", count=40, frames=8, size=(96, 72))
+    recipe = ClipRecipeOptions(epochs=12, patience=3, batch_size=8, lr=2e-3, dropout=0.2)
+    folder = tmp_path / "run"
+    weights = train_clips(
+        ClipModelOptions("tsm_r18_dyreg"),
+        data_of(clips, num_frames=4, size=48, short_side=54, held_out=0.25),
+        recipe,
+        trainer_of(folder, precision="bf16", save_every=1000),
+    )
+    assert read_card(weights)["validation"] > 0.9
+
+
+def test_a_network_of_frames_cannot_tell_a_motion_from_its_reverse():
+    model = create_model("c2d_r18", num_classes=2).eval()
+    clip = torch.from_numpy(motion_clip("left", seed=0, frames=4, width=64, height=48))
+    video = clip.permute(0, 3, 1, 2)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(model(video), model(video.flip(1)))
+        sees_time = create_model("tsm_r18", num_classes=2).eval()
+        assert (sees_time(video) - sees_time(video.flip(1))).abs().max() > 1e-4
