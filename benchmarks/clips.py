@@ -19,8 +19,8 @@ import torch.nn.functional as F
 
 from interlace.commands.bench import learning
 from interlace.commands.bench_data import NUM_CLASSES, measure
-from interlace.data.clips.lists import open_unlabelled
 from interlace.data.clips.motion import MOTIONS, motion_clip, write_clip
+from interlace.data.clips.opening import open_unlabelled
 from interlace.data.clips.shape import ClipShape
 from interlace.models.registry import create_model
 from interlace.record import environment, write_json

@@ -7,8 +7,8 @@ import torch
 
 from interlace.commands.bench_data import Speeds, measure
 from interlace.commands.cli import main
-from interlace.data.clips.clips import TrainingClips
-from interlace.data.clips.lists import open_unlabelled
+from interlace.data.clips.dataset import TrainingClips
+from interlace.data.clips.opening import open_unlabelled
 from interlace.data.clips.shape import ClipShape
 from videos import write
 

@@ -12,7 +12,7 @@ from torch import nn
 import interlace
 from clip_models import CLASSES, CLIPS, classifier, network, saved
 from interlace.commands.cli import main
-from interlace.data.clips.sampling import Crop, segment_frames, views
+from interlace.data.clips.sampling import Crop, segment_frames
 from interlace.data.clips.transforms import resize_short_side
 from interlace.data.labels.class_names import class_names, read_classes
 from interlace.data.video.read import VideoError, read_frames
@@ -50,9 +50,8 @@ def weights(model, tmp_path, monkeypatch):
 def by_hand(model, path, protocol="central"):
     """Every view by itself; the probabilities of all are averaged."""
     video = resize_short_side(read_frames(path), 40)
-    size = CLIPS.protocol(protocol)
     found = []
-    for view in views(size, len(video), *video.shape[2:], count=4):
+    for view in CLIPS.views(protocol, len(video), *video.shape[2:]):
         top, left, height, width = view.crop
         shown = video[view.frames][:, :, top : top + height, left : left + width]
         found.append(model(shown[None].float() / 255)[0].softmax(0))
@@ -238,10 +237,10 @@ def test_numbers_of_classes_that_do_not_count_up_are_refused(tmp_path):
     path = tmp_path / "labels.json"
     for text in ('{"a": "0", "b": "2"}', '{"a": "0", "b": "zero"}', "[1, 2]", "5"):
         path.write_text(text)
-        with pytest.raises(ValueError, match="must hold names with labels from 0"):
+        with pytest.raises(ValueError, match="must number the classes from 0"):
             read_classes(path)
     path.write_text("{")
-    with pytest.raises(ValueError, match="is no JSON"):
+    with pytest.raises(ValueError, match="is not readable as JSON"):
         read_classes(path)
     with pytest.raises(ValueError, match="there is no file of classes"):
         read_classes(tmp_path / "nowhere.txt")

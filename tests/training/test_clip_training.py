@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import interlace.training.tasks.clips
 from interlace.commands.cli import main
-from interlace.data.clips.clips import Clip
+from interlace.data.clips.dataset import Clip
 from interlace.data.clips.motion import motion_clip, write_clip
 from interlace.models.registry import create_model, open_weights
 from interlace.models.weights import read_card, save_weights

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from interlace.commands.bench import learning, seconds_of
-from interlace.data.clips.clips import Clip, TrainingClips, clip_loader, in_turn
-from interlace.data.clips.lists import ClipList, open_unlabelled
-from interlace.data.clips.order import Place
+from interlace.data.clips.clip_list import ClipList
+from interlace.data.clips.dataset import Clip, TrainingClips
+from interlace.data.clips.loader import clip_loader
+from interlace.data.clips.opening import open_unlabelled
+from interlace.data.clips.order import Place, in_turn
 from interlace.data.clips.shape import ClipShape
 from interlace.data.video.read import read_frames
 from interlace.models.registry import create_model, list_models

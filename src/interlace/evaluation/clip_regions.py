@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import torch
 
-from interlace.data.clips.items import ClipList
+from interlace.data.clips.clip_list import ClipList
 from interlace.data.labels.something_else import Objects
 from interlace.data.video.read import video_info
 from interlace.evaluation.region_metrics import RegionMeter, RegionMetrics

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from interlace.data.clips.clips import Clip, TestViews, clip_loader, in_turn
+from interlace.data.clips.dataset import Clip, TestViews
+from interlace.data.clips.loader import clip_loader
+from interlace.data.clips.order import in_turn
 from interlace.evaluation.evaluate import Evaluation, Tally, check_labels
 
 

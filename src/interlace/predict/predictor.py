@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interlace.data.clips.clips import read_views
-from interlace.data.clips.sampling import Crop, ProtocolName, spread_crops
-from interlace.data.clips.shape import ClipShape
+from interlace.data.clips.dataset import read_views
+from interlace.data.clips.sampling import Crop, spread_crops
+from interlace.data.clips.shape import ClipShape, ProtocolName
 from interlace.data.clips.transforms import crop, resize_short_side
 from interlace.data.labels.class_names import class_names
 from interlace.data.video.read import Source, VideoError, read_frames

@@ -6,15 +6,21 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from interlace.data.clips.checked import clips_fingerprint, without_broken
-from interlace.data.clips.clips import TestViews
-from interlace.data.clips.items import ClipList, check_classes
-from interlace.data.clips.lists import SplitName, open_clips, read_list
-from interlace.data.clips.manifest import Row, read_manifest
-from interlace.data.clips.sampling import ProtocolName
-from interlace.data.clips.scan import cores, scan
+from interlace.data.clips.clip_list import ClipList, check_classes
+from interlace.data.clips.dataset import TestViews
+from interlace.data.clips.manifest import (
+    Entry,
+    clips_fingerprint,
+    read_manifest,
+    without_broken,
+)
+from interlace.data.clips.opening import SplitName, open_clips
+from interlace.data.clips.scan import scan
+from interlace.data.clips.shape import ProtocolName
+from interlace.data.clips.split import read_list
 from interlace.data.labels.class_names import class_names
 from interlace.data.labels.something_else import read_objects
+from interlace.data.workers import cores
 from interlace.evaluation.clip_regions import measure_regions
 from interlace.evaluation.clips import ClipScores, evaluate_clips
 from interlace.models.detector import WithDetector
@@ -129,7 +135,7 @@ def _clips(
     split: SplitName | None,
     manifest: Path_ | None,
     workers: int | None,
-) -> tuple[ClipList, list[Row]]:
+) -> tuple[ClipList, list[Entry]]:
     """The videos to evaluate on, and what is known of each."""
     if path is not None:
         if labels is None and predictor.classes == class_names(None, len(predictor.classes)):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interlace.data.clips.clips import Clip
+from interlace.data.clips.dataset import Clip
 from interlace.models.classifier import VideoClassifier
 from interlace.models.detector import WithDetector
 from interlace.models.insertion.interlaced import Interlaced

@@ -8,7 +8,9 @@ from typing import Any
 
 import lightning as L
 
-from interlace.data.clips.clips import TestViews, clip_loader, in_turn
+from interlace.data.clips.dataset import TestViews
+from interlace.data.clips.loader import clip_loader
+from interlace.data.clips.order import in_turn
 from interlace.evaluation.clips import classify
 from interlace.evaluation.evaluate import Evaluation, Tally
 from interlace.models.weights import save_weights

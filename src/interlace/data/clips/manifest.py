@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import get_type_hints
+from typing import NamedTuple, get_type_hints
 
+from interlace.data.clips.clip_list import ClipList, few
 from interlace.data.video.info import VideoError
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Row:
-    """One video of a data set.
+
+class Entry(NamedTuple):
+    """What a manifest says of one video.
 
     Args:
         path: below the data set's folder, with / between its parts.
@@ -38,28 +40,29 @@ class Row:
     error: str = ""
 
 
-def write_manifest(path: str | os.PathLike[str], rows: Iterable[Row]) -> Path:
+_COLUMNS = list(Entry._fields)
+
+
+def write_manifest(path: str | os.PathLike[str], entries: Iterable[Entry]) -> Path:
     """Writes a manifest, whole or not at all.
 
     Args:
         path: a CSV file; its folder is made.
-        rows: in the order of the file.
+        entries: in the order of the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.DictWriter(file, _columns(), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+            csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *entries])
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return path
 
 
-def read_manifest(path: str | os.PathLike[str]) -> list[Row]:
+def read_manifest(path: str | os.PathLike[str]) -> list[Entry]:
     """Reads what `write_manifest` wrote.
 
     Raises:
@@ -69,34 +72,82 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Row]:
     again = "make it with `interlace scan`"
     if not path.is_file():
         raise VideoError(f"there is no manifest {path}; {again}")
-    kinds = get_type_hints(Row)
+    kinds = get_type_hints(Entry)
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         reader = csv.reader(file)
-        if next(reader, None) != _columns():
-            raise VideoError(f"{path} must have the columns {', '.join(_columns())}; {again}")
-        rows = []
+        if next(reader, None) != _COLUMNS:
+            raise VideoError(f"{path} must have the columns {', '.join(_COLUMNS)}; {again}")
+        entries = []
         for line in reader:
             try:
-                if len(line) != len(_columns()):
+                if len(line) != len(_COLUMNS):
                     raise ValueError(f"{len(line)} columns")
-                values = {
-                    key: kinds[key](value) for key, value in zip(_columns(), line, strict=True)
-                }
+                values = [kinds[key](value) for key, value in zip(_COLUMNS, line, strict=True)]
             except ValueError as error:
                 raise VideoError(f"{path}, line {reader.line_num}: {error}; {again}") from error
-            rows.append(Row(**values))
-    return rows
+            entries.append(Entry(*values))
+    return entries
 
 
-def fingerprint(rows: Iterable[Row]) -> str:
+def fingerprint(entries: Iterable[Entry]) -> str:
     """One number for a data set: the same where all videos are, whatever order they are listed in.
 
     Returns:
         64 hexadecimal digits, SHA-256 of paths, frame counts and checksums.
     """
-    lines = sorted(f"{row.path}\0{row.frames}\0{row.checksum}\n" for row in rows)
+    lines = sorted(f"{entry.path}\0{entry.frames}\0{entry.checksum}\n" for entry in entries)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _columns() -> list[str]:
-    return [field.name for field in fields(Row)]
+# --- what it says of a list of videos ------------------------------------------------------------
+
+
+def without_broken(clips: ClipList, entries: Iterable[Entry], *, skip: bool) -> ClipList:
+    """The videos that can be read.
+
+    Args:
+        clips: a list whose root is the folder that was scanned.
+        entries: of the manifest.
+        skip: leave broken videos out, and say so in the log, as training does; else they are an
+            error, as in an evaluation, whose result would be of other videos than it says.
+
+    Raises:
+        VideoError: a video is broken, or not in the manifest, or none is left.
+    """
+    by_name = _by_name(clips, entries)
+    errors = {
+        item.name: by_name[item.name].error for item in clips.items if by_name[item.name].error
+    }
+    if not errors:
+        return clips
+    found = f"{len(errors):,} of {len(clips):,} videos of {clips.root} cannot be read"
+    such = f"such as: {next(iter(errors.values()))}"
+    if not skip:
+        raise VideoError(f"{found}, {such}; mend them, or say that they may be skipped")
+    left = clips.without(errors)
+    if not left.items:
+        raise VideoError(f"{found}, which leaves none, {such}")
+    log.warning(f"{found} and are left out, {such}")
+    return left
+
+
+def clips_fingerprint(clips: ClipList, entries: Iterable[Entry]) -> str:
+    """One number for the very videos of a list, as `fingerprint`.
+
+    Args:
+        clips: a list whose root is the folder that was scanned.
+        entries: of the manifest, also of other videos.
+    """
+    by_name = _by_name(clips, entries)
+    return fingerprint(by_name[item.name] for item in clips.items)
+
+
+def _by_name(clips: ClipList, entries: Iterable[Entry]) -> dict[str, Entry]:
+    by_name = {entry.path: entry for entry in entries}
+    missing = [item.name for item in clips.items if item.name not in by_name]
+    if missing:
+        raise VideoError(
+            f"{len(missing):,} of {len(clips):,} videos of {clips.root} are not in the manifest: "
+            f"{few(missing)}; make it anew with `interlace scan {clips.root}`"
+        )
+    return by_name

@@ -6,9 +6,8 @@ generator, or from (seed, index), which gives the same on every machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -174,73 +173,6 @@ def random_crop(height: int, width: int, size: int, *, random: Random) -> Crop:
 def random_flip(*, random: Random) -> bool:
     """Left and right swapped, or not, with equal chances."""
     return bool(below(_bits(random, 1, _FLIPS), 2))
-
-
-# --- views: what a video is shown as in a test ----------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How many views of a video are averaged in a test.
-
-    Args:
-        crops: squares along the longer side.
-        offsets: of uniform sampling; each is a temporal sampling of its own.
-        size: of a crop, in pixels.
-        short_side: of the frame that is cropped, in pixels.
-    """
-
-    crops: int
-    offsets: tuple[Fraction, ...]
-    size: int
-    short_side: int = 256
-
-
-_TWICE = (MIDDLE, Fraction(0))  # the middles and the starts of segments, as TSM's test code
-PROTOCOLS: dict[str, Protocol] = {
-    # DyReg, tables 2 and 8: a single 224 x 224 central crop
-    "central": Protocol(1, (MIDDLE,), 224),
-    # DyReg, section 4.2: "3 spatial crops of size 256 x 256 with 2 temporal samplings", after TSM
-    "3x2": Protocol(3, _TWICE, 256),
-    # RSTG, section 4.2: "11 square clips uniformly sampled on the width", 256 x 256, "2 samplings
-    # along the time dimension"; which two it does not say
-    "11x2": Protocol(11, _TWICE, 256),
-}
-ProtocolName = Literal["central", "3x2", "11x2"]
-
-
-class View(NamedTuple):
-    """What a model is shown of a video at once: frames, int64 (count,), and their crop."""
-
-    frames: Tensor
-    crop: Crop
-
-
-def views(
-    protocol: ProtocolName | Protocol, frames: int, height: int, width: int, *, count: int
-) -> list[View]:
-    """All views of a video, whose predictions are averaged.
-
-    Args:
-        protocol: a name in `PROTOCOLS`, or one's own.
-        frames: that the video has.
-        height, width: of a frame after its short side was resized to `protocol.short_side`.
-        count: frames in a view: 16 in DyReg, 32 in RSTG.
-
-    Returns:
-        crops x samplings views, the crops of one sampling side by side.
-
-    Example:
-        >>> [len(views(name, 100, 256, 340, count=16)) for name in PROTOCOLS]
-        [1, 6, 22]
-    """
-    if isinstance(protocol, str):
-        if protocol not in PROTOCOLS:
-            raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
-        protocol = PROTOCOLS[protocol]
-    crops = spread_crops(height, width, protocol.size, protocol.crops)
-    sampled = [uniform_frames(frames, count, offset=offset) for offset in protocol.offsets]
-    return [View(chosen, crop) for chosen in sampled for crop in crops]
 
 
 def _bits(random: Random, count: int, stream: int) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import multiprocessing
 import os
 import time
 from collections import deque
@@ -15,16 +14,15 @@ from pathlib import Path
 
 import torch
 
-from interlace.data.clips.manifest import Row
-from interlace.data.video.frame_folder import PICTURES, list_pictures, natural
-from interlace.data.video.read import VideoError, check_video
+from interlace.data.clips.manifest import Entry
+from interlace.data.video.folder import list_pictures
+from interlace.data.video.info import VideoError
+from interlace.data.video.read import check_video
+from interlace.data.video.sources import find_videos
+from interlace.data.workers import cores, fresh_processes
 
 log = logging.getLogger(__name__)
 
-VIDEOS = (
-    *(".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv", ".avi", ".gif"),
-    *(".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
-)
 _AHEAD = 4  # videos given to each worker before it asks
 _EVERY = 15.0  # seconds between lines in a log
 
@@ -34,7 +32,7 @@ def scan(
     *,
     names: Sequence[str] | None = None,
     workers: int | None = None,
-) -> list[Row]:
+) -> list[Entry]:
     """Decodes all videos below a folder, and says what each is, or why it cannot be read.
 
     Args:
@@ -44,7 +42,7 @@ def scan(
             script that is not 0 here needs `if __name__ == "__main__":`.
 
     Returns:
-        A row for each video, in the order of `names`, else as people count. None is fatal, not
+        A entry for each video, in the order of `names`, else as people count. None is fatal, not
         even one that kills its decoder.
 
     Raises:
@@ -57,43 +55,12 @@ def scan(
     workers = cores() if workers is None else workers
     if workers < 0:
         raise ValueError(f"workers must be from 0, got {workers}")
-    rows = {row.path: row for row in _shown(_rows(root, names, workers), len(names))}
-    return [rows[name] for name in names]
+    entries = {entry.path: entry for entry in _shown(_entries(root, names, workers), len(names))}
+    return [entries[name] for name in names]
 
 
-def find_videos(root: Path) -> list[str]:
-    """Paths below `root` of what looks like videos, hidden ones left out.
-
-    These are files by their suffix, and folders that hold pictures, no videos and no folders.
-    """
-    if root.is_file():
-        return [root.name]
-    if not root.is_dir():
-        raise VideoError(f"{root} does not exist; name a folder of videos, or a video")
-    found: list[str] = []
-    seen = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]
-        if real in seen:  # a link that leads back
-            continue
-        seen.add(real)
-        shown = [name for name in files if not name.startswith(".")]
-        below = Path(folder).relative_to(root)
-        videos = [name for name in shown if name.lower().endswith(VIDEOS)]
-        found += [(below / name).as_posix() for name in videos]
-        if not videos and not folders and any(name.lower().endswith(PICTURES) for name in shown):
-            found.append(below.as_posix())
-    if not found:
-        raise VideoError(
-            f"{root} holds no videos: no files {', '.join(VIDEOS)}, and no folders of "
-            f"{', '.join(PICTURES)}"
-        )
-    return sorted(found, key=lambda name: (natural(name), name))
-
-
-def scan_one(root: Path, name: str) -> Row:
-    """The row of one video; every error is in it."""
+def scan_one(root: Path, name: str) -> Entry:
+    """The entry of one video; every error is in it."""
     path = root / name
     checksum = ""
     try:
@@ -103,9 +70,9 @@ def scan_one(root: Path, name: str) -> Row:
         raise
     except Exception as error:
         text = str(error) if isinstance(error, VideoError | OSError) else repr(error)
-        return Row(name, checksum=checksum, error=text.replace(f"{root}{os.sep}", ""))
+        return Entry(name, checksum=checksum, error=text.replace(f"{root}{os.sep}", ""))
     rate = round(info.rate or 0.0, 3)
-    return Row(name, info.frames, rate, info.width, info.height, info.codec, checksum)
+    return Entry(name, info.frames, rate, info.width, info.height, info.codec, checksum)
 
 
 def _checksum(path: Path) -> str:
@@ -118,24 +85,17 @@ def _checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 # --- side by side ---------------------------------------------------------------------------------
 
 
-def _rows(root: Path, names: list[str], workers: int) -> Iterator[Row]:
+def _entries(root: Path, names: list[str], workers: int) -> Iterator[Entry]:
     """Rows as they get ready."""
     if not workers:
         yield from (scan_one(root, name) for name in names)
         return
     left = deque(names)
     while left:
-        running: dict[Future[Row], str] = {}
+        running: dict[Future[Entry], str] = {}
         pool = _pool(min(workers, len(left)))
         try:
             while left or running:
@@ -143,9 +103,9 @@ def _rows(root: Path, names: list[str], workers: int) -> Iterator[Row]:
                     running[pool.submit(scan_one, root, left[0])] = left[0]
                     left.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    row = future.result()
+                    entry = future.result()
                     del running[future]
-                    yield row
+                    yield entry
         except BrokenProcessPool:
             log.warning("a worker was killed; the videos it may have read are read again alone")
         finally:
@@ -154,24 +114,20 @@ def _rows(root: Path, names: list[str], workers: int) -> Iterator[Row]:
             yield _alone(root, name)
 
 
-def _alone(root: Path, name: str) -> Row:
-    """The row of a video that may kill its worker."""
+def _alone(root: Path, name: str) -> Entry:
+    """The entry of a video that may kill its worker."""
     pool = _pool(1)
     try:
         return pool.submit(scan_one, root, name).result()
     except BrokenProcessPool:
-        return Row(name, error=f"{name} kills its decoder, or needs more memory than there is")
+        return Entry(name, error=f"{name} kills its decoder, or needs more memory than there is")
     finally:
         pool.shutdown()
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    """Processes forked from a fresh one that has imported all: this one's threads stay here."""
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
+        workers, fresh_processes(__name__), initializer=torch.set_num_threads, initargs=(1,)
     )
     try:
         pool.submit(int).result()
@@ -186,34 +142,23 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 # --- progress -------------------------------------------------------------------------------------
 
 
-def _shown(rows: Iterator[Row], total: int) -> Iterator[Row]:
-    """The same rows; a bar in a terminal, else a line in the log now and then."""
+def _shown(entries: Iterator[Entry], total: int) -> Iterator[Entry]:
+    """The same entries; a bar in a terminal, else a line in the log now and then."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import Progress, TextColumn
 
     console = Console(stderr=True)
     broken = 0
     said = start = time.monotonic()
-    with Progress(
-        TextColumn("decoding"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[broken]} broken"),
-        console=console,
-        expand=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("", total=total, broken=0)
-        for done, row in enumerate(rows, 1):
-            yield row
-            broken += bool(row.error)
+    columns = (
+        *Progress.get_default_columns(),
+        TextColumn("{task.completed} of {task.total}, {task.fields[broken]} broken"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("decoding", total=total, broken=0)
+        for done, entry in enumerate(entries, 1):
+            yield entry
+            broken += bool(entry.error)
             bar.update(task, advance=1, broken=broken)
             now = time.monotonic()
             if not console.is_terminal and now - said > max(_EVERY, (now - start) / 20):

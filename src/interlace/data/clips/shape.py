@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from fractions import Fraction
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
 from interlace.data.clips.sampling import (
-    PROTOCOLS,
-    Protocol,
-    ProtocolName,
+    MIDDLE,
+    Crop,
     Random,
-    View,
     dense_frames,
     segment_frames,
-    views,
+    spread_crops,
+    uniform_frames,
 )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How many views of a video are averaged in a test.
+
+    Args:
+        crops: squares along the longer side.
+        offsets: of uniform sampling; each is a temporal sampling of its own.
+        size: of a crop, in pixels.
+        short_side: of the frame that is cropped, in pixels.
+    """
+
+    crops: int
+    offsets: tuple[Fraction, ...]
+    size: int
+    short_side: int = 256
+
+
+_TWICE = (MIDDLE, Fraction(0))  # the middles and the starts of segments, as TSM's test code
+PROTOCOLS: dict[str, Protocol] = {
+    # DyReg, tables 2 and 8: a single 224 x 224 central crop
+    "central": Protocol(1, (MIDDLE,), 224),
+    # DyReg, section 4.2: "3 spatial crops of size 256 x 256 with 2 temporal samplings", after TSM
+    "3x2": Protocol(3, _TWICE, 256),
+    # RSTG, section 4.2: "11 square clips uniformly sampled on the width", 256 x 256, "2 samplings
+    # along the time dimension"; which two it does not say
+    "11x2": Protocol(11, _TWICE, 256),
+}
+ProtocolName = Literal["central", "3x2", "11x2"]
+
+
+class View(NamedTuple):
+    """What a model is shown of a video at once: frames, int64 (T,), and their crop."""
+
+    frames: Tensor
+    crop: Crop
 
 
 @dataclass(frozen=True)
@@ -53,6 +90,12 @@ class ClipShape:
             return dense_frames(frames, self.num_frames, step=self.step, random=random)
         return segment_frames(frames, self.num_frames, random=random)
 
+    def test_frames(self, frames: int, offset: Fraction) -> Tensor:
+        """Which of `frames` frames one sampling of a test shows; int64 (num_frames,)."""
+        if self.sampling == "dense":
+            return dense_frames(frames, self.num_frames, step=self.step, offset=offset)
+        return uniform_frames(frames, self.num_frames, offset=offset)
+
     def protocol(self, name: ProtocolName) -> Protocol:
         """A named protocol for frames of this size: its squares grow and shrink with them.
 
@@ -68,27 +111,25 @@ class ClipShape:
         side = self.short_side if published.size == published.short_side else self.size
         return replace(published, size=side, short_side=self.short_side)
 
-    def views(self, name: ProtocolName, frames: int, height: int, width: int) -> list[View]:
-        """What a model is shown of a video in a test, as `sampling.views`.
+    def views(
+        self, protocol: ProtocolName | Protocol, frames: int, height: int, width: int
+    ) -> list[View]:
+        """All views of a video, whose predictions are averaged.
 
         Args:
-            name: of the protocol.
+            protocol: a name in `PROTOCOLS`, or one's own.
             frames: that the video has.
-            height, width: of a frame after its short side was resized to `short_side`.
+            height, width: of a frame after its short side was resized to the protocol's.
+
+        Returns:
+            crops x samplings views, the crops of one sampling side by side.
+
+        Example:
+            >>> [len(ClipShape().views(name, 100, 256, 340)) for name in PROTOCOLS]
+            [1, 6, 22]
         """
-        protocol = self.protocol(name)
-        shown = views(protocol, frames, height, width, count=self.num_frames)
-        if self.sampling == "segments":
-            return shown
-        per_sampling = protocol.crops
-        return [
-            view._replace(
-                frames=dense_frames(
-                    frames,
-                    self.num_frames,
-                    step=self.step,
-                    offset=protocol.offsets[k // per_sampling],
-                )
-            )
-            for k, view in enumerate(shown)
-        ]
+        if not isinstance(protocol, Protocol):
+            protocol = self.protocol(protocol)
+        crops = spread_crops(height, width, protocol.size, protocol.crops)
+        sampled = [self.test_frames(frames, offset) for offset in protocol.offsets]
+        return [View(chosen, crop) for chosen in sampled for crop in crops]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from interlace.data.clips.items import ClipList, Item
-from interlace.data.video.frame_folder import natural
+from interlace.data.clips.clip_list import ClipList, Item
+from interlace.data.video.folder import natural
 
 Root = str | os.PathLike[str]
 

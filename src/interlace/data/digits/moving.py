@@ -1,9 +1,8 @@
 """Videos of moving digits, some of which move together: what the data sets have in common."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -59,67 +58,59 @@ class _Scene(NamedTuple):
     boxes: Tensor  # float32 (B, T, D, 4)
 
 
+@dataclass(eq=False, repr=False)
 class MovingDigits(Dataset[VideoBatch], ABC):
     """Videos made when asked for. Who is on screen is left to subclasses; the rest is here.
 
     Args: see `interlace.data.digits.syncmnist.SyncMNIST`.
     """
 
-    def __init__(
-        self,
-        digits: Digits,
-        *,
-        num_digits: int,
-        size: int,
-        seed: int,
-        split: Split,
-        classes: int,
-        num_frames: int,
-        canvas: int,
-        frame: int,
-        max_step: int,
-        no_pair: float,
-    ) -> None:
-        for name, value, least in (
-            ("num_digits", num_digits, 2),
-            ("size", size, 1),
-            ("classes", classes, 2),
-            ("num_frames", num_frames, 2),
-            ("canvas", canvas, SIZE + 1),
-            ("frame", frame, 1),
-            ("max_step", max_step, 1),
+    digits: Digits
+    _: KW_ONLY
+    num_digits: int = 3
+    size: int = 600_000
+    seed: int = 0
+    split: Split = "train"
+    classes: int = 10
+    num_frames: int = 10
+    canvas: int = 100
+    frame: int = 64
+    max_step: int = 10
+    no_pair: float = 1 / 92
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("num_digits", 2),
+            ("size", 1),
+            ("classes", 2),
+            ("num_frames", 2),
+            ("canvas", SIZE + 1),
+            ("frame", 1),
+            ("max_step", 1),
         ):
+            value = getattr(self, name)
             if value < least:
                 raise ValueError(
                     f"{name} must be at least {least}, got {value}; choose a larger one"
                 )
-        if not 0 <= no_pair <= 1:
+        if not 0 <= self.no_pair <= 1:
             raise ValueError(
-                f"no_pair must be a probability in [0, 1], got {no_pair}; the authors use 1/92"
+                f"no_pair must be a probability in [0, 1], got {self.no_pair}; the authors use 1/92"
             )
-        if split not in get_args(Split):
+        if self.split not in get_args(Split):
             raise ValueError(
-                f"split must be one of {', '.join(get_args(Split))}, got {split!r}; choose one"
+                f"split must be one of {', '.join(get_args(Split))}, got {self.split!r}; choose one"
             )
-        count = torch.bincount(digits.labels.clamp(min=0), minlength=classes)[:classes]
+        labels, classes = self.digits.labels, self.classes
+        count = torch.bincount(labels.clamp(min=0), minlength=classes)[:classes]
         if not bool((count > 0).all()):
             missing = int((count == 0).nonzero()[0])
             raise ValueError(
                 f"classes={classes} needs images of every class from 0 to {classes - 1}, but "
-                f"{digits.name!r} has none of class {missing}; use fewer classes or other digits"
+                f"{self.digits.name!r} has none of class {missing}; use fewer classes or other "
+                "digits"
             )
-        self.digits = digits
-        self.num_digits = num_digits
-        self.size = size
-        self.seed = seed
-        self.split: Split = split
-        self.classes = classes
-        self.num_frames = num_frames
-        self.canvas = canvas
-        self.frame = frame
-        self.max_step = max_step
-        self.no_pair = no_pair
-        self._key = stream_key(seed, get_args(Split).index(split))
+        self._key = stream_key(self.seed, get_args(Split).index(self.split))
         self._tables: dict[torch.device, _Tables] = {}
 
     @abstractmethod

@@ -1,17 +1,17 @@
 """SyncMNIST and MultiSyncMNIST: which digits move together? Nothing on disk."""
 
-from __future__ import annotations
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from torch import Tensor
 
 from interlace.data.counter_random import below
-from interlace.data.digits.images import Digits
-from interlace.data.digits.moving import MovingDigits, Split, VideoBatch
+from interlace.data.digits.moving import MovingDigits, VideoBatch
 
 __all__ = ["MultiSyncMNIST", "SyncMNIST", "VideoBatch"]
 
 
+@dataclass(eq=False, repr=False)
 class SyncMNIST(MovingDigits):
     """Digits of different classes on the move; two of them move alike, and the label says which.
 
@@ -55,39 +55,13 @@ class SyncMNIST(MovingDigits):
         '3-1'
     """
 
-    def __init__(
-        self,
-        digits: Digits,
-        *,
-        num_digits: int = 3,
-        size: int = 600_000,
-        seed: int = 0,
-        split: Split = "train",
-        classes: int = 10,
-        num_frames: int = 10,
-        canvas: int = 100,
-        frame: int = 64,
-        max_step: int = 10,
-        no_pair: float = 1 / 92,
-    ) -> None:
-        if num_digits > classes:
+    def __post_init__(self) -> None:
+        if self.num_digits > self.classes:
             raise ValueError(
-                f"num_digits must be at most classes={classes}, as all digits of a video differ, "
-                f"got {num_digits}; use fewer digits or MultiSyncMNIST"
+                f"num_digits must be at most classes={self.classes}, as all digits of a video "
+                f"differ, got {self.num_digits}; use fewer digits or MultiSyncMNIST"
             )
-        super().__init__(
-            digits,
-            num_digits=num_digits,
-            size=size,
-            seed=seed,
-            split=split,
-            classes=classes,
-            num_frames=num_frames,
-            canvas=canvas,
-            frame=frame,
-            max_step=max_step,
-            no_pair=no_pair,
-        )
+        super().__post_init__()
 
     def _subsets(self) -> Tensor:
         return (torch.arange(self.num_digits) < 2)[None]
@@ -103,6 +77,7 @@ class SyncMNIST(MovingDigits):
         return cards[:, : self.num_digits].contiguous()
 
 
+@dataclass(eq=False, repr=False)
 class MultiSyncMNIST(MovingDigits):
     """Digits whose classes may repeat; any two or more of them move alike.
 
@@ -132,38 +107,17 @@ class MultiSyncMNIST(MovingDigits):
         (56, '2-2')
     """
 
-    def __init__(
-        self,
-        digits: Digits,
-        *,
-        num_digits: int = 5,
-        size: int = 600_000,
-        seed: int = 0,
-        split: Split = "train",
-        classes: int = 10,
-        num_frames: int = 10,
-        canvas: int = 256,
-        frame: int = 128,
-        max_step: int = 10,
-        no_pair: float = 1 / 92,
-    ) -> None:
-        if num_digits > 16:
+    _: KW_ONLY
+    num_digits: int = 5
+    canvas: int = 256
+    frame: int = 128
+
+    def __post_init__(self) -> None:
+        if self.num_digits > 16:
             raise ValueError(
-                f"num_digits must be at most 16, got {num_digits}; the paper uses 3, 5 and 9"
+                f"num_digits must be at most 16, got {self.num_digits}; the paper uses 3, 5 and 9"
             )
-        super().__init__(
-            digits,
-            num_digits=num_digits,
-            size=size,
-            seed=seed,
-            split=split,
-            classes=classes,
-            num_frames=num_frames,
-            canvas=canvas,
-            frame=frame,
-            max_step=max_step,
-            no_pair=no_pair,
-        )
+        super().__post_init__()
 
     @property
     def num_classes(self) -> int:

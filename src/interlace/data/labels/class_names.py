@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def class_names(
@@ -42,13 +43,10 @@ def read_classes(path: str | os.PathLike[str]) -> list[str]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no file of classes {path}; check its name")
-    text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() != ".json":
+        text = path.read_text(encoding="utf-8-sig")
         return [line.strip() for line in text.splitlines() if line.strip()]
-    try:
-        held = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON ({error}); take another copy") from error
+    held = read_json(path)
     if isinstance(held, dict):
         if not all(str(key).isdecimal() for key in held):
             held = {label: name for name, label in held.items()}
@@ -57,4 +55,15 @@ def read_classes(path: str | os.PathLike[str]) -> list[str]:
             return [str(name) for _, name in sorted(held.items(), key=lambda item: int(item[0]))]
     elif isinstance(held, list) and all(isinstance(name, str) for name in held):
         return held
-    raise ValueError(f"{path} must hold names with labels from 0, each once, or a list of names")
+    raise ValueError(
+        f'{path} must number the classes from 0, each once, as {{"Holding something": "0"}}, or be '
+        "a list of names; copy it again"
+    )
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; a ValueError that names it where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not readable as JSON ({error}); copy it again") from error

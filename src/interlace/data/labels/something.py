@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from interlace.data.labels.class_names import read_classes, read_json
 from interlace.data.labels.labels import Labels, Line
 
 
@@ -37,7 +36,7 @@ def something_json(path: Path) -> Labels:
         ValueError: it is none, or labels.json is not there.
     """
     try:
-        said = _load(path)
+        said = read_json(path)
         lines = [
             Line(str(video["id"]), _plain(video["template"]) if "template" in video else None)
             for video in said
@@ -61,26 +60,7 @@ def _plain(template: str) -> str:
 def _classes(path: Path) -> tuple[str, ...] | None:
     """Those of the list beside a file, which is called as it is but for the split."""
     stem = re.sub(r"(train|validation|test|test-answers)$", "labels", path.stem)
-    table = path.with_name(f"{stem}.json")
-    if table.is_file():
-        numbers = _load(table)
-        try:
-            named = {int(number): name for name, number in numbers.items()}
-            return tuple(_plain(named[number]) for number in range(len(numbers)))
-        except (AttributeError, ValueError, KeyError) as error:
-            raise ValueError(
-                f'{table} must number the classes from 0, as {{"Holding something": "0"}}; copy '
-                "it again"
-            ) from error
-    table = path.with_name(f"{stem}.csv")
-    if table.is_file() and table != path:
-        names = table.read_text(encoding="utf-8-sig").splitlines()
-        return tuple(_plain(name) for name in names if name.strip())
+    for table in (path.with_name(f"{stem}.json"), path.with_name(f"{stem}.csv")):
+        if table.is_file() and table != path:
+            return tuple(_plain(name) for name in read_classes(table))
     return None
-
-
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable as JSON ({error}); copy it again") from error

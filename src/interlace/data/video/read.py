@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interlace.data.video.frame_folder import check_folder, folder_info, read_folder
+from interlace.data.video.file import check_file, file_info, read_file
+from interlace.data.video.folder import check_folder, folder_info, read_folder
 from interlace.data.video.info import VideoError, VideoInfo, check_indices
-from interlace.data.video.stream import check_stream, read_stream, stream_info
 
 __all__ = ["Source", "VideoError", "VideoInfo", "check_video", "read_frames", "video_info"]
 
@@ -43,7 +43,7 @@ def video_info(source: Source) -> VideoInfo:
         frames, height, width, _ = _array(source)
         return VideoInfo("array", frames, width, height)
     path = _existing(source)
-    return folder_info(path) if path.is_dir() else stream_info(path)
+    return folder_info(path) if path.is_dir() else file_info(path)
 
 
 def check_video(source: Source) -> VideoInfo:
@@ -55,7 +55,7 @@ def check_video(source: Source) -> VideoInfo:
     if isinstance(source, np.ndarray | Tensor):
         return video_info(source)
     path = _existing(source)
-    return check_folder(path) if path.is_dir() else check_stream(path)
+    return check_folder(path) if path.is_dir() else check_file(path)
 
 
 def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
@@ -89,7 +89,7 @@ def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
         frames = torch.as_tensor(source[np.array(chosen, np.int64)])
         return frames.permute(0, 3, 1, 2)
     path = _existing(source)
-    return read_folder(path, choose) if path.is_dir() else read_stream(path, choose)
+    return read_folder(path, choose) if path.is_dir() else read_file(path, choose)
 
 
 def _plain(indices: Choose) -> list[int] | Callable[[int], list[int]]:

@@ -1,4 +1,4 @@
-"""What a user names: one video, or several in a folder or on a list."""
+"""Which videos a user names: one, or several in a folder or on a list."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from interlace.data.clips.scan import find_videos
-from interlace.data.video.frame_folder import list_pictures
-from interlace.data.video.read import Source, VideoError
+from interlace.data.video.folder import PICTURES, list_pictures, natural
+from interlace.data.video.info import VideoError
+from interlace.data.video.read import Source
 
+VIDEOS = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv", ".avi", ".gif"),
+    *(".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
+)
 LISTS = (".txt", ".lst")
 
 
@@ -63,3 +67,34 @@ def _holds_frames(folder: Path) -> bool:
 def source_name(source: Source) -> str:
     """What it is called, for people."""
     return "array" if isinstance(source, np.ndarray | Tensor) else str(source)
+
+
+def find_videos(root: Path) -> list[str]:
+    """Paths below `root` of what looks like videos, hidden ones left out.
+
+    These are files by their suffix, and folders that hold pictures, no videos and no folders.
+    """
+    if root.is_file():
+        return [root.name]
+    if not root.is_dir():
+        raise VideoError(f"{root} does not exist; name a folder of videos, or a video")
+    found: list[str] = []
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [name for name in folders if not name.startswith(".") and real not in seen]
+        if real in seen:  # a link that leads back
+            continue
+        seen.add(real)
+        shown = [name for name in files if not name.startswith(".")]
+        below = Path(folder).relative_to(root)
+        videos = [name for name in shown if name.lower().endswith(VIDEOS)]
+        found += [(below / name).as_posix() for name in videos]
+        if not videos and not folders and any(name.lower().endswith(PICTURES) for name in shown):
+            found.append(below.as_posix())
+    if not found:
+        raise VideoError(
+            f"{root} holds no videos: no files {', '.join(VIDEOS)}, and no folders of "
+            f"{', '.join(PICTURES)}"
+        )
+    return sorted(found, key=lambda name: (natural(name), name))

@@ -7,17 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from interlace.data.clips.checked import clips_fingerprint, without_broken
-from interlace.data.clips.items import ClipList, check_classes
-from interlace.data.clips.lists import (
-    SplitName,
-    given_splits,
-    open_clips,
-    split_clips,
-    write_list,
+from interlace.data.clips.clip_list import ClipList, check_classes
+from interlace.data.clips.manifest import (
+    clips_fingerprint,
+    read_manifest,
+    without_broken,
+    write_manifest,
 )
-from interlace.data.clips.manifest import read_manifest, write_manifest
+from interlace.data.clips.opening import SplitName, given_splits, open_clips
 from interlace.data.clips.scan import scan
+from interlace.data.clips.split import split_clips, write_list
 from interlace.data.labels.files import read_labels
 from interlace.training.clip_options import ClipDataOptions
 

@@ -15,10 +15,12 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
-from interlace.data.clips.clips import Clip, Order, TestViews, TrainingClips, clip_loader
-from interlace.data.clips.scan import cores
+from interlace.data.clips.dataset import Clip, TestViews, TrainingClips
+from interlace.data.clips.loader import clip_loader
+from interlace.data.clips.order import Order
 from interlace.data.clips.shape import ClipShape
 from interlace.data.clips.transforms import mirrored_labels
+from interlace.data.workers import cores
 from interlace.models.backbones.weights import load_backbone
 from interlace.models.classifier import VideoClassifier
 from interlace.models.detector import BoxDetector

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from interlace.data.video import frame_folder
-from interlace.data.video import stream as video_stream
-from interlace.data.video.read import VideoError, check_video, read_frames, video_info
-from interlace.data.video.stream import read_stream
+from interlace.data.video import VideoError, check_video, read_frames, video_info
+from interlace.data.video import file as video_file
+from interlace.data.video import folder as video_folder
+from interlace.data.video.file import read_file
 from videos import cut, numbered, numbers, write, write_picture
 
 # times in 1/100 s: frames that last 0.01 s, and frames that last 0.3 s
@@ -59,7 +59,7 @@ def test_every_frame_is_the_one_asked_for_and_the_same_by_every_way(files, name)
     assert every.shape == (40, 3, height, width)
     for chosen in ([39], [0], [20, 3, 3, 39, 0, 11, 12, 13], [17, 16], list(range(39, -1, -3))):
         for seek in (None, True, False):
-            assert torch.equal(read_stream(path, chosen, seek=seek), every[chosen])
+            assert torch.equal(read_file(path, chosen, seek=seek), every[chosen])
     assert torch.equal(read_frames(path, lambda frames: range(frames - 3, frames)), every[-3:])
     assert torch.equal(read_frames(path, torch.tensor([5, 1])), every[[5, 1]])
     assert read_frames(path, []).shape == (0, 3, height, width)
@@ -88,9 +88,9 @@ def test_frames_come_as_the_decoder_gives_them(files):
 
 
 def count_decoded(monkeypatch):
-    """Frames that the ways of `read_stream` look at."""
+    """Frames that the ways of `read_file` look at."""
     seen = []
-    opened = video_stream._opened
+    opened = video_file._opened
 
     class Counted:
         def __init__(self, container):
@@ -104,12 +104,12 @@ def count_decoded(monkeypatch):
                 seen.append(frame.pts)
                 yield frame
 
-    @video_stream.contextmanager
+    @video_file.contextmanager
     def counting(path):
         with opened(path) as (container, stream):
             yield Counted(container), stream
 
-    monkeypatch.setattr(video_stream, "_opened", counting)
+    monkeypatch.setattr(video_file, "_opened", counting)
     return seen
 
 
@@ -128,16 +128,16 @@ def test_a_seek_that_leads_elsewhere_is_noticed(files, monkeypatch):
     """A table with a key frame that is none, and a frame that does not exist."""
     path = files["mp4"]
     expected = read_frames(path, [30])
-    table = video_stream._table(path)
+    table = video_file._table(path)
     key = table.pts[29]
     assert key not in table.keys
     lied = replace(table, keys=sorted([*table.keys, key]))
-    monkeypatch.setattr(video_stream, "_table", lambda _: lied)
-    assert torch.equal(read_stream(path, [30], seek=True), expected)
+    monkeypatch.setattr(video_file, "_table", lambda _: lied)
+    assert torch.equal(read_file(path, [30], seek=True), expected)
     wrong = replace(table, pts=[pts + 1 for pts in table.pts])
-    monkeypatch.setattr(video_stream, "_table", lambda _: wrong)
+    monkeypatch.setattr(video_file, "_table", lambda _: wrong)
     for seek in (True, False):
-        assert torch.equal(read_stream(path, [30], seek=seek), expected)
+        assert torch.equal(read_file(path, [30], seek=seek), expected)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -196,7 +196,7 @@ def test_frames_that_are_cut_off_by_an_edit_list_do_not_count(tmp_path):
     info = video_info(tmp_path / "b.mp4")
     every = numbers(read_frames(tmp_path / "b.mp4"))
     assert every == list(range(40 - info.frames, 40))
-    assert numbers(read_stream(tmp_path / "b.mp4", [25, 2], seek=True)) == [every[25], every[2]]
+    assert numbers(read_file(tmp_path / "b.mp4", [25, 2], seek=True)) == [every[25], every[2]]
 
 
 @pytest.mark.parametrize("name", ["a:b.mp4", "50%d.mp4", "übung №1.mp4", "concat:x", "no_suffix"])
@@ -343,8 +343,8 @@ def test_a_file_that_may_not_be_read_is_named(files, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     write_picture(tmp_path / "0.png", numbered(0))
-    monkeypatch.setattr(video_stream, "check_whole", deny)
-    monkeypatch.setattr(frame_folder, "check_whole", deny)
+    monkeypatch.setattr(video_file, "check_whole", deny)
+    monkeypatch.setattr(video_folder, "check_whole", deny)
     for path in (files["mp4"], tmp_path):
         with pytest.raises(VideoError, match=rf"{path}.* cannot be read as .* .Permission denied"):
             read_frames(path)
@@ -373,7 +373,7 @@ def test_a_damaged_frame_is_named_and_others_are_read(tmp_path):
         with pytest.raises(VideoError, match=message):
             call(path)
     assert torch.equal(read_frames(path, [3, 2]), expected[[3, 2]])
-    assert torch.equal(read_stream(path, [38], seek=True), expected[[38]])
+    assert torch.equal(read_file(path, [38], seek=True), expected[[38]])
 
 
 @pytest.mark.parametrize("name", ["mp4", "webm", "avi", "gif"])
@@ -414,7 +414,7 @@ def test_reading_many_videos_keeps_nothing(tmp_path):
     for turn in range(230):
         if turn == 30:
             before = resident()
-        read_stream(path, [0, 3, 11, 3], seek=turn % 2 == 0)
+        read_file(path, [0, 3, 11, 3], seek=turn % 2 == 0)
         with pytest.raises(VideoError):
             read_frames(broken)
     assert resident() - before < 40
@@ -485,5 +485,5 @@ def test_real_clips(data_dir, name, frames, size, rate, codec):
             if index in chosen
         }
     for seek in (True, False):
-        read = read_stream(path, chosen, seek=seek)
+        read = read_file(path, chosen, seek=seek)
         assert all(torch.equal(read[k], expected[index]) for k, index in enumerate(chosen))

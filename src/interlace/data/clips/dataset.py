@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import sys
-from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset
 
-from interlace.data.clips.items import ClipList
-from interlace.data.clips.order import Order, Place, in_turn
-from interlace.data.clips.sampling import ProtocolName, View
-from interlace.data.clips.shape import ClipShape
+from interlace.data.clips.clip_list import ClipList
+from interlace.data.clips.order import Place
+from interlace.data.clips.shape import ClipShape, ProtocolName, View
 from interlace.data.clips.transforms import crop, resize_short_side, training_clip
 from interlace.data.counter_random import stream_key
-from interlace.data.video.info import VideoError
 from interlace.data.video.read import Source, read_frames
-
-__all__ = ["Clip", "Order", "TestViews", "TrainingClips", "clip_loader", "in_turn"]
 
 
 class Clip(NamedTuple):
@@ -161,111 +153,3 @@ def read_views(
 
     video = resize_short_side(read_frames(source, choose), shape.short_side)
     return video, numbers, shape.views(protocol, count, video.shape[2], video.shape[3])
-
-
-# --- batches --------------------------------------------------------------------------------------
-
-
-def clip_loader(
-    data: TrainingClips | TestViews,
-    batches: Iterable[list[Any]],
-    *,
-    num_workers: int = 0,
-    pin_memory: bool = False,
-) -> DataLoader[Clip]:
-    """Reads batches of clips, in other processes that work ahead.
-
-    Give it to Lightning with use_distributed_sampler=False: `batches` knows the processes.
-
-    Args:
-        data: what to read.
-        batches: an `interlace.data.clips.order.Order` to train on, or `in_turn` for a test.
-        num_workers: processes that read, each with one thread; 0: this one reads. A script that
-            is not 0 here needs `if __name__ == "__main__":`.
-        pin_memory: for faster copies to a GPU.
-
-    Returns:
-        A loader of `Clip` batches. What one cannot read ends it with one `VideoError`.
-    """
-    return _Loader(
-        _Reader(data),
-        batch_sampler=batches,
-        collate_fn=_collate,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-        multiprocessing_context=_context() if num_workers else None,
-        worker_init_fn=_keep_buffers,
-        generator=torch.Generator(),  # so that reading leaves the program's own numbers alone
-    )
-
-
-_Failure = VideoError | ImportError  # what a user can mend
-
-
-class _Reader(Dataset[Any]):
-    """Gives an error back instead of raising it, so that it leaves a worker as it is."""
-
-    def __init__(self, data: TrainingClips | TestViews):
-        self.data = data
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitems__(self, places: Sequence[Any]) -> list[Clip] | _Failure:
-        try:
-            return [self.data[place] for place in places]
-        except (VideoError, ImportError) as error:
-            return error
-
-
-def _collate(clips: list[Clip] | _Failure) -> Clip | _Failure:
-    """Clips side by side, in a worker in shared memory; with the order of memory they have.
-
-    Numbers stay lists: handing over a tensor costs a connection to the worker, however small.
-    """
-    if isinstance(clips, _Failure):
-        return clips
-    video = default_collate([clip.video.movedim(-3, -1) for clip in clips])
-    return Clip(
-        video.movedim(-1, -3), [clip.label for clip in clips], [clip.index for clip in clips]
-    )
-
-
-class _Loader(DataLoader):
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        batches = super().__iter__()
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                raise OSError(
-                    "a process that reads videos was killed, or did not start: give the machine or "
-                    "the container more (shared) memory, take fewer workers or smaller batches, or "
-                    "look with `interlace scan` for a video that kills its decoder"
-                ) from error
-            if isinstance(batch, _Failure):
-                raise batch
-            yield Clip(batch.video, torch.tensor(batch.label), torch.tensor(batch.index))
-
-
-def _keep_buffers(_: int) -> None:
-    """Lets a worker use the memory of one clip for the next, which saves 1.5 ms of 37 a clip.
-
-    Else glibc gives large buffers back, and the system hands out zeroed pages again.
-    """
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        trim_threshold, mmap_threshold = -1, -3
-        ctypes.CDLL(None).mallopt(mmap_threshold, 1 << 25)  # bytes; the most that is allowed
-        ctypes.CDLL(None).mallopt(trim_threshold, 1 << 28)
-
-
-def _context() -> Any:
-    """Processes forked from a fresh one that has imported all: this one's threads stay here."""
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    context.set_forkserver_preload([__name__, "av"])
-    return context

@@ -6,15 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlace.data.clips.sampling import (
-    PROTOCOLS,
-    Protocol,
     dense_frames,
     random_crop,
     random_flip,
     segment_frames,
     spread_crops,
     uniform_frames,
-    views,
 )
 
 counts = st.integers(1, 400)
@@ -205,34 +202,3 @@ def test_a_crop_that_does_not_fit():
             call()
     with pytest.raises(ValueError, match="crops must be from 1"):
         spread_crops(256, 256, 224, 0)
-
-
-# --- views ----------------------------------------------------------------------------------------
-
-
-def test_the_papers_protocols_by_hand():
-    ((frames, crop),) = views("central", 100, 256, 340, count=4)
-    assert frames.tolist() == [12, 37, 62, 87]
-    assert crop == (16, 58, 224, 224)
-
-    six = views("3x2", 100, 256, 340, count=4)
-    assert [view.frames.tolist() for view in six] == (
-        [[12, 37, 62, 87]] * 3 + [[0, 25, 50, 75]] * 3
-    )
-    assert [view.crop for view in six] == [(0, left, 256, 256) for left in (0, 42, 84)] * 2
-
-    many = views("11x2", 320, 256, 456, count=32)
-    assert [view.crop.left for view in many] == [*range(0, 201, 20)] * 2
-    assert many[0].frames.tolist() == list(range(5, 320, 10))
-    assert many[11].frames.tolist() == list(range(0, 320, 10))
-    assert {protocol.short_side for protocol in PROTOCOLS.values()} == {256}
-
-
-def test_ones_own_protocol_and_a_wrong_name():
-    mine = Protocol(crops=2, offsets=(Fraction(1, 4), Fraction(3, 4)), size=100, short_side=100)
-    found = views(mine, 8, 100, 150, count=2)
-    assert [(view.frames.tolist(), view.crop.left) for view in found] == [
-        ([1, 5], 0), ([1, 5], 50), ([3, 7], 0), ([3, 7], 50),
-    ]  # fmt: skip
-    with pytest.raises(ValueError, match="one of central, 3x2, 11x2, got '10x3'"):
-        views("10x3", 100, 256, 340, count=8)

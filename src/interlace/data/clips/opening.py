@@ -12,26 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from interlace.data.clips.items import ClipList, Item, check_classes, few, several
-from interlace.data.clips.scan import VIDEOS, find_videos
-from interlace.data.clips.split import read_list, split_clips, write_list
+from interlace.data.clips.clip_list import ClipList, Item, few, several
 from interlace.data.labels.files import read_labels
 from interlace.data.labels.labels import SPLITS, Labels, Line
-from interlace.data.video.frame_folder import natural
+from interlace.data.video.folder import natural
 from interlace.data.video.info import VideoError
-
-__all__ = [
-    "ClipList",
-    "Item",
-    "SplitName",
-    "check_classes",
-    "given_splits",
-    "open_clips",
-    "open_unlabelled",
-    "read_list",
-    "split_clips",
-    "write_list",
-]
+from interlace.data.video.sources import VIDEOS, find_videos
 
 SplitName = Literal["train", "validation", "test"]
 Root = str | os.PathLike[str]

@@ -8,13 +8,25 @@ import numpy as np
 import pytest
 import torch
 
-from interlace.data.clips.checked import clips_fingerprint, without_broken
-from interlace.data.clips.clips import Order, TestViews, TrainingClips, clip_loader, in_turn
-from interlace.data.clips.lists import ClipList, Item, open_clips
-from interlace.data.clips.manifest import Row, fingerprint
+from interlace.data.clips import (
+    ClipList,
+    ClipShape,
+    Item,
+    Order,
+    TestViews,
+    TrainingClips,
+    clip_loader,
+    in_turn,
+    open_clips,
+)
+from interlace.data.clips.manifest import (
+    Entry,
+    clips_fingerprint,
+    fingerprint,
+    without_broken,
+)
 from interlace.data.clips.sampling import random_crop, random_flip, segment_frames
 from interlace.data.clips.scan import scan
-from interlace.data.clips.shape import ClipShape
 from interlace.data.clips.transforms import resize_short_side
 from interlace.data.counter_random import stream_key
 from interlace.data.video.read import VideoError, read_frames
@@ -276,6 +288,6 @@ def test_an_evaluation_refuses_broken_videos(broken):
 
 
 def test_the_fingerprint_is_of_the_clips_used():
-    rows = [Row(f"{k}.mp4", frames=k, checksum="ab") for k in range(4)]
+    rows = [Entry(f"{k}.mp4", frames=k, checksum="ab") for k in range(4)]
     clips = ClipList("x", (Item("2.mp4", 0), Item("0.mp4", 1)), ("a", "b"))
     assert clips_fingerprint(clips, rows) == fingerprint([rows[0], rows[2]])

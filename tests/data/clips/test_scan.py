@@ -6,7 +6,7 @@ import pytest
 
 from interlace.commands.cli import main
 from interlace.data.clips import scan as scanning
-from interlace.data.clips.manifest import Row, fingerprint, read_manifest, write_manifest
+from interlace.data.clips.manifest import Entry, fingerprint, read_manifest, write_manifest
 from interlace.data.clips.scan import find_videos, scan
 from interlace.data.video.read import VideoError
 from videos import cut, numbered, write, write_picture
@@ -66,7 +66,7 @@ def test_every_video_is_decoded_and_broken_ones_are_listed(folder, workers):
     assert [row.path for row in rows] == NAMES
     by_name = {row.path: row for row in rows}
     content = (folder / "class a" / "9.mp4").read_bytes()
-    assert by_name["class a/9.mp4"] == Row(
+    assert by_name["class a/9.mp4"] == Entry(
         "class a/9.mp4", 15, 25.0, 80, 48, "h264", sha256(content)
     )
     assert by_name["class a/10.webm"].frames == 12
@@ -92,7 +92,7 @@ def kill_on(root, name):
     """In place of `scan_one`, in a worker: one video ends the process."""
     if name == "class a/10.webm":
         os._exit(1)
-    return Row(name, frames=1)
+    return Entry(name, frames=1)
 
 
 def test_a_video_that_kills_its_decoder_is_listed(folder, monkeypatch):
@@ -119,8 +119,8 @@ def test_workers_that_do_not_start(folder, monkeypatch):
 # --- manifests ------------------------------------------------------------------------------------
 
 ROWS = [
-    Row("a, b/ü.mp4", 10, 29.97, 320, 240, "h264", "ab" * 32),
-    Row('quote".mp4', checksum="cd" * 32, error='quote".mp4 is empty; two\nlines'),
+    Entry("a, b/ü.mp4", 10, 29.97, 320, 240, "h264", "ab" * 32),
+    Entry('quote".mp4', checksum="cd" * 32, error='quote".mp4 is empty; two\nlines'),
 ]
 
 
@@ -158,10 +158,10 @@ def test_the_fingerprint_is_of_the_videos_alone():
     first = fingerprint(ROWS)
     assert len(first) == 64
     assert fingerprint(ROWS[::-1]) == first
-    renamed = Row(**{**ROWS[1].__dict__, "error": "said otherwise"})
+    renamed = ROWS[1]._replace(error="said otherwise")
     assert fingerprint([ROWS[0], renamed]) == first
     for change in ({"path": "c.mp4"}, {"frames": 11}, {"checksum": "ee" * 32}):
-        assert fingerprint([Row(**{**ROWS[0].__dict__, **change}), ROWS[1]]) != first
+        assert fingerprint([ROWS[0]._replace(**change), ROWS[1]]) != first
     assert fingerprint(ROWS[:1]) != first
 
 

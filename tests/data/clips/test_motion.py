@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from interlace.data.clips.lists import open_clips
 from interlace.data.clips.motion import MOTIONS, TRAVEL, motion_clip, paths, write_motion_clips
+from interlace.data.clips.opening import open_clips
 from interlace.data.video.read import read_frames, video_info
 
 

@@ -17,8 +17,8 @@ from interlace.data.video.info import (
     collect,
     need_av,
 )
-from interlace.data.video.stream import Upright
 from interlace.data.video.truncation import check_whole
+from interlace.data.video.upright import Upright
 
 PICTURES = (".jpg", ".jpeg", ".png")
 

@@ -6,7 +6,6 @@ for every frame; then one may also seek. Otherwise frames are counted from the s
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +14,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from interlace.data.video.info import (
@@ -29,6 +26,7 @@ from interlace.data.video.info import (
     need_av,
 )
 from interlace.data.video.truncation import check_whole
+from interlace.data.video.upright import Upright
 
 _AGAIN = "copy or download it again, or write it anew with ffmpeg"
 # What is opened: no playlists, which name other files, and no pictures or texts
@@ -59,14 +57,14 @@ class _Table:
     packets: int
 
 
-def stream_info(path: Path) -> VideoInfo:
+def file_info(path: Path) -> VideoInfo:
     """What is known of a file; decodes one frame, or all where nothing else tells their count."""
     with _naming(path):
         table = _table(path)
         return _info(path, _count(path, table))
 
 
-def check_stream(path: Path) -> VideoInfo:
+def check_file(path: Path) -> VideoInfo:
     """Decodes every frame, and raises a `VideoError` where one is missing, damaged or resized."""
     with _naming(path):
         table = _table(path)
@@ -83,7 +81,7 @@ def check_stream(path: Path) -> VideoInfo:
         return _info(path, count)
 
 
-def read_stream(
+def read_file(
     path: Path,
     choose: Callable[[int], Sequence[int]] | Sequence[int],
     *,
@@ -277,57 +275,7 @@ def _cost(table: _Table, groups: list[tuple[int, list[int]]]) -> int:
     return sum(group[-1] + 1 - bisect_left(pts, key) + _TURNING_BACK for key, group in groups)
 
 
-# --- one frame -----------------------------------------------------------------------------------
-
-
 def _sound(frame: Any, index: int, path: Path) -> Any:
     if frame.is_corrupt:
         raise VideoError(f"frame {index} of {path} is damaged; {_AGAIN}")
     return frame
-
-
-class Upright:
-    """Decoded frames of one video as uint8 (H, W, 3), red first, turned as the file asks for.
-
-    PyAV's own `to_ndarray` leaves threads behind, and frames that were asked for their side data
-    live until garbage is collected. Forked workers hang on such threads, and memory grows.
-    """
-
-    def __init__(self) -> None:
-        self._reformatter = need_av().video.reformatter.VideoReformatter()
-        self._matrix: tuple[int, int, int, int] | None = None
-
-    def __call__(self, frame: Any) -> Tensor:
-        array = self._reformat(frame, format="rgb24").to_ndarray()
-        picture = torch.from_numpy(np.ascontiguousarray(array))
-        a, b, c, d = self.matrix(frame)
-        if abs(b) > abs(a):  # rows become columns
-            picture, a, d = picture.transpose(0, 1), c, b
-        flips = [axis for axis, sign in ((0, d), (1, a)) if sign < 0]
-        return picture.flip(flips) if flips else picture
-
-    def matrix(self, frame: Any) -> tuple[int, int, int, int]:
-        """(a, b, c, d) of the first frame: x' = a x + c y and y' = b x + d y, y downwards."""
-        if self._matrix is None:
-            self._matrix = 1, 0, 0, 1
-            small = self._reformat(frame, width=16, height=16, format="gray")
-            data = small.side_data.get("DISPLAYMATRIX")
-            if data is not None:
-                values = np.frombuffer(bytes(data), np.int32)
-                a, b, c, d = (int(values[k]) for k in (0, 1, 3, 4))
-                if a * d != b * c:
-                    self._matrix = a, b, c, d
-        return self._matrix
-
-    def orientation(self, frame: Any) -> tuple[int, bool]:
-        """Degrees counter-clockwise, then whether left and right are swapped."""
-        a, b, c, d = self.matrix(frame)
-        mirrored = a * d - b * c < 0
-        angle = math.degrees(math.atan2(-b, -a if mirrored else a))
-        return round(angle / 90) * 90 % 360, mirrored
-
-    def _reformat(self, frame: Any, **options: Any) -> Any:
-        try:
-            return self._reformatter.reformat(frame, threads=1, **options)
-        except TypeError:  # older ones start no threads, and have no such option
-            return self._reformatter.reformat(frame, **options)

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from interlace.data.clips.lists import Item, open_clips
+from interlace.data.clips import Item, open_clips
 from interlace.data.clips.sampling import Crop
 from interlace.data.clips.transforms import mirrored_labels
 from interlace.data.labels.something_else import crop_boxes, read_objects
@@ -92,7 +92,8 @@ def test_labels_under_their_long_names(v2):
 @pytest.mark.parametrize(
     ("name", "said", "says"),
     [
-        ("labels.json", ["a"], r"labels\.json must number the classes from 0"),
+        ("labels.json", ["a"], r"2 labels that are none of the 1 classes \(a\): 'Pushing som"),
+        ("labels.json", [5], r"labels\.json must number the classes from 0"),
         ("labels.json", {"a": "1"}, r"labels\.json must number the classes from 0"),
         ("labels.json", "{", r"labels\.json is not readable as JSON"),
         ("labels.json", {"a": "0"}, r"2 labels that are none of the 1 classes \(a\): 'Pushing som"),

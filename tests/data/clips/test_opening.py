@@ -5,17 +5,17 @@ import random
 
 import pytest
 
-from interlace.data.clips.lists import (
+from interlace.data.clips import (
     ClipList,
     Item,
-    check_classes,
-    given_splits,
     open_clips,
     open_unlabelled,
     read_list,
     split_clips,
     write_list,
 )
+from interlace.data.clips.clip_list import check_classes
+from interlace.data.clips.opening import given_splits
 
 
 @pytest.fixture
