@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -43,7 +41,6 @@ def clip_loader(
         num_workers=num_workers,
         pin_memory=pin_memory,
         multiprocessing_context=fresh_processes(__name__, "av") if num_workers else None,
-        worker_init_fn=_keep_buffers,
         generator=torch.Generator(),  # so that reading leaves the program's own numbers alone
     )
 
@@ -99,14 +96,3 @@ class _Loader(DataLoader):
             if isinstance(batch, _Failure):
                 raise batch
             yield Clip(batch.video, torch.tensor(batch.label), torch.tensor(batch.index))
-
-
-def _keep_buffers(_: int) -> None:
-    """Lets a worker use the memory of one clip for the next, which saves 1.5 ms of 37 a clip.
-
-    Else glibc gives large buffers back, and the system hands out zeroed pages again.
-    """
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        trim_threshold, mmap_threshold = -1, -3
-        ctypes.CDLL(None).mallopt(mmap_threshold, 1 << 25)  # bytes; the most that is allowed
-        ctypes.CDLL(None).mallopt(trim_threshold, 1 << 28)

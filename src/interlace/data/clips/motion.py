@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from interlace.data.video.info import need_av
+
 Motion = Literal["left", "right", "together", "apart"]
 MOTIONS: tuple[Motion, ...] = ("left", "right", "together", "apart")
 TRAVEL = 0.1  # of the width, from the middle of a shape's path to its ends
@@ -118,10 +120,7 @@ def write_motion_clips(
 
 def write_clip(path: Path, clip: np.ndarray, *, rate: int = 12) -> None:
     """Encodes uint8 (T, H, W, 3) as a file, by its suffix H.264 or VP9."""
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError(f"video files need PyAV ({error}); run: pip install av") from error
+    av = need_av()
     codec = CODECS[path.suffix]
     options = {"crf": "23", "preset": "veryfast"}
     if codec == "libvpx-vp9":

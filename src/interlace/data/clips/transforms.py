@@ -50,11 +50,6 @@ def crop(video: Tensor, part: Crop) -> Tensor:
     return video[..., top : top + height, left : left + width]
 
 
-def flip(video: Tensor) -> Tensor:
-    """Left and right swapped in all frames, (N, 3, H, W)."""
-    return video.flip(-1)
-
-
 def mirrored_labels(classes: Sequence[str]) -> Tensor:
     """What a class is called when its video is flipped: "left" and "right" swap in its name.
 
@@ -125,4 +120,4 @@ def training_clip(
     flipped = random_flip(random=random)
     if mirrored is None or not flipped or mirrored[label] < 0:
         return video, label
-    return flip(video), int(mirrored[label])
+    return video.flip(-1), int(mirrored[label])

@@ -9,10 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -35,6 +35,8 @@ _FORMATS = (
     "mp3,wav,flac,aac"  # to say that they are audio
 )
 _SEEKABLE = ("mov", "matroska")  # formats whose key frames are marked, and found by timestamp
+Frames = Iterator[tuple[int, Any]]
+Made = TypeVar("Made")
 _TURNING_BACK = 4  # frames that could be decoded in the time of a seek
 
 
@@ -69,15 +71,14 @@ def check_file(path: Path) -> VideoInfo:
     with _naming(path):
         table = _table(path)
         count = _count(path, table)
-        for way in (_by_pts, _by_counting):
+
+        def compare(frames: Frames) -> None:
             first: tuple[int, int] | None = None
-            try:
-                for index, frame in way(path, table, range(count)):
-                    first = first or (frame.height, frame.width)
-                    check_size((frame.height, frame.width), first, index, str(path))
-            except _UnsureError:
-                continue
-            break
+            for index, frame in frames:
+                first = first or (frame.height, frame.width)
+                check_size((frame.height, frame.width), first, index, str(path))
+
+        _surely(compare, path, table, range(count))
         return _info(path, count)
 
 
@@ -106,16 +107,13 @@ def read_file(
         wanted = sorted(set(indices)) or [0]  # no frames have the size of the first
         groups = _groups(table, wanted)
         pays = _cost(table, groups) * 2 < wanted[-1] + 1 if seek is None else seek
-        for way in (_by_seeking, _by_pts, _by_counting):
-            if way is _by_seeking and not (groups and pays):
-                continue
-            try:
-                upright = Upright()
-                pictures = ((index, upright(frame)) for index, frame in way(path, table, wanted))
-                return collect(pictures, indices or [0], str(path))[: len(indices)]
-            except _UnsureError:
-                continue
-        raise AssertionError("counting is always sure")
+
+        def gather(frames: Frames) -> Tensor:
+            upright = Upright()
+            pictures = ((index, upright(frame)) for index, frame in frames)
+            return collect(pictures, indices or [0], str(path))
+
+        return _surely(gather, path, table, wanted, seek=pays and bool(groups))[: len(indices)]
 
 
 @contextmanager
@@ -202,42 +200,48 @@ def _info(path: Path, count: int) -> VideoInfo:
         )
 
 
-# --- three ways to a frame: each yields (index, frame) of all that are wanted ---------------------
+# --- ways to a frame: each yields (index, frame) of all that are wanted, ascending ----------------
 
 
-def _by_pts(path: Path, table: _Table, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
-    """Straight through, until the timestamps of all wanted frames were seen."""
-    if table.pts is None:
-        raise _UnsureError
-    numbers = {pts: index for index, pts in enumerate(table.pts)}
+def _surely(
+    use: Callable[[Frames], Made],
+    path: Path,
+    table: _Table,
+    wanted: Sequence[int],
+    *,
+    seek: bool = False,
+) -> Made:
+    """What is made of the wanted frames, by the first way that is sure to find them."""
+    try:
+        return use((_by_seeking if seek else _straight)(path, table, wanted))
+    except _UnsureError:  # then by timestamps, straight through, or by counting alone
+        left = table if seek else replace(table, pts=None)
+        return _surely(use, path, left, wanted)
+
+
+def _straight(path: Path, table: _Table, wanted: Sequence[int]) -> Frames:
+    """Straight through, up to the last wanted frame; known by timestamp, or else counted."""
+    numbers = {pts: index for index, pts in enumerate(table.pts or ())}
     left = set(wanted)
+    seen = 0
     with _opened(path) as (container, stream):
-        for frame in container.decode(stream):
-            if frame.pts not in numbers:
+        for seen, frame in enumerate(container.decode(stream), 1):
+            index = numbers.get(frame.pts) if numbers else seen - 1
+            if index is None:
                 raise _UnsureError
-            index = numbers[frame.pts]
             if index in left:
+                if frame.is_corrupt:
+                    raise VideoError(f"frame {index} of {path} is damaged; {_AGAIN}")
                 left.remove(index)
-                yield index, _sound(frame, index, path)
+                yield index, frame
                 if not left:
                     return
-    raise VideoError(f"frame {min(left)} of {path} cannot be decoded; {_AGAIN}")
+    if numbers:
+        raise VideoError(f"frame {min(left)} of {path} cannot be decoded; {_AGAIN}")
+    raise beyond(wanted[-1], seen, str(path))
 
 
-def _by_counting(path: Path, table: _Table, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
-    """Straight through, counting, up to the last wanted frame."""
-    asked = set(wanted)
-    index = -1
-    with _opened(path) as (container, stream):
-        for index, frame in enumerate(container.decode(stream)):
-            if index in asked:
-                yield index, _sound(frame, index, path)
-            if index == wanted[-1]:
-                return
-    raise beyond(wanted[-1], index + 1, str(path))
-
-
-def _by_seeking(path: Path, table: _Table, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
+def _by_seeking(path: Path, table: _Table, wanted: Sequence[int]) -> Frames:
     """One seek per group of pictures; unsure where a frame does not follow its key frame."""
     assert table.pts is not None
     numbers = {pts: index for index, pts in enumerate(table.pts)}
@@ -273,9 +277,3 @@ def _cost(table: _Table, groups: list[tuple[int, list[int]]]) -> int:
     """Frames decoded when seeking."""
     pts = table.pts or []
     return sum(group[-1] + 1 - bisect_left(pts, key) + _TURNING_BACK for key, group in groups)
-
-
-def _sound(frame: Any, index: int, path: Path) -> Any:
-    if frame.is_corrupt:
-        raise VideoError(f"frame {index} of {path} is damaged; {_AGAIN}")
-    return frame

@@ -49,7 +49,7 @@ def need_av() -> ModuleType:
         import av
     except ImportError as error:
         raise ModuleNotFoundError(
-            f'videos are read with PyAV ({error}); run: pip install "interlace[video]"'
+            f'video files need PyAV ({error}); run: pip install "interlace[video]"'
         ) from error
     return av
 
