@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from interlace.data.video.info import VideoError
+from interlace.files import writing
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,14 @@ def write_manifest(path: str | os.PathLike[str], rows: Iterable[Row]) -> Path:
         path: a CSV file; its folder is made.
         rows: in the order of the file.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.DictWriter(file, _columns(), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    with (
+        writing(path) as whole,
+        whole.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.DictWriter(file, _columns(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    return Path(path)
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[Row]:
