@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import interlace
+from interlace.files import writing
 
 
 def environment() -> dict[str, Any]:
@@ -63,12 +64,6 @@ def commit() -> str | None:
 
 def write_json(path: str | Path, value: Any) -> Path:
     """Writes whole or not at all: a full disk or a kill leaves what was there."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(json.dumps(value, indent=1) + "\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    with writing(path) as file:
+        file.write_text(json.dumps(value, indent=1) + "\n")
+    return Path(path)

@@ -114,7 +114,7 @@ def test_a_run_killed_again_and_again_ends_like_an_unbroken_one(finished, tmp_pa
     # and in the middle of writing the next one
     content = (folder / "last.ckpt").read_bytes()
     (folder / "last.partial").write_bytes(content[: len(content) // 2])
-    (folder / "best.partial").write_bytes(content[:1000])
+    (folder / ".best.safetensors.partial").write_bytes(content[:1000])
     (folder / ".run.json.partial").write_text('{"opt')
 
     done = subprocess.run(command(folder), capture_output=True, text=True, check=False)

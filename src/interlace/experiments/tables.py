@@ -12,6 +12,7 @@ from statistics import mean
 from typing import Any
 
 from interlace.experiments.plan import Experiment, Plan, Row, Table
+from interlace.files import writing
 
 RSTG_TABLE = "rstg-1"
 _RSTG_ROW = ("paper", "table", "dataset", "model")
@@ -206,7 +207,6 @@ def write_results(plan: Plan, folder: Path) -> Path:
     for name in (RSTG_TABLE, *plan.tables):
         text = text.replace(f"@{name}@", table_text(plan, name, folder))
     path = folder.parent / "RESULTS.md"
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+    with writing(path) as file:
+        file.write_text(text)
     return path

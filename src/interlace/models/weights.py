@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from interlace.files import writing
 
 
 def save_weights(
@@ -34,20 +35,9 @@ def save_weights(
         value = value.detach().cpu().contiguous()
         tensors[name] = value.half() if half and value.is_floating_point() else value
     _check_finite(tensors, "in half precision: save without half" if half else "")
-    path = Path(path)
-    partial = path.with_suffix(".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save(tensors, metadata={"card": json.dumps(dict(card))}))
-        partial.replace(path)
-    except OSError as error:
-        raise OSError(
-            f"cannot write {path} ({error}): make room, or choose another path"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-    return path
+    with writing(path) as file:
+        file.write_bytes(save(tensors, metadata={"card": json.dumps(dict(card))}))
+    return Path(path)
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

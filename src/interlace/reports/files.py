@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from interlace.files import writing
 from interlace.reports.explained import ClipReport
-from interlace.visualize.frames import save_gif, save_mp4, writing
+from interlace.visualize.frames import save_gif, save_mp4
 
 log = logging.getLogger(__name__)
 
@@ -33,28 +34,25 @@ def save_pictures(
     Returns:
         The files.
     """
-    folder = Path(folder)
     written: list[Path] = []
     for name, picture in clip.files.items():
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{prefix}{name}"
+        path = Path(folder) / f"{prefix}{name}"
+        if isinstance(picture, np.ndarray):
+            written.append(save_gif(f"{path}.gif", picture))
+            try:
+                written.append(save_mp4(f"{path}.mp4", picture))
+            except ImportError as error:
+                log.warning("no mp4 was written: %s", error)
+            continue
         if isinstance(picture, bytes):
             kind = "gif" if picture.startswith(b"GIF8") else "mp4"
-            path = path.with_name(f"{path.name}.{kind}")
-            with writing(path):
-                path.write_bytes(picture)
-            written.append(path)
-            continue
-        if not isinstance(picture, np.ndarray):
-            path = path.with_name(f"{path.name}.{'jpg' if photographs else 'png'}")
-            with writing(path):
-                picture.savefig(path, dpi=150 if photographs else 200, facecolor="white")
-            written.append(path)
-            continue
-        written.append(save_gif(path.with_name(f"{path.name}.gif"), picture))
-        try:
-            written.append(save_mp4(path.with_name(f"{path.name}.mp4"), picture))
-        except ImportError as error:
-            log.warning("no mp4 was written: %s", error)
+        else:
+            kind = "jpg" if photographs else "png"
+        written.append(Path(f"{path}.{kind}"))
+        with writing(written[-1]) as file:
+            if isinstance(picture, bytes):
+                file.write_bytes(picture)
+            else:
+                dpi = 150 if photographs else 200
+                picture.savefig(file, format=kind, dpi=dpi, facecolor="white")
     return written

@@ -11,9 +11,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interlace.files import writing
 from interlace.reports.explained import ClipReport
 from interlace.visualize.canvas import ACCENT, GOOD, INK, LINE, MUTED
-from interlace.visualize.frames import writing
 from interlace.visualize.photograph import PHOTOGRAPH
 
 if TYPE_CHECKING:
@@ -45,17 +45,10 @@ def write_report(
     Returns:
         The path.
     """
-    path = Path(path)
     page = _page(title, summary, figures, clips)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_text(page, encoding="utf-8")
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    return path
+    with writing(path) as file:
+        file.write_text(page, encoding="utf-8")
+    return Path(path)
 
 
 def _page(

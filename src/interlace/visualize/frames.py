@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlace.files import writing
 from interlace.visualize.canvas import INK, WHOLE, need, new_figure, picture_axes, show_frame, write
 from interlace.visualize.view import NODE_COLOURS, Array, as_boxes, as_frames, as_highlight
 
@@ -140,8 +140,8 @@ def save_gif(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Pa
     """
     path = Path(path)
     encoded = gif_bytes(frames, fps=fps)
-    with writing(path):
-        path.write_bytes(encoded)
+    with writing(path) as file:
+        file.write_bytes(encoded)
     return path
 
 
@@ -171,8 +171,8 @@ def save_mp4(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Pa
     """Writes frames, uint8 (T, H, W, 3), as H.264; an odd last row or column is doubled."""
     path = Path(path)
     encoded = mp4_bytes(frames, fps=fps)
-    with writing(path):
-        path.write_bytes(encoded)
+    with writing(path) as file:
+        file.write_bytes(encoded)
     return path
 
 
@@ -202,19 +202,6 @@ def encode_mp4(frames: Iterable[Array], fps: float, options: Mapping[str, str]) 
         for packet in stream.encode():
             container.mux(packet)
     return file.getvalue()
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the system says of an unwritable path into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"cannot write {path}: {error.strerror or error}; choose a folder that exists, "
-            "may be written to, and has room",
-        ) from error
 
 
 def frame_scale(scale: int | None, height: int, width: int, least: int) -> int:

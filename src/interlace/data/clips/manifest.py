@@ -12,6 +12,7 @@ from typing import NamedTuple, get_type_hints
 
 from interlace.data.clips.clip_list import ClipList, few
 from interlace.data.video.info import VideoError
+from interlace.files import writing
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +51,12 @@ def write_manifest(path: str | os.PathLike[str], entries: Iterable[Entry]) -> Pa
         path: a CSV file; its folder is made.
         entries: in the order of the file.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *entries])
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    with (
+        writing(path) as whole,
+        whole.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *entries])
+    return Path(path)
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[Entry]:

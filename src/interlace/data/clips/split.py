@@ -11,6 +11,7 @@ from pathlib import Path
 
 from interlace.data.clips.clip_list import ClipList, Item
 from interlace.data.video.folder import natural
+from interlace.files import writing
 
 Root = str | os.PathLike[str]
 
@@ -55,19 +56,14 @@ def _shuffled(name: str, seed: int) -> bytes:
 
 def write_list(path: Root, clips: ClipList) -> Path:
     """Writes which videos a list has, and their classes: a CSV file, path and label, by name."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", "label"])
-            for name, label in clips.items:
-                writer.writerow([name, clips.classes[label] if label >= 0 else ""])
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    with (
+        writing(path) as whole,
+        whole.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        names = [*clips.classes, ""]  # the last of label -1
+        lines = [(name, names[label]) for name, label in clips.items]
+        csv.writer(file, lineterminator="\n").writerows([("path", "label"), *lines])
+    return Path(path)
 
 
 def read_list(path: Root, *, root: Root, classes: Sequence[str]) -> ClipList:
