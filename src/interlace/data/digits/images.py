@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import struct
 import zlib
@@ -180,42 +181,34 @@ def _read_idx(folder: Path, name: str) -> Tensor:
             f"{name} (or {name}.gz) is missing in {folder}; download it there, or use "
             f'source="mnist" or "embedded"'
         )
-    again = "delete it and download it again"
-    content = path.read_bytes()
+    content, problem = path.read_bytes(), None
     if path.suffix == ".gz":
         try:
             content = gzip.decompress(content)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{path} is no whole gzip file ({error}); {again}") from error
-
+            problem = f"is no whole gzip file ({error})"
     shape = (SIZE, SIZE) if "idx3" in name else ()
     header = 8 + 4 * len(shape)
+    problem = problem or _problem(name, content, header, shape)
+    if problem is not None:
+        raise ValueError(f"{path} {problem}; delete it and download it again")
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)[header:].reshape(-1, *shape)
+
+
+def _problem(name: str, content: bytes, header: int, shape: tuple[int, ...]) -> str | None:
+    """Why a file is not what its name says, in words; None if it is."""
     magic = 0x0800 | (1 + len(shape))  # 08: unsigned bytes; then the number of axes
     if len(content) < header:
-        raise ValueError(f"{path} ends after {len(content)} bytes, inside its header; {again}")
-    found_magic, count, *found_shape = struct.unpack(f">{header // 4}I", content[:header])
-    if found_magic != magic:
-        raise ValueError(
-            f"{path} must begin with the idx number {magic:#06x}, got {found_magic:#x}: "
-            f"it is another kind of file; {again}"
-        )
+        return f"ends after {len(content)} bytes, inside its header"
+    found, count, *found_shape = struct.unpack(f">{header // 4}I", content[:header])
+    if found != magic:
+        return f"must begin with the idx number {magic:#06x}, got {found:#x}: it is another file"
     if tuple(found_shape) != shape:
-        raise ValueError(
-            f"{path} holds images of {found_shape[0]}x{found_shape[1]} pixels, expected "
-            f"{SIZE}x{SIZE}; {again}"
-        )
-    each = SIZE * SIZE if shape else 1
-    if count == 0 or len(content) != header + count * each:
-        raise ValueError(
-            f"{path} announces {count} items and must be {header + count * each} bytes "
-            f"uncompressed, got {len(content)}; {again}"
-        )
-    size, md5 = _MNIST[name]
-    if len(content) == size:
-        found_md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if found_md5 != md5:
-            raise ValueError(
-                f"{path} has the size of MNIST's file but not its content (MD5 {found_md5}, "
-                f"expected {md5}); {again}"
-            )
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)[header:].reshape(count, *shape)
+        return f"holds images of {found_shape[0]}x{found_shape[1]} pixels, expected {SIZE}x{SIZE}"
+    size = header + count * math.prod(shape)
+    if count == 0 or len(content) != size:
+        return f"announces {count} items and must be {size} bytes unpacked, got {len(content)}"
+    found_md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if size == _MNIST[name][0] and found_md5 != _MNIST[name][1]:
+        return f"has the size of MNIST's file but not its content (MD5 {found_md5})"
+    return None
