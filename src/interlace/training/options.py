@@ -1,6 +1,7 @@
-"""What a training run can be told: the keys of a config file and of the command line.
+"""What every training can be told: the keys of a config file and of the command line.
 
-Importing this imports no torch, so that `interlace train --help` answers at once.
+Each task adds keys and defaults of its own, see `interlace.training.tasks`. Importing this imports
+no torch, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -16,80 +17,21 @@ class ModelOptions:
 
     Args:
         name: a registered model, see `interlace list`.
-        weights: safetensors of the same model to start from, e.g. of a run on fewer digits;
-            the pre-training is then skipped.
-        backbone: safetensors of any model with the same backbone, which alone is taken; the
-            pre-training is then skipped. Weights, which hold a backbone too, come first.
+        weights: safetensors of the same model to start from, the head too if it is for the same
+            classes; there is no pre-training then.
+        backbone: to start from, without pre-training: a file of any model of ours with the same
+            backbone, or of torchvision's or timm's weights; "imagenet" fetches some once. Weights,
+            which hold a backbone too, come first.
     """
 
     name: str = "rstg_positional_small"
     weights: str | None = None
     backbone: str | None = None
 
-
-@dataclass(frozen=True)
-class ModelName:
-    """Which network, where its weights do not matter.
-
-    Args:
-        name: a registered model for real videos, see `interlace list`.
-    """
-
-    name: str = "tsm_r18_dyreg"
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Which videos. What is left out is as in the data set of that name.
-
-    Args:
-        dataset: of two synchronous digits, or of any number of them with repeated classes.
-        digits: "mnist" (downloaded), "embedded" (scikit-learn's), or a folder with the idx files.
-        num_digits: on screen.
-        classes: digits 0 .. classes - 1 take part.
-        num_frames: of a video.
-        canvas: pixels a side of the square that digits of 28 pixels move on.
-        frame: pixels a side of the video.
-        max_step: a digit moves by whole pixels in [-max_step, max_step) per axis and frame.
-        no_pair: probability that nobody moves alike.
-        train_size: videos in one pass.
-        validation_size: videos watched during training; they are made of training digits.
-        test_size: held-out videos, made of test digits.
-        seed: another seed gives other videos.
-    """
-
-    dataset: Literal["SyncMNIST", "MultiSyncMNIST"] = "SyncMNIST"
-    digits: str = "mnist"
-    num_digits: int | None = None
-    classes: int | None = None
-    num_frames: int | None = None
-    canvas: int | None = None
-    frame: int | None = None
-    max_step: int | None = None
-    no_pair: float | None = None
-    train_size: int = 600_000  # section 3.1
-    validation_size: int = 1_000
-    test_size: int = 10_000
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A stretch of training on easier videos. What is left out is the experiment's own.
-
-    Args:
-        videos: how many.
-        num_digits: on screen.
-        classes: digits that take part.
-        max_step: larger steps are easier to see.
-        no_pair: probability that nobody moves alike.
-    """
-
-    videos: int
-    num_digits: int | None = None
-    classes: int | None = None
-    max_step: int | None = None
-    no_pair: float | None = None
+    @property
+    def pretrained(self) -> bool:
+        """Whether the backbone starts from what it learnt elsewhere."""
+        return bool(self.weights or self.backbone)
 
 
 @dataclass(frozen=True)
@@ -97,42 +39,29 @@ class RecipeOptions:
     """How to learn.
 
     Args:
-        videos: of the experiment itself, after pre-training and lessons.
-        pretrain_frames: single frames on which the backbone learns its digits.
-        pretrain_task: "placement" is which digits are where, as RSTG's regions cannot move;
-            "presence" only which there are, so that regions find them from labels alone.
-        pretrain_batch: frames a step.
-        pretrain_lr: peak learning rate of the pre-training.
-        lessons: easier videos first.
-        batch_size: videos a step.
-        optimizer: "adamw" follows a cosine down to nothing; "sgd" is the paper's, Nesterov
-            momentum 0.9, ten times slower whenever validation saturates.
-        lr: peak learning rate.
-        backbone_lr: times lr, for the pre-trained backbone; 0 leaves it as it is. "sgd"
-            trains all alike.
+        batch_size: videos at once, of one process.
+        accumulate: batches a step.
+        optimizer: "adamw", or "sgd" with momentum 0.9, as in the papers.
+        lr: peak learning rate for 32 videos a step; it is scaled to the videos there are. A cosine
+            leads down to a hundredth of it.
+        backbone_lr: times lr, for the backbone; 0 leaves it as it is.
         region_lr: times lr, for what predicts regions, all but gamma (DyReg-GNN, eq. 11). At 1
-            the regions of some seeds never move, and keypoints jump. "sgd" trains all alike.
-        weight_decay: of AdamW.
-        warmup: steps from nothing to lr.
-        clip: largest norm of the gradient.
-        patience: validations without gain before "sgd" slows down.
+            the regions of some seeds never move, and keypoints jump. "sgd" trains them like the
+            rest.
+        weight_decay: of all weights.
+        warmup: steps from nothing to lr; a twentieth of the run, at most 100, if left out.
+        max_grad_norm: gradients that are longer are cut to this.
     """
 
-    videos: int = 600_000
-    pretrain_frames: int = 600_000
-    pretrain_task: Literal["placement", "presence"] = "placement"
-    pretrain_batch: int = 256
-    pretrain_lr: float = 4e-3
-    lessons: list[Lesson] = field(default_factory=list)
     batch_size: int = 32
+    accumulate: int = 1
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 3e-3
-    backbone_lr: float = 0.3
+    backbone_lr: float | None = None
     region_lr: float = 0.1
     weight_decay: float = 1e-3
-    warmup: int = 100
-    clip: float = 1.0
-    patience: int = 5
+    warmup: int | None = None
+    max_grad_norm: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,63 +69,71 @@ class TrainerOptions:
     """Where and how to run.
 
     Args:
-        out: folder of the run: config, logs, checkpoints, weights, evaluation.
+        out: folder of the run: config, logs, checkpoints, weights, evaluation; runs/ and the name
+            of the data if left out.
         precision: "bf16" is autocast to bfloat16.
         device: "auto" takes a GPU where there is one.
-        threads: of the CPU; torch's own choice if left out. One is the safe choice for a small
-            model on cores that do other things too: two that wait for each other are slower.
-        seed: of the weights' first values.
-        validate_every: videos between looks at the validation videos.
+        devices: processes on this machine, each with a GPU or cores of its own.
+        nodes: machines; start one such command on each with torchrun or SLURM.
+        threads: of the CPU, for each process; torch's own choice if left out. One is the safe
+            choice for a small model on cores that do other things too: two that wait for each
+            other are slower.
+        seed: of the weights' first values, and of dropout.
+        validate_every: videos between looks at the validation videos; an epoch of clips, or 10,000
+            synthetic videos, if left out.
         save_every: steps between checkpoints to resume from.
         log_every: steps between lines of the logs.
+        logger: beside a CSV file, which the report is drawn from; "csv" is that alone, "none"
+            writes neither.
+        callbacks: of Lightning, by name, such as my_module.MyCallback; built without arguments.
     """
 
-    out: str = "runs/train"
+    out: str | None = None
     precision: Literal["bf16", "fp32"] = "bf16"
-    device: str = "auto"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = 1
+    nodes: int = 1
     threads: int | None = None
     seed: int = 0
-    validate_every: int = 10_000
-    save_every: int = 200
-    log_every: int = 20
+    validate_every: int | None = None
+    save_every: int = 100
+    log_every: int = 10
+    logger: Literal["tensorboard", "wandb", "mlflow", "csv", "none"] = "tensorboard"
+    callbacks: list[str] = field(default_factory=list)
 
 
 def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:
     """Raises ValueError, and names the option, if a number makes no sense."""
-    only_pretrain = recipe.pretrain_frames > 0 and recipe.videos == 0
-    least_values: dict[str, tuple[float, int]] = {
-        "recipe.batch_size": (recipe.batch_size, 1),
-        "recipe.videos": (recipe.videos, 0 if only_pretrain else recipe.batch_size),
-        "recipe.pretrain_batch": (recipe.pretrain_batch, 2),
-        "recipe.pretrain_frames": (
-            recipe.pretrain_frames,
-            recipe.pretrain_batch if recipe.pretrain_frames else 0,
-        ),
-        "recipe.warmup": (recipe.warmup, 0),
-        "recipe.patience": (recipe.patience, 0),
-        "recipe.backbone_lr": (recipe.backbone_lr, 0),
-        "recipe.region_lr": (recipe.region_lr, 0),
-        "recipe.weight_decay": (recipe.weight_decay, 0),
-        "trainer.seed": (trainer.seed, 0),
-        "trainer.validate_every": (trainer.validate_every, 1),
-        "trainer.save_every": (trainer.save_every, 1),
-        "trainer.log_every": (trainer.log_every, 1),
-    }
-    for k, lesson in enumerate(recipe.lessons):
-        least_values[f"recipe.lessons[{k}].videos"] = (lesson.videos, recipe.batch_size)
-    at_least(least_values)
-    for name, rate in (
-        ("recipe.lr", recipe.lr),
-        ("recipe.pretrain_lr", recipe.pretrain_lr),
-        ("recipe.clip", recipe.clip),
-    ):
-        if not rate > 0:
-            raise ValueError(f"{name} must be above 0, got {rate}")
+    at_least(
+        {
+            "recipe.batch_size": (recipe.batch_size, 1),
+            "recipe.accumulate": (recipe.accumulate, 1),
+            "recipe.backbone_lr": (recipe.backbone_lr, 0),
+            "recipe.region_lr": (recipe.region_lr, 0),
+            "recipe.weight_decay": (recipe.weight_decay, 0),
+            "recipe.warmup": (recipe.warmup, 0),
+            "trainer.devices": (trainer.devices, 1),
+            "trainer.nodes": (trainer.nodes, 1),
+            "trainer.threads": (trainer.threads, 1),
+            "trainer.seed": (trainer.seed, 0),
+            "trainer.validate_every": (trainer.validate_every, 1),
+            "trainer.save_every": (trainer.save_every, 1),
+            "trainer.log_every": (trainer.log_every, 1),
+        }
+    )
+    above_nothing({"recipe.lr": recipe.lr, "recipe.max_grad_norm": recipe.max_grad_norm})
 
 
-def at_least(values: Mapping[str, tuple[float, int]]) -> None:
+def at_least(values: Mapping[str, tuple[float | None, int]]) -> None:
     """Raises ValueError for the first option, name -> (value, least), that is below its least."""
     for name, (value, least) in values.items():
-        if not value >= least:
+        if value is not None and not value >= least:
             a_batch = ", one batch" if least > 2 else ""
             raise ValueError(f"{name} must be at least {least}{a_batch}, got {value}")
+
+
+def above_nothing(values: Mapping[str, float]) -> None:
+    """Raises ValueError for the first option that is 0, negative or not a number."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}")

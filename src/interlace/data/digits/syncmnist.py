@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from interlace.data.counter_random import below
+from interlace.data.digits.datasets import DATASETS
 from interlace.data.digits.moving import MovingDigits, VideoBatch
 
 __all__ = ["MultiSyncMNIST", "SyncMNIST", "VideoBatch"]
 
 
+@DATASETS.register("SyncMNIST", "which two digits move alike, of different classes")
 @dataclass(eq=False, repr=False)
 class SyncMNIST(MovingDigits):
     """Digits of different classes on the move; two of them move alike, and the label says which.
@@ -77,6 +79,7 @@ class SyncMNIST(MovingDigits):
         return cards[:, : self.num_digits].contiguous()
 
 
+@DATASETS.register("MultiSyncMNIST", "which digits move alike, any number, classes repeat")
 @dataclass(eq=False, repr=False)
 class MultiSyncMNIST(MovingDigits):
     """Digits whose classes may repeat; any two or more of them move alike.
@@ -93,9 +96,14 @@ class MultiSyncMNIST(MovingDigits):
     inside. Everything else is as in `SyncMNIST`.
 
     Args:
-        digits, size, seed, split, classes, num_frames, max_step, no_pair: as for `SyncMNIST`.
+        digits, size, seed, split: as for `SyncMNIST`.
         num_digits: on screen, at most 16; 3, 5 and 9 in the paper.
-        canvas, frame: pixels a side that digits move on, and that one gets.
+        classes: only digits 0 .. classes - 1 take part.
+        num_frames: frames of a video.
+        canvas: pixels a side of the square that digits of 28 pixels move on.
+        frame: pixels a side of the square that one gets.
+        max_step: a digit moves by whole pixels in [-max_step, max_step) per axis and frame.
+        no_pair: probability that no two digits move alike.
 
     Raises:
         ValueError: an argument is out of range, or `digits` lack a class.

@@ -1,0 +1,110 @@
+"""Data sets of synthetic videos by name, and their options, which are their own arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import torch
+
+from interlace.data.digits.images import Digits, load_digits
+from interlace.data.digits.moving import MovingDigits, Split, VideoBatch
+from interlace.registry import Registry
+
+DATASETS: Registry[type[MovingDigits]] = Registry("data set")
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """Which synthetic videos.
+
+    Args:
+        name: a registered data set.
+        digits: "mnist" (downloaded), "embedded" (scikit-learn's), or a folder with the idx files.
+        train_size: videos in one pass.
+        validation_size: videos watched during training; they are made of training digits.
+        test_size: held-out videos, made of test digits.
+        seed: another seed gives other videos.
+    """
+
+    name: str = "SyncMNIST"
+    digits: str = "mnist"
+    train_size: int = 600_000  # RSTG, section 3.1
+    validation_size: int = 1_000
+    test_size: int = 10_000
+    seed: int = 0
+
+
+@functools.cache
+def video_options(name: str) -> type[VideoOptions]:
+    """The options of a data set: those that all have, and the keyword arguments of its class.
+
+    Args:
+        name: of the data set, or `module:name` of your own.
+
+    Raises:
+        ValueError: if there is no such data set.
+
+    Example:
+        >>> options = video_options("MultiSyncMNIST")(digits="embedded", num_digits=3)
+        >>> options.num_digits, options.canvas
+        (3, 256)
+    """
+    kind = _dataset(name)
+    types = get_type_hints(kind.__init__)
+    own = [
+        (one.name, types[one.name], dataclasses.field(default=one.default))
+        for one in inspect.signature(kind).parameters.values()
+        if one.name not in _COMMON
+    ]
+    named = ("name", str, dataclasses.field(default=name))
+    made = dataclasses.make_dataclass(
+        f"{kind.__name__}Options", [named, *own], bases=(VideoOptions,), frozen=True
+    )
+    said = (inspect.getdoc(kind) or "").partition("Args:\n")[2].partition("\n\n")[0]
+    made.__doc__ = (inspect.getdoc(VideoOptions) or "").replace("Args:\n", f"Args:\n{said}\n")
+    return made
+
+
+_COMMON = {"digits", "size", "split", "seed"}
+
+
+def make_videos(options: VideoOptions, digits: Digits, *, split: Split) -> MovingDigits:
+    """The videos that the options describe.
+
+    Args:
+        options: of `video_options`.
+        digits: what the videos are made of.
+        split: "train", "validation" or "test".
+    """
+    common = {one.name for one in dataclasses.fields(VideoOptions)}
+    own: dict[str, Any] = {
+        one.name: getattr(options, one.name)
+        for one in dataclasses.fields(options)
+        if one.name not in common
+    }
+    size = getattr(options, f"{split}_size")
+    return _dataset(options.name)(digits, split=split, size=size, seed=options.seed, **own)
+
+
+def load_split(options: VideoOptions, split: Split) -> MovingDigits:
+    """The videos of one split, made of training digits, or of test digits for "test"."""
+    return make_videos(options, load_digits(options.digits, train=split != "test"), split=split)
+
+
+def batches(
+    videos: MovingDigits, batch_size: int, device: torch.device | str
+) -> Iterator[VideoBatch]:
+    """All videos of a data set once, in order."""
+    for indices in torch.arange(len(videos)).split(batch_size):
+        yield videos.batch(indices, device=device)
+
+
+def _dataset(name: str) -> type[MovingDigits]:
+    from interlace.data.digits import syncmnist  # noqa: F401, registers its own
+
+    return DATASETS[name]
