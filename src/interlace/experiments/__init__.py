@@ -1,1 +1,1 @@
-"""Published tables, our rows beside them, and how to make these again."""
+"""Configs, published tables, our results beside them, and how to make these again."""

@@ -7,27 +7,22 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from interlace.data.digits.images import load_digits
-from interlace.experiments.plan import Experiment, Plan, Setting, check_budget, read_plan
-from interlace.experiments.tables import (
-    RSTG_TABLE,
-    read_json,
-    read_records,
-    result_path,
-    stale,
-    table_text,
-    write_results,
-)
+from interlace.data.digits import load_digits
+from interlace.experiments.experiment import Experiment, varied
+from interlace.experiments.tables import Tables, read_record
 from interlace.record import write_json
 from interlace.reports.digit_results import open_trained, write_evaluation
 from interlace.reports.digits import read_curves
+from interlace.training import train
 from interlace.training.lessons import FRAMES_A_VIDEO
-from interlace.training.options import RecipeOptions, TrainerOptions
-from interlace.training.tasks.digits import train
+from interlace.training.task import Options
+from interlace.training.tasks.digit_options import DigitRecipeOptions
+
+Setting = Literal["small", "paper"]  # a config's name begins with it
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +47,11 @@ def reproduce(
 
     Args:
         name: of a table, or "all".
-        setting: which size.
+        setting: which of a line's configs.
         seeds: of the weights' first values; the videos are the same for all.
         budget_videos: lessons and videos are scaled down to so many together; None: all.
         digits: "mnist", "embedded" or a folder with MNIST's idx files.
-        folder: dyreg.yaml, results and the page's text are there.
+        folder: tables.yaml, results and the page's text are there; configs/ is beside it.
         runs: where to train.
         threads: of the CPU; None is torch's own choice.
         only: a registered model of the table, with or without the setting's suffix.
@@ -70,37 +65,32 @@ def reproduce(
         FileNotFoundError: outside a clone.
         ValueError: for a name, a model or a budget that does not fit.
     """
-    folder, runs = Path(folder).resolve(), Path(runs)
-    plan = _open(folder)
-    names = _chosen(plan, name)
-    if train_missing and any(one in plan.tables for one in names):
+    tables, runs = Tables(folder), Path(runs)
+    if name != "all" and name not in tables.rows:
+        raise ValueError(_unknown("table", name, ["all", *tables.rows]))
+    names = list(tables.rows) if name == "all" else [name]
+    if train_missing:
         kind = digits_kind(digits)
-        if budget_videos is not None:
-            check_budget(plan.settings[setting].recipe, budget_videos)
-        wanted = _wanted(plan, names, setting, kind, budget_videos, only)
+        wanted = [
+            varied(one, digits=kind, budget=budget_videos)
+            for one in _wanted(tables, names, setting, only)
+        ]
         todo = [
-            (one, seed)
+            (one, seed, path)
             for seed in seeds
             for one in wanted
-            if _is_missing(one, result_path(folder, one, seed), force)
+            if _is_missing(one, path := tables.result_path(one, seed), force)
         ]
         log.info(f"{len(seeds) * len(wanted) - len(todo)} results are there, {len(todo)} to make")
-        for k, (one, seed) in enumerate(todo):
+        for k, (one, seed, path) in enumerate(todo):
             log.info(f"{one.name}, seed {seed} ({k + 1} of {len(todo)})")
-            record = run(one, seed, digits=digits, runs=runs, threads=threads)
-            record["rows"] = plan.rows_of(one)
-            write_json(result_path(folder, one, seed), record)
-            write_results(plan, folder)  # a run that is stopped loses nothing
-    records, old = read_records(folder), dict[Path, str]()
+            write_json(path, run(one, seed, digits=digits, runs=runs, threads=threads))
+            tables.write_page()  # a run that is stopped loses nothing
+    for path, difference in {p: d for one in names for p, d in tables.stale(one).items()}.items():
+        yield f"{path.relative_to(tables.root)} is stale: {difference}; --force runs it again"
     for one_name in names:
-        if one_name in plan.tables:
-            old |= stale(plan, plan.tables[one_name], records)
-    for path, difference in old.items():
-        yield f"{path.relative_to(folder.parent)} is stale: {difference}; --force runs it again"
-    for one_name in names:
-        title = f", {plan.tables[one_name].title}" if one_name in plan.tables else ""
-        yield f"\n{one_name}{title}\n\n{table_text(plan, one_name, folder)}\n"
-    yield str(write_results(plan, folder))
+        yield f"\n{one_name}, {tables.titles[one_name]}\n\n{tables.text(one_name)}\n"
+    yield str(tables.write_page())
 
 
 def run(
@@ -117,37 +107,32 @@ def run(
         threads: of the CPU; None is torch's own choice.
 
     Returns:
-        What goes into the JSON.
+        What goes into the JSON: the evaluation, and all that made it.
     """
     options = experiment.options
-    trainer = replace(options.trainer, seed=seed, threads=threads)
+    known = json.dumps([experiment.stated, digits], sort_keys=True)
+    sums = hashlib.sha256(known.encode()).hexdigest()[:8]
+    out = runs / f"{Path(experiment.name).name}_seed{seed}_{sums}"
+    trainer = replace(options.trainer, seed=seed, threads=threads, out=str(out))
     data = replace(options.data, digits=digits)
-    out = runs / f"{experiment.name}_seed{seed}_{_sum(experiment, trainer, digits)}"
-    trainer = replace(trainer, out=str(out))
-    weights = train(options.model, data, options.recipe, trainer)
-    trained = open_trained(weights)
-    path = out / "evaluation.json"
-    write_evaluation(trained, path, bf16=trainer.precision == "bf16")
-    evaluation, finished = read_json(path), read_json(out / "run.json")
+    trained = open_trained(train(Options(options.model, data, options.recipe, trainer)))
+    write_evaluation(trained, out / "evaluation.json", bf16=trainer.precision == "bf16")
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    finished = json.loads((out / "run.json").read_text())
     curve, before = _curve(out / "logs/csv", options.recipe)
-    card = trained.card
-    return {
-        "setting": experiment.setting,
+    stated = experiment.stated
+    evaluation["data"]["digits"] = stated["data"]["digits"]  # where a folder is says nothing
+    return evaluation | {
+        "config": f"configs/{experiment.config}.yaml",
         "budget_videos": experiment.budget_videos,
-        "model": options.model.name,
         "seed": seed,
-        "options": experiment.stated(),
+        "options": stated | {"trainer": stated["trainer"] | {"seed": seed}},
         "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "videos_seen": sum(steps * options.recipe.batch_size for steps in _steps(options.recipe)),
+        "videos_seen": sum(_steps(options.recipe)) * options.recipe.batch_size,
         "frames_seen": before * (options.recipe.pretrain_batch // FRAMES_A_VIDEO * FRAMES_A_VIDEO),
-        "top1": evaluation["top1"],
-        "top5": evaluation["top5"],
-        "loss": evaluation["loss"],
-        "count": evaluation["count"],
-        "best_validation": {"accuracy": card["validation"], "step": card["step"]},
+        "best_validation": {"accuracy": trained.card["validation"], "step": trained.card["step"]},
         "regions": evaluation.get("regions"),
         "curve": curve,
-        "precision": trainer.precision,
         "seconds": finished["seconds"],
         "environment": finished["environment"],
     }
@@ -171,64 +156,38 @@ def digits_kind(digits: str) -> str:
     return "mnist"
 
 
-def _open(folder: Path) -> Plan:
-    for needed in ("dyreg.yaml", "published.csv", "RESULTS.in.md"):
-        if not (folder / needed).is_file():
-            raise FileNotFoundError(
-                f"there is no {folder / needed}: reproduce works in a clone of the repository; "
-                "change to its folder, or name its folder reproduce with --folder"
-            )
-    return read_plan(folder / "dyreg.yaml")
-
-
-def _chosen(plan: Plan, name: str) -> list[str]:
-    known = [RSTG_TABLE, *plan.tables]
-    if name == "all":
-        return known
-    if name not in known:
-        raise ValueError(_unknown("table", name, ["all", *known]))
-    return [name]
-
-
 def _wanted(
-    plan: Plan, names: list[str], setting: Setting, kind: str, budget: int | None, only: str | None
+    tables: Tables, names: list[str], setting: Setting, only: str | None
 ) -> list[Experiment]:
-    """What the tables are made of, each once."""
-    rows = [row for name in names if name in plan.tables for row in plan.tables[name].rows]
-    if only is not None:
-        models = list(dict.fromkeys(row.model for row in rows))
-        model = only.removesuffix("_small")
-        if model not in models:
-            raise ValueError(_unknown("model of the table", only, models))
-        rows = [row for row in rows if row.model == model]
-    found: dict[str, Experiment] = {}
-    for row in rows:
-        one = plan.experiment(row, setting, digits=kind, budget=budget)
-        found.setdefault(one.name, one)
-    return list(found.values())
+    """What the tables are made of in a setting, each once."""
+    configs = [one for name in names for row in tables.rows[name] for one in row.configs]
+    found = [
+        tables.experiment(one)
+        for one in dict.fromkeys(configs)
+        if Path(one).name.startswith(f"{setting}_")
+    ]
+    if only is None:
+        return found
+    models = [one.options.model.name.removesuffix("_small") for one in found]
+    model = only.removesuffix("_small")
+    if model not in models:
+        raise ValueError(_unknown("model of the table", only, [*dict.fromkeys(models)]))
+    return [one for one, own in zip(found, models, strict=True) if own == model]
 
 
 def _is_missing(experiment: Experiment, path: Path, force: bool) -> bool:
     if not path.exists():
         return True
-    return force and experiment.difference(read_json(path)["options"]) is not None
+    return force and experiment.difference(read_record(path)["options"]) is not None
 
 
-def _sum(experiment: Experiment, trainer: TrainerOptions, digits: str) -> str:
-    """Short, and another one for other options."""
-    asked = asdict(trainer)
-    kept = {key: asked[key] for key in ("precision", "validate_every")}
-    text = json.dumps([experiment.stated(), kept, digits], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _steps(recipe: RecipeOptions) -> list[int]:
+def _steps(recipe: DigitRecipeOptions) -> list[int]:
     """Of each lesson and of the experiment itself; a batch that is not whole is left out."""
     parts = [*(lesson.videos for lesson in recipe.lessons), recipe.videos]
     return [videos // recipe.batch_size for videos in parts]
 
 
-def _curve(logs: Path, recipe: RecipeOptions) -> tuple[dict[str, list[float]], int]:
+def _curve(logs: Path, recipe: DigitRecipeOptions) -> tuple[dict[str, list[float]], int]:
     """The learning curve, and how many steps of pre-training came before it.
 
     Returns:
