@@ -23,8 +23,8 @@ from interlace.experiments.tables import (
     write_results,
 )
 from interlace.record import write_json
-from interlace.reports.digit_results import open_trained, write_evaluation
-from interlace.reports.digits import read_curves
+from interlace.reports.run import read_curves
+from interlace.reports.trained import open_trained, write_evaluation
 from interlace.training.lessons import FRAMES_A_VIDEO
 from interlace.training.options import RecipeOptions, TrainerOptions
 from interlace.training.tasks.digits import train
