@@ -16,8 +16,8 @@ from torch import Tensor
 
 from interlace.evaluation.region_metrics import region_metrics
 from interlace.models.registry import create_model
-from interlace.reports.digit_results import Trained, open_trained
-from interlace.reports.digits import choose_clips, read_curves
+from interlace.reports.digits import HeldOutDigits, choose_clips
+from interlace.reports.run import read_curves
 from interlace.visualize import (
     animate_regions,
     compare_figure,
@@ -45,7 +45,7 @@ CURVES = {
 
 
 @torch.no_grad()
-def mean_places(model: Any, trained: Trained, videos: int) -> tuple[Tensor, Tensor]:
+def mean_places(model: Any, trained: HeldOutDigits, videos: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each node's box over the frames of the first videos."""
     seen = []
     for start in range(0, videos, 100):
@@ -61,7 +61,7 @@ def run_of(runs: Path, model: str) -> Path | None:
 
 
 @torch.no_grad()
-def first_distance(trained: Trained) -> float:
+def first_distance(trained: HeldOutDigits) -> float:
     """Dist of the regions of a fresh model of the same name, on the first videos."""
     model = create_model(trained.card["model"], num_classes=trained.card["num_classes"]).eval()
     batch = trained.videos.batch(range(200))
@@ -75,11 +75,11 @@ def main() -> None:
     parser.add_argument("--digits", default="mnist")
     given = parser.parse_args()
 
-    def trained(model: str) -> Trained:
+    def trained(model: str) -> HeldOutDigits:
         run = run_of(given.runs, model)
         if run is None:
             raise FileNotFoundError(f"{given.runs} has no run of {model}_small with seed 0")
-        return open_trained(run / "best.safetensors", digits=given.digits, videos=1000)
+        return HeldOutDigits(run / "best.safetensors", digits=given.digits, videos=1000)
 
     one = trained("dyreg")
     index = choose_clips(one.model, one.videos, 1)[0]

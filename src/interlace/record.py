@@ -62,7 +62,7 @@ def commit() -> str | None:
     return head.stdout.strip()[:12] + ("+" if changed.stdout.strip() else "")
 
 
-def write_json(path: str | Path, value: Any) -> Path:
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     """Writes whole or not at all: a full disk or a kill leaves what was there."""
     with writing(path) as file:
         file.write_text(json.dumps(value, indent=1) + "\n")

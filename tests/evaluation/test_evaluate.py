@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from interlace.data.clips.dataset import Clip
 from interlace.data.digits.images import load_digits
 from interlace.data.digits.syncmnist import SyncMNIST, VideoBatch
-from interlace.evaluation.evaluate import check_labels, evaluate
+from interlace.evaluation.evaluate import check_labels, classify, evaluate
 from interlace.evaluation.region_metrics import region_metrics
 from interlace.graph.trace import Trace
 
@@ -77,6 +78,51 @@ def test_numbers_are_those_counted_by_hand(cuts):
         "confusion": confusion,
         "classes": list("abcdefg"),
     }
+
+
+def test_the_worst_are_those_whose_class_was_given_least():
+    result = evaluate(
+        Spoken(), [batch_of([0, 1, 2], LABELS[:3]), batch_of([3, 4, 5], LABELS[3:])], 7
+    )
+    given = [math.exp(-cross_entropy(row, k)) for row, k in zip(LOGITS, LABELS, strict=True)]
+    assert result.given == pytest.approx(given, rel=1e-6)
+    assert result.worst(3) == [5, 2, 1]  # the last of seven, the sixth, the fifth
+    assert result.worst(0) == []
+    assert result.most_frequent == 2 / 6
+
+
+def test_probabilities_are_averaged_over_views():
+    """Two views of each of two videos: the mean of probabilities, not of logits."""
+    rows = torch.tensor([[0, 5], [3, 4]], dtype=torch.uint8)
+    batch = Clip(rows.reshape(2, 2, 1, 1, 1, 1), torch.tensor([6, 3]), torch.tensor([0, 1]))
+    ((same, said),) = classify(Spoken(), [batch])
+    assert same is batch
+    assert said.trace is None
+    mean = torch.tensor(LOGITS).softmax(1)[rows.long()].mean(1)  # (2, 7)
+    torch.testing.assert_close(said.scores.exp(), mean)
+    result = evaluate(Spoken(), [batch], 7)
+    assert result.confusion[6, 0] == 1  # 0 in one view, 6 in the other; 0 a little more
+    assert result.loss == pytest.approx(-float((mean[0, 6].log() + mean[1, 3].log()) / 2), rel=1e-6)
+
+
+def _share(rank, path):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2
+    )
+    rows = [[0, 1, 2, 3], [4, 5]][rank]
+    batch = batch_of(rows, [LABELS[row] for row in rows])
+    whole, own = (evaluate(Spoken(), [batch], 7, shared=shared) for shared in (True, False))
+    torch.save([whole.as_dict(list("abcdefg")), own.count, len(whole.given)], f"{path}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_shares_of_several_processes_add_up(tmp_path):
+    torch.multiprocessing.start_processes(_share, (tmp_path,), nprocs=2, start_method="fork")
+    expected = evaluate(Spoken(), [batch_of(list(range(6)), LABELS)], 7).as_dict(list("abcdefg"))
+    for rank, count in enumerate([4, 2]):
+        whole, own, given = torch.load(tmp_path / f"{rank}.pt")
+        assert whole == expected | {"loss": pytest.approx(expected["loss"], rel=1e-6)}
+        assert own == given == count
 
 
 def test_fewer_than_five_classes_are_all_in_the_top_five():

@@ -1,6 +1,7 @@
 """The clips of a report are telling ones, and moving regions come with pictures of their own."""
 
 import re
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -9,7 +10,11 @@ from torch import nn
 from interlace.data.digits.images import load_digits
 from interlace.data.digits.syncmnist import SyncMNIST
 from interlace.evaluation.evaluate import evaluate
-from interlace.reports.digits import choose_clips, run_report
+from interlace.models.registry import create_model
+from interlace.models.weights import save_weights
+from interlace.reports.digits import HeldOutDigits, choose_clips
+from interlace.reports.run import write_page
+from interlace.training.options import DataOptions
 from moving_regions import moving_trace
 
 
@@ -64,18 +69,20 @@ def test_chosen_clips_have_pairs_and_alternate(videos):
 
 def test_the_report_of_moving_regions_has_films_and_figures(videos, tmp_path):
     model = Oracle(videos, set(range(0, 24, 2)))
-    batches = [videos.batch(range(24))]
-    result = evaluate(model, batches, videos.num_classes)
-    page = run_report(
-        tmp_path / "report.html", title="t", model=model, videos=videos, result=result,
-        summary={}, clips=2,
-    )  # fmt: skip
+    card = {"model": "rstg_all_temp_small", "num_classes": videos.num_classes}
+    card |= {"data": asdict(DataOptions(digits="embedded", classes=5, test_size=24))}
+    network = create_model(card["model"], num_classes=videos.num_classes)
+    trained = HeldOutDigits(save_weights(network, tmp_path / "any.safetensors", card=card))
+    trained.model, trained.videos = model, videos
+    result = evaluate(model, [videos.batch(range(24))], videos.num_classes)
+    page = write_page(trained, tmp_path / "report.html", result, clips=2)
     names = {path.name for path in (tmp_path / "pictures").iterdir()}
     kinds = ("regions_in_motion.gif", "regions_in_motion.mp4", "regions_on_the_frames.png",
              "paths_of_the_nodes.png", "sizes_of_the_regions.png", "kernels.png")  # fmt: skip
     assert names == {f"clip_{n}_{kind}" for n in (0, 1) for kind in kinds}
     html = page.read_text()
     assert html.count("data:image/gif;base64,") == 4
+    assert f"{result.top1:.1%}" in html
     assert re.findall(r"This is video (\d+) of the test split", html) == [
         str(n) for n in choose_clips(model, videos, 2)
     ]

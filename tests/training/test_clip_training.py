@@ -14,6 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from interlace.training.clip_options import (
+    ClipDataOptions,
+    ClipModelOptions,
+    ClipRecipeOptions,
+    ClipTrainerOptions,
+)
 from safetensors.torch import load_file
 
 import interlace.training.tasks.clips
@@ -22,15 +28,9 @@ from interlace.data.clips.dataset import Clip
 from interlace.data.clips.motion import motion_clip, write_clip
 from interlace.models.registry import create_model, open_weights
 from interlace.models.weights import read_card, save_weights
-from interlace.reports.clip_results import evaluate_weights
-from interlace.reports.digits import read_curves
+from interlace.reports.run import read_curves
+from interlace.reports.trained import open_trained, write_evaluation
 from interlace.training.clip_module import ClipTraining, first_stages
-from interlace.training.clip_options import (
-    ClipDataOptions,
-    ClipModelOptions,
-    ClipRecipeOptions,
-    ClipTrainerOptions,
-)
 from interlace.training.kick_start import graphs_of, regions_of
 from interlace.training.tasks.clip_lists import run_clips
 from interlace.training.tasks.clips import (
@@ -445,12 +445,10 @@ def test_weights_that_do_not_name_their_classes_need_names_for_folders(finished,
     nameless = {key: value for key, value in card.items() if key != "classes"}
     weights = save_weights(model, tmp_path / "nameless.safetensors", card=nameless)
     with pytest.raises(ValueError, match=r"with classes: --classes FILE"):
-        evaluate_weights(weights, tmp_path / "out.json", path=clips, workers=0)
+        open_trained(weights, path=clips, workers=0)
     (tmp_path / "names.txt").write_text("left\nright\n")
-    _, scores = evaluate_weights(
-        weights, tmp_path / "out.json", path=clips, classes=tmp_path / "names.txt", workers=0
-    )
-    assert scores.result.count == 16
+    trained = open_trained(weights, path=clips, classes=tmp_path / "names.txt", workers=0)
+    assert write_evaluation(trained, tmp_path / "out.json", bf16=False).count == 16
 
 
 def test_weights_elsewhere_need_a_path(finished, tmp_path, capsys):

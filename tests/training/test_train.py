@@ -20,7 +20,7 @@ from interlace.data.digits.images import load_digits
 from interlace.evaluation.evaluate import evaluate
 from interlace.models.registry import create_model, open_weights
 from interlace.models.weights import read_card, save_weights
-from interlace.reports.digits import read_curves
+from interlace.reports.run import read_curves
 from interlace.training.lessons import Plan, make_plan
 from interlace.training.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
 from interlace.training.tasks.digits import Training, plan_stages, train

@@ -6,7 +6,11 @@ What is slow to import is imported inside them, so that --help answers at once.
 from __future__ import annotations
 
 import sys
-from typing import Literal, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+if TYPE_CHECKING:
+    from interlace.evaluation.evaluation import Evaluation
 
 Precision = Literal["bf16", "fp32"]
 ProtocolName = Literal["central", "3x2", "11x2"]
@@ -15,3 +19,14 @@ ProtocolName = Literal["central", "3x2", "11x2"]
 def say(text: str, file: TextIO | None = None) -> None:
     """A line on standard output, or another file."""
     print(text, file=file or sys.stdout)
+
+
+def say_result(result: Evaluation, what: str, path: Path, *, held_out: bool = True) -> None:
+    """One line on an evaluation, one on its regions, and where it is written."""
+    top1, top5 = f"{result.top1:.1%}", f"{result.top5:.1%}"
+    kind = "held-out accuracy" if held_out else "accuracy"
+    say(f"{kind} {top1} (top-5 {top5}) on {result.count:,} {what}")
+    if result.regions is not None:
+        dist, recall = result.regions.dist, result.regions.recall
+        say(f"regions: Dist {dist:.3f} of the frame, recall {recall:.1%} of the digits")
+    say(str(path))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from interlace.commands import Precision, ProtocolName, say
+from interlace.commands import Precision, ProtocolName, say, say_result
 from interlace.training.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
@@ -33,23 +32,9 @@ def train(
         recipe: how to learn.
         trainer: where and how to run.
     """
-    from interlace.reports.digit_results import open_trained, write_page
     from interlace.training.tasks.digits import train
 
-    folder = Path(trainer.out)
-    trained = open_trained(train(model, data, recipe, trainer))
-    result = write_digits(trained, folder / "evaluation.json", trainer.precision)
-    seconds = json.loads((folder / "run.json").read_text())["seconds"]
-    page = write_page(
-        trained,
-        folder / "report.html",
-        result,
-        title=f"{model.name} on {data.dataset}",
-        clips=4,
-        summary={"Training time": f"{seconds / 60:.1f} min"},
-        logs=folder / "logs/csv",
-    )
-    say(str(page))
+    _report(train(model, data, recipe, trainer), trainer.precision, clips=4)
 
 
 def train_files(
@@ -68,24 +53,34 @@ def train_files(
         recipe: how to learn.
         trainer: where and how to run.
     """
-    from interlace.reports.clip_results import evaluate_weights, write_clip_page
     from interlace.training.tasks.clips import is_first, train_clips
 
     weights = train_clips(model, data, recipe, trainer)
-    if not is_first():
-        return
-    folder = Path(trainer.out)
-    clips, scores = evaluate_weights(
-        weights,
-        folder / "evaluation.json",
-        batch_size=recipe.batch_size,
-        workers=data.workers,
-        skip_bad=True,
-        bf16=trainer.precision == "bf16",
+    if is_first():
+        batch, workers = recipe.batch_size, data.workers
+        _report(weights, trainer.precision, batch_size=batch, workers=workers, skip_bad=True)
+
+
+def _report(
+    weights: Path,
+    precision: Precision,
+    *,
+    clips: int = 6,
+    batch_size: int = 4,
+    workers: int | None = None,
+    skip_bad: bool = False,
+) -> None:
+    """Evaluates what a run has learnt, and writes its JSON and its page beside it."""
+    from interlace.reports.run import write_page
+    from interlace.reports.trained import open_trained, write_evaluation
+
+    bf16, path = precision == "bf16", weights.parent / "evaluation.json"
+    trained = open_trained(
+        weights, batch_size=batch_size, workers=workers, skip_bad=skip_bad, bf16=bf16
     )
-    say_result(scores.result, "clips", folder / "evaluation.json")
-    bf16 = trainer.precision == "bf16"
-    say(str(write_clip_page(weights, folder / "report.html", clips, scores, bf16=bf16)))
+    result = write_evaluation(trained, path, bf16=bf16)
+    say_result(result, trained.called, path)
+    say(str(write_page(trained, path.with_name("report.html"), result, clips=clips)))
 
 
 def evaluate(
@@ -130,58 +125,15 @@ def evaluate(
         out: the JSON file; next to the weights if left out.
         precision: "bf16" is autocast to bfloat16.
     """
-    from interlace.models.registry import input_channels
-    from interlace.models.weights import read_card
+    from interlace.reports.trained import open_trained, takes_files, write_evaluation
 
-    of_files: dict[str, Any] = {
-        "path": path, "labels": labels, "split": split, "classes": classes, "manifest": manifest,
-        "skip_bad": skip_bad, "boxes": boxes, "workers": workers,
-    }  # fmt: skip
-    of_digits: dict[str, Any] = {"digits": digits, "num_digits": num_digits, "videos": videos}
-    card = read_card(weights)
-    on_files = "clips" in card or "made_from" in card
-    on_files = on_files or ("model" in card and input_channels(card["model"]) == 3)
-    for name, value in (of_digits if on_files else of_files).items():
-        if value not in (None, False):
-            takes = "video files" if on_files else "videos of digits"
-            raise ValueError(f"--{name} is not for {weights}, whose model takes {takes}")
-    if on_files:
-        from interlace.reports.clip_results import evaluate_weights
-
-        named = f".{protocol}.evaluation.json"
-        json_file = Path(out) if out else Path(weights).with_suffix(named)
-        _, scores = evaluate_weights(
-            weights,
-            json_file,
-            protocol=protocol,
-            batch_size=batch_size,
-            bf16=precision == "bf16",
-            **of_files,
-        )
-        say_result(scores.result, "clips", json_file, held_out=path is None)
-        return
-    from interlace.reports.digit_results import open_trained
-
-    trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
-    json_file = Path(out) if out else Path(weights).with_suffix(".evaluation.json")
-    write_digits(trained, json_file, precision)
-
-
-def write_digits(trained: Any, path: Path, precision: Precision) -> Any:
-    """Evaluates a model on its videos of digits, writes one JSON, and says how it did."""
-    from interlace.reports.digit_results import write_evaluation
-
-    result = write_evaluation(trained, path, bf16=precision == "bf16")
-    say_result(result, "videos", path)
-    return result
-
-
-def say_result(result: Any, what: str, path: Path, *, held_out: bool = True) -> None:
-    """One line on an evaluation, one on its regions, and where it is written."""
-    top1, top5 = f"{result.top1:.1%}", f"{result.top5:.1%}"
-    kind = "held-out accuracy" if held_out else "accuracy"
-    say(f"{kind} {top1} (top-5 {top5}) on {result.count:,} {what}")
-    if result.regions is not None:
-        dist, recall = result.regions.dist, result.regions.recall
-        say(f"regions: Dist {dist:.3f} of the frame, recall {recall:.1%} of the digits")
-    say(str(path))
+    bf16 = precision == "bf16"
+    trained = open_trained(
+        weights, path=path, labels=labels, split=split, classes=classes, protocol=protocol,
+        manifest=manifest, skip_bad=skip_bad, boxes=boxes, batch_size=batch_size, workers=workers,
+        digits=digits, num_digits=num_digits, videos=videos, bf16=bf16,
+    )  # fmt: skip
+    named = f".{protocol}.evaluation.json" if takes_files(trained.card) else ".evaluation.json"
+    json_file = Path(out) if out else Path(weights).with_suffix(named)
+    result = write_evaluation(trained, json_file, bf16=bf16)
+    say_result(result, trained.called, json_file, held_out=path is None)

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from interlace.commands import Precision, ProtocolName, say
-from interlace.commands.learn import write_digits
+from interlace.commands import Precision, ProtocolName, say, say_result
 from interlace.training.options import DataOptions
 
 
@@ -18,15 +17,15 @@ def explain(
     clips: int = 6,
     digits: str | None = None,
     num_digits: int | None = None,
-    videos: int = 500,
+    videos: int | None = None,
     classes: str | None = None,
     precision: Precision = "bf16",
 ) -> None:
     """Show what a trained model looked at: frames, graph, attention, prediction, in one page.
 
     Of a video: the film with every node's region, and pictures of each node; of a folder or a list
-    the first few on one page. Of weights for digits: held-out videos, those first in which digits
-    move together, rightly and wrongly classified ones in turn.
+    the first few on one page. Of weights: videos that their run held out; those of digits that move
+    together, right and wrong ones in turn, or the video files that were classified worst.
 
     Args:
         source: a video, a folder of them, a .txt file with a path a line; or a weights file.
@@ -35,25 +34,35 @@ def explain(
         clips: how many videos of several to explain.
         digits: "mnist", "embedded" or a folder, instead of what the card says.
         num_digits: on screen, instead of what the card says.
-        videos: how many held-out videos the accuracy on the page is of.
+        videos: how many held-out videos the accuracy on the page is of; 500 of digits, or all
+            files, if left out.
         classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
+    of_digits = {"digits": digits, "num_digits": num_digits, "videos": videos}
     if not source.endswith(".safetensors"):
+        for name, value in of_digits.items():
+            if value is not None:
+                raise ValueError(f"--{name} is not for video files, such as {source}")
         weights = needed(weights, "explain")
         _explain_videos(source, weights, Path(out), clips, classes, precision)
         return
-    from interlace.reports.digit_results import open_trained, write_page
+    from interlace.models.weights import read_card
+    from interlace.reports.run import write_page
+    from interlace.reports.trained import open_trained, takes_files, write_evaluation
 
     if weights not in (None, source):
         raise ValueError(f"{source} and {weights} are both weights: name a video and one of them")
-    weights = source
-    trained = open_trained(weights, digits=digits, num_digits=num_digits, videos=videos)
-    result = write_digits(trained, Path(out) / "evaluation.json", precision)
-    title = f"What {Path(weights).stem} looks at"
-    page = write_page(
-        trained, Path(out) / "report.html", result, title=title, clips=clips, summary={}
+    if videos is None and not takes_files(read_card(source)):
+        videos = 500
+    bf16, path = precision == "bf16", Path(out) / "evaluation.json"
+    trained = open_trained(
+        source, classes=classes, digits=digits, num_digits=num_digits, videos=videos, bf16=bf16
     )
+    result = write_evaluation(trained, path, bf16=bf16)
+    say_result(result, trained.called, path)
+    title = f"What {Path(source).stem} looks at"
+    page = write_page(trained, path.with_name("report.html"), result, title=title, clips=clips)
     say(str(page))
 
 

@@ -15,8 +15,8 @@ from interlace.data.digits import load_digits
 from interlace.experiments.experiment import Experiment, varied
 from interlace.experiments.tables import Tables, read_record
 from interlace.record import write_json
-from interlace.reports.digit_results import open_trained, write_evaluation
-from interlace.reports.digits import read_curves
+from interlace.reports.run import read_curves
+from interlace.reports.trained import open_trained, write_evaluation
 from interlace.training import train
 from interlace.training.lessons import FRAMES_A_VIDEO
 from interlace.training.task import Options

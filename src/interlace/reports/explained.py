@@ -25,9 +25,8 @@ from interlace.visualize.regions import animate_regions
 from interlace.visualize.view import (
     Array,
     ClipView,
-    as_boxes,
     as_frames,
-    as_highlight,
+    as_objects,
     strongest_message,
     view_clip,
 )
@@ -58,7 +57,7 @@ class ClipReport:
 
 def explain_clip(
     video: Any,
-    trace: Trace,
+    trace: Trace | None,
     scores: Any,
     names: Sequence[str],
     *,
@@ -74,6 +73,7 @@ def explain_clip(
 
     Args:
         video: uint8 (T, C, H, W).
+        trace: of the model's graph; None of a model without one.
         scores: (num_classes,) probabilities.
         names: of the classes.
         clip: which clip of the trace this is.
@@ -81,22 +81,23 @@ def explain_clip(
         boxes: (T, D, 4) true boxes, where known.
         highlight: the boxes that decide the label, as indices or a mask (D,).
     """
-    pictures = as_frames(video)
-    view = view_clip(trace, clip, num_frames=len(pictures))
-    title, text = verdict(scores, names, label)
-    strip = f"{len(pictures)} frames"
-    if boxes is not None:
-        boxes = as_boxes(boxes, len(pictures))
-        mask = as_highlight(highlight, boxes.shape[1])
+    frames = len(as_frames(video))
+    title, said = verdict(scores, names, label)
+    strip = f"{frames} frames"
+    objects, matters = as_objects(boxes, highlight, frames)
+    if objects.shape[1]:
         strip += ", with the true boxes"
-        strip += " (green: those that decide the label)" if mask.any() else ""
-    graph = explain_graph(video, trace, clip=clip, boxes=boxes, highlight=highlight)
-    figures = {caption: film for caption, film in graph.figures.items() if "in motion" in caption}
-    figures |= {
+        strip += " (green: those that decide the label)" if matters.any() else ""
+    numbers = None if trace is None else view_clip(trace, clip, num_frames=frames).numbers
+    shown: dict[str, Figure | bytes] = {
         "What it says": prediction_figure(scores, names, label=label),
-        strip: frames_figure(video, boxes=boxes, highlight=highlight, numbers=view.numbers),
+        strip: frames_figure(video, boxes=boxes, highlight=highlight, numbers=numbers),
     }
-    return ClipReport(title, [text, *graph.text], figures | graph.figures, graph.files)
+    if trace is None:
+        return ClipReport(title, [said, "This model has no graph to look at."], shown)
+    graph = explain_graph(video, trace, clip=clip, boxes=boxes, highlight=highlight)
+    films = {caption: film for caption, film in graph.figures.items() if "in motion" in caption}
+    return ClipReport(title, [said, *graph.text], films | shown | graph.figures, graph.files)
 
 
 def explain_graph(
@@ -124,11 +125,9 @@ def explain_graph(
         text.append(regions_in_words(view))
     if view.num_rounds:
         text.append(_messages_in_words(view))
-    if boxes is not None:
-        boxes = as_boxes(boxes, len(pictures))
-        mask = as_highlight(highlight, boxes.shape[1])
-        if view.num_rounds and mask.any():
-            text.append(_objects_in_words(view, boxes[:, mask]))
+    objects, matters = as_objects(boxes, highlight, len(pictures))
+    if view.num_rounds and matters.any():
+        text.append(_objects_in_words(view, objects[:, matters]))
 
     photograph = is_photograph(pictures[0])
     figures: dict[str, Figure | bytes] = {}

@@ -11,8 +11,7 @@ import lightning as L
 from interlace.data.clips.dataset import TestViews
 from interlace.data.clips.loader import clip_loader
 from interlace.data.clips.order import in_turn
-from interlace.evaluation.clips import classify
-from interlace.evaluation.evaluate import Evaluation, Tally
+from interlace.evaluation.evaluate import Evaluation, evaluate
 from interlace.models.weights import save_weights
 from interlace.training.clip_module import ClipTraining
 from interlace.training.loop import EachStep
@@ -74,7 +73,6 @@ class Watch(EachStep):
 
     def _look(self, trainer: L.Trainer, module: ClipTraining) -> Evaluation:
         """At all of them, each in one of the processes."""
-        tally = Tally(module.model.num_classes)
         share = in_turn(
             len(self.views),
             self.batch_size,
@@ -83,11 +81,8 @@ class Watch(EachStep):
         )
         loader = clip_loader(self.views, share, num_workers=self.workers)
         bf16 = trainer.precision == "bf16-mixed"
-        for clip, scores in classify(module.looking(), loader, bf16=bf16):
-            tally.add(scores, clip.label)
-        counts = tally.counts.float().to(module.device)
-        tally.counts = trainer.strategy.reduce(counts, reduce_op="sum").double().cpu()
-        return tally.result()
+        classes = module.model.num_classes
+        return evaluate(module.looking(), loader, classes, bf16=bf16, shared=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "since": self.since}

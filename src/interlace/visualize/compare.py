@@ -18,8 +18,8 @@ from interlace.visualize.canvas import (
     write,
 )
 from interlace.visualize.palette import backdrop
-from interlace.visualize.regions import checked_objects, draw_objects, draw_regions
-from interlace.visualize.view import Array, as_frames, choose, choose_nodes, view_clip
+from interlace.visualize.regions import draw_objects, draw_regions
+from interlace.visualize.view import Array, as_frames, as_objects, choose, choose_nodes, view_clip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def compare_figure(
     views = {name: view_clip(trace, clip, num_frames=len(pictures))
              for name, trace in traces.items()}  # fmt: skip
     shown = choose(frames, len(pictures), "frames", most=3)
-    objects, matters = checked_objects(boxes, highlight, len(pictures))
+    objects, matters = as_objects(boxes, highlight, len(pictures))
 
     columns = min(len(views), 5)
     blocks = -(-len(views) // columns)

@@ -13,7 +13,7 @@ import numpy as np
 
 from interlace.files import writing
 from interlace.visualize.canvas import INK, WHOLE, need, new_figure, picture_axes, show_frame, write
-from interlace.visualize.view import NODE_COLOURS, Array, as_boxes, as_frames, as_highlight
+from interlace.visualize.view import NODE_COLOURS, Array, as_boxes, as_frames, as_objects
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,11 +98,7 @@ def frames_figure(
     figure = new_figure(WHOLE, top + rows * (down + foot + gap))
     if title:
         write(figure, 0.02, 0.03, title, fontsize=9.5, color=INK, weight="bold")
-    if boxes is not None:
-        boxes = as_boxes(boxes, time)
-        matters = as_highlight(highlight, boxes.shape[1])
-    elif highlight is not None:
-        raise ValueError("highlight names boxes, got no boxes; pass boxes=(T, D, 4) with it")
+    objects, matters = as_objects(boxes, highlight, time)
     for t, frame in enumerate(frames):
         left = (t % columns) * (across + gap)
         upper = top + (t // columns) * (down + foot + gap)
@@ -111,15 +107,9 @@ def frames_figure(
         write(
             figure, left + across / 2, upper + down + 0.03, str(called[t]), fontsize=7, ha="center"
         )
-        if boxes is None:
-            continue
         for n in np.argsort(matters, kind="stable"):  # those that matter on top
-            outline(
-                axes,
-                boxes[t, n],
-                MATTERS if matters[n] else BYSTANDER,
-                1.1 if matters[n] else 0.6,
-            )
+            colour, line = (MATTERS, 1.1) if matters[n] else (BYSTANDER, 0.6)
+            outline(axes, objects[t, n], colour, line)
     return figure
 
 

@@ -19,9 +19,8 @@ from interlace.visualize.frames import BYSTANDER, MATTERS, frame_scale, outline
 from interlace.visualize.view import (
     Array,
     ClipView,
-    as_boxes,
     as_frames,
-    as_highlight,
+    as_objects,
     choose,
     heads_note,
     message_strength,
@@ -111,17 +110,15 @@ def animate(
     scale = frame_scale(scale, height, width, 384)
     weights = view.attention[:, -1:]  # (T, 1 or 0, N, N)
     threshold, strongest = _drawing_range(weights, threshold)
-    if boxes is not None:
-        boxes = as_boxes(boxes, time)
-        matters = as_highlight(highlight, boxes.shape[1])
+    objects, matters = as_objects(boxes, highlight, time)
     drawn = []
     for t in range(time):
         figure = new_figure(width * scale / 100, height * scale / 100)
         axes = picture_axes(figure, 0, 0, width * scale / 100, height * scale / 100)
         message = weights[t, 0] if view.num_rounds else None
         draw_graph(axes, pictures[t], view, t, message, threshold, strongest)
-        for n in range(0 if boxes is None else boxes.shape[1]):
-            outline(axes, boxes[t, n], MATTERS if matters[n] else BYSTANDER, 1.5, zorder=1.5)
+        for n in range(len(matters)):
+            outline(axes, objects[t, n], MATTERS if matters[n] else BYSTANDER, 1.5, zorder=1.5)
         figure.canvas.draw()
         drawn.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
     return np.stack(drawn)

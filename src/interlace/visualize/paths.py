@@ -20,11 +20,12 @@ from interlace.visualize.palette import (
     panel_unit,
     place_labels,
 )
-from interlace.visualize.regions import checked_objects, draw_regions
+from interlace.visualize.regions import draw_regions
 from interlace.visualize.view import (
     Array,
     as_array,
     as_frames,
+    as_objects,
     choose_nodes,
     nodes_note,
     view_clip,
@@ -55,7 +56,7 @@ def paths_figure(
     pictures = as_frames(video)
     view = view_clip(trace, clip, num_frames=len(pictures))
     chosen = choose_nodes(nodes, view.num_nodes)
-    objects, _ = checked_objects(boxes, None, len(pictures))
+    objects, _ = as_objects(boxes, None, len(pictures))
     below = _below(pictures, over)
     ratio = pictures.shape[1] / pictures.shape[2]
 

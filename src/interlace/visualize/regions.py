@@ -37,9 +37,8 @@ from interlace.visualize.palette import (
 )
 from interlace.visualize.view import (
     Array,
-    as_boxes,
     as_frames,
-    as_highlight,
+    as_objects,
     choose,
     choose_nodes,
     nodes_note,
@@ -79,7 +78,7 @@ def regions_figure(
     view = view_clip(trace, clip, num_frames=len(pictures))
     chosen = choose_nodes(nodes, view.num_nodes)
     shown = choose(frames, view.num_frames, "frames", most=10)
-    objects, matters = checked_objects(boxes, highlight, len(pictures))
+    objects, matters = as_objects(boxes, highlight, len(pictures))
 
     columns = min(len(shown), 5)
     rows = -(-len(shown) // columns)
@@ -130,7 +129,7 @@ def animate_regions(
     time, height, width, _ = pictures.shape
     view = view_clip(trace, clip, num_frames=time)
     chosen = choose_nodes(nodes, view.num_nodes)
-    objects, matters = checked_objects(boxes, highlight, time)
+    objects, matters = as_objects(boxes, highlight, time)
     if trail < 0:
         raise ValueError(f"trail must be 0 or more steps, got {trail}; use 0 for none")
     scale = frame_scale(scale, height, width, 384)
@@ -234,13 +233,3 @@ def draw_objects(axes: Axes, boxes: Array, matters: Array, *, line: float = 0.7)
     for n in np.argsort(matters, kind="stable"):
         colour = OBJECT if matters[n] else OTHER_OBJECT
         outline(axes, boxes[n], colour, line, alpha=0.9, zorder=2, gid=f"object {n}")
-
-
-def checked_objects(boxes: Any, highlight: Any, time: int) -> tuple[Array, Array]:
-    """True boxes (T, D, 4) and which matter (D,); D = 0 where there are none."""
-    if boxes is None:
-        if highlight is not None:
-            raise ValueError("highlight names boxes, got no boxes; pass boxes=(T, D, 4) with it")
-        return np.zeros((time, 0, 4)), np.zeros(0, dtype=bool)
-    boxes = as_boxes(boxes, time)
-    return boxes, as_highlight(highlight, boxes.shape[1])

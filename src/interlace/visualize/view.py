@@ -116,27 +116,32 @@ def as_boxes(boxes: Any, num_frames: int) -> Array:
     return boxes
 
 
-def as_highlight(highlight: Any, num_boxes: int) -> Array:
-    """The boxes that matter, given as indices or as a mask (D,), as a mask (D,)."""
-    mask = np.zeros(num_boxes, dtype=bool)
-    if highlight is None:
-        return mask
-    chosen = as_array(highlight)
-    if chosen.dtype == bool:
-        if chosen.shape != mask.shape:
+def as_objects(boxes: Any, highlight: Any, num_frames: int) -> tuple[Array, Array]:
+    """True boxes (T, D, 4) and which of them matter (D,), all checked; D = 0 where there are none.
+
+    Args:
+        boxes: (T, D, 4), or None.
+        highlight: those that matter, as indices or as a mask (D,), or None.
+    """
+    if boxes is None and highlight is not None:
+        raise ValueError("highlight names boxes, got no boxes; pass boxes=(T, D, 4) with it")
+    boxes = np.zeros((num_frames, 0, 4)) if boxes is None else as_boxes(boxes, num_frames)
+    matters = np.zeros(boxes.shape[1], dtype=bool)
+    chosen = as_array([] if highlight is None else highlight)
+    if chosen.dtype == bool and chosen.shape != matters.shape:
+        raise ValueError(
+            f"highlight as a mask must be ({len(matters)},), got {chosen.shape}; "
+            "give one flag per box, or the indices of the boxes"
+        )
+    indices = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.ravel().astype(int)
+    for index in indices:
+        if not 0 <= index < len(matters):
             raise ValueError(
-                f"highlight as a mask must be ({num_boxes},), got {chosen.shape}; "
-                "give one flag per box, or the indices of the boxes"
-            )
-        return chosen
-    for index in chosen.ravel().tolist():
-        if not 0 <= index < num_boxes:
-            raise ValueError(
-                f"highlight must name boxes 0 to {num_boxes - 1}, got {index}; "
+                f"highlight must name boxes 0 to {len(matters) - 1}, got {index}; "
                 "give indices into the second axis of boxes"
             )
-        mask[int(index)] = True
-    return mask
+    matters[indices] = True
+    return boxes, matters
 
 
 def view_clip(trace: Trace, clip: int = 0, *, num_frames: int | None = None) -> ClipView:

@@ -7,8 +7,9 @@ import pytest
 from interlace.commands.cli import main
 from interlace.data.clips import scan as scanning
 from interlace.data.clips.manifest import Entry, fingerprint, read_manifest, write_manifest
-from interlace.data.clips.scan import find_videos, scan
+from interlace.data.clips.scan import scan
 from interlace.data.video.read import VideoError
+from interlace.data.video.sources import find_videos
 from videos import cut, numbered, write, write_picture
 
 
