@@ -14,20 +14,24 @@ import yaml
 import interlace.experiments.reproduce
 import interlace.training.tasks.digits
 from interlace.commands.cli import main
-from interlace.experiments.plan import check_budget, read_plan, scaled, videos_of
+from interlace.data.digits import load_digits
+from interlace.data.digits.datasets import make_videos
+from interlace.experiments.config import read_config
+from interlace.experiments.experiment import scaled, varied, videos_of
 from interlace.experiments.reproduce import digits_kind
-from interlace.experiments.tables import read_records, table_text, write_results
+from interlace.experiments.tables import Tables
 from interlace.models.registry import create_model, list_models
-from interlace.training.lessons import make_videos
-from interlace.training.options import RecipeOptions, check_options
+from interlace.training.options import check_options
+from interlace.training.tasks.digit_options import DigitRecipeOptions, Lesson
 
 ROOT = Path(__file__).parents[2]
-PLAN = read_plan(ROOT / "reproduce/dyreg.yaml")
-ROWS = [(table.name, row) for table in PLAN.tables.values() for row in table.rows]
+TABLES = Tables(ROOT / "reproduce")
+ROWS = [(name, row) for name, rows in TABLES.rows.items() for row in rows]
+CONFIGS = sorted({config for _, row in ROWS for config in row.configs})
 PUBLISHED = list(csv.DictReader((ROOT / "reproduce/published.csv").open(newline="")))
 SMALL = {
     "data": {
-        "dataset": "MultiSyncMNIST", "num_digits": 2, "classes": 3, "num_frames": 2, "canvas": 40,
+        "name": "MultiSyncMNIST", "num_digits": 2, "classes": 3, "num_frames": 2, "canvas": 40,
         "frame": 24, "validation_size": 8, "test_size": 12,
     },
     "recipe": {
@@ -36,28 +40,40 @@ SMALL = {
     },
     "trainer": {"validate_every": 32, "save_every": 2, "precision": "fp32"},
 }  # fmt: skip
-TABLES = {
+OWN = {
+    "small_fixed": {"base": "small.yaml", "model": {"name": "dyreg_fixed_small"}},
+    "small_net": {"base": "small.yaml", "model": {"name": "resnet18_small"}},
+    "small_net3": {"base": "small_net.yaml", "data": {"num_digits": 3}},
+    "paper_net": {"model": {"name": "resnet18"}, "data": {"name": "MultiSyncMNIST"}},
+}
+STATED = {
     "dyreg-5": {
         "title": "a table",
         "rows": [
-            {"label": "Fixed", "model": "dyreg_fixed", "published": 78.85},
-            {"label": "Net", "model": "resnet18", "published": 52.29},
+            {"label": "Fixed", "published": 78.85, "configs": ["tiny/small_fixed"]},
+            {
+                "label": "Net", "published": 52.29,
+                "configs": ["tiny/small_net", "tiny/paper_net"],
+            },
         ],
     },
     "dyreg-9": {
         "title": "another",
         "rows": [
-            {"label": "Two", "model": "dyreg_fixed", "parameters": 2.82, "data": {"num_digits": 2}},
-            {"label": "Three", "model": "resnet18", "data": {"num_digits": 3}},
+            {"label": "Two", "parameters": 2.82, "configs": ["tiny/small_fixed"]},
+            {"label": "Three", "configs": ["tiny/small_net3"]},
         ],
     },
-}
-PAGE = "top\n\n@rstg-1@\n\n@dyreg-5@\n\n@dyreg-9@\n\nend\n"
+}  # fmt: skip
+PAGE = "top\n\n@dyreg-5@\n\n@dyreg-9@\n\nend\n"
 
 
-def stated(folder, tables=TABLES, **small):
-    settings = {"small": SMALL | small, "paper": {"data": {"dataset": "MultiSyncMNIST"}}}
-    (folder / "dyreg.yaml").write_text(yaml.safe_dump({"settings": settings, "tables": tables}))
+def stated(folder, **small):
+    configs = folder.parent / "configs/tiny"
+    configs.mkdir(parents=True, exist_ok=True)
+    for name, text in (OWN | {"small": SMALL | small}).items():
+        (configs / f"{name}.yaml").write_text(yaml.safe_dump(text))
+    (folder / "tables.yaml").write_text(yaml.safe_dump(STATED, sort_keys=False))
 
 
 @pytest.fixture
@@ -65,7 +81,6 @@ def clone(tmp_path, monkeypatch):
     """A folder as in a clone, which is the current one."""
     folder = tmp_path / "reproduce"
     (folder / "results").mkdir(parents=True)
-    shutil.copy(ROOT / "reproduce/published.csv", folder)
     (folder / "RESULTS.in.md").write_text(PAGE)
     stated(folder)
     monkeypatch.chdir(tmp_path)
@@ -77,7 +92,7 @@ def reproduce(*words):
 
 
 def made(folder):
-    return {p.stem: json.loads(p.read_text()) for p in (folder / "results/dyreg").glob("*.json")}
+    return {p.stem: json.loads(p.read_text()) for p in (folder / "results/tiny").glob("*.json")}
 
 
 def lines_of(page, label):
@@ -96,21 +111,25 @@ def test_a_table_is_trained_once_and_the_page_says_what_the_jsons_say(clone, mon
     assert reproduce("dyreg-5", "--seeds=[0,1]") == 0
     said = capsys.readouterr()
     results = made(clone)
-    names = {f"small_{m}_2digits_embedded" for m in ("dyreg_fixed", "resnet18")}
+    names = ("small_fixed_embedded", "small_net_embedded")
     assert results.keys() == {f"{name}_seed{seed}" for name in names for seed in (0, 1)}
     assert "0 results are there, 4 to make" in said.err
 
-    fixed = [results[f"small_dyreg_fixed_2digits_embedded_seed{seed}"] for seed in (0, 1)]
+    fixed = [results[f"small_fixed_embedded_seed{seed}"] for seed in (0, 1)]
     for seed, one in enumerate(fixed):
-        assert one["rows"] == [["dyreg-5", "Fixed"], ["dyreg-9", "Two"]]
-        assert (one["model"], one["seed"], one["setting"]) == ("dyreg_fixed_small", seed, "small")
+        assert (one["model"], one["seed"]) == ("dyreg_fixed_small", seed)
+        assert one["config"] == "configs/tiny/small_fixed.yaml"
         assert one["videos_seen"] == 64
         assert one["frames_seen"] == 32
         assert one["budget_videos"] is None
         assert one["count"] == 12
         model = create_model("dyreg_fixed_small", num_classes=7)
         assert one["parameters"] == sum(p.numel() for p in model.parameters())
-        assert one["options"].keys() == {"model", "data", "recipe"}
+        assert one["options"].keys() == {"model", "data", "recipe", "trainer"}
+        assert one["options"]["trainer"] == {
+            "precision": "fp32", "validate_every": 32, "seed": seed,
+        }  # fmt: skip
+        assert sum(map(sum, one["confusion"])) == 12
         assert one["options"]["data"]["digits"] == "embedded"
         assert one["options"]["data"]["max_step"] == 10  # the data set's own
         assert str(clone.parent) not in json.dumps(one)
@@ -118,7 +137,7 @@ def test_a_table_is_trained_once_and_the_page_says_what_the_jsons_say(clone, mon
         assert len(one["curve"]["accuracy"]) == len(one["curve"]["distance"]) == 2
         assert one["best_validation"]["accuracy"] == max(one["curve"]["accuracy"])
         assert {"commit", "hardware", "date"} <= one["environment"].keys()
-    net = results["small_resnet18_2digits_embedded_seed0"]
+    net = results["small_net_embedded_seed0"]
     assert net["regions"] is None
     assert net["curve"].keys() == {"videos", "accuracy"}
 
@@ -132,34 +151,35 @@ def test_a_table_is_trained_once_and_the_page_says_what_the_jsons_say(clone, mon
     dist = [r["regions"]["dist"] for r in fixed]
     (line,) = lines_of(page, "Fixed")
     links = [
-        f"[seed {s}](reproduce/results/dyreg/small_dyreg_fixed_2digits_embedded_seed{s}.json)"
-        for s in (0, 1)
+        f"[seed {s}](reproduce/results/tiny/small_fixed_embedded_seed{s}.json)" for s in (0, 1)
     ]
     recall = [100 * r["regions"]["recall"] for r in fixed]
     assert line == [
         "Fixed",
         "78.85",
         f"{sum(accuracy) / 2:.1f} ± {abs(accuracy[0] - accuracy[1]) / 2:.1f}",
-        "small",
         "2 digits, 2 × 24 × 24, embedded",
         f"{sum(dist) / 2:.3f} ± {abs(dist[0] - dist[1]) / 2:.3f}",
         f"{sum(recall) / 2:.1f} ± {abs(recall[0] - recall[1]) / 2:.1f}",
         f"{one['parameters'] / 1e6:.2f} M",
         "64 + 32 frames",
+        "[small_fixed](configs/tiny/small_fixed.yaml)",
         ", ".join(links),
     ]
     assert all((clone.parent / link.split("(")[1][:-1]).is_file() for link in links)
     (net_line,) = lines_of(page, "Net")
-    assert net_line[5:7] == ["–", "–"]
+    assert net_line[4:6] == ["–", "–"]
     (two_line,) = lines_of(page, "Two")  # the same training, in another table
     assert two_line[:4] == ["Two", "–", "2.82 M", line[2]]
-    assert lines_of(page, "Three")[0][1:4] == ["–", "–", "not run"]
+    (three,) = lines_of(page, "Three")
+    assert three[1:4] == ["–", "–", "not run"]
+    assert three[-2:] == ["[small_net3](configs/tiny/small_net3.yaml)", ""]
     table = page.split("\n\n")[2]
     assert table in said.out
     assert "dyreg-9" not in said.out
 
     # the numbers are those of the weights
-    (run,) = Path("runs/reproduce").glob("small_dyreg_fixed_2digits_embedded_seed1_*")
+    (run,) = Path("runs/reproduce").glob("small_fixed_embedded_seed1_*")
     assert main(["evaluate", str(run / "best.safetensors"), "--precision=fp32"]) == 0
     evaluation = json.loads((run / "best.evaluation.json").read_text())
     assert (evaluation["top1"], evaluation["regions"]) == (two["top1"], two["regions"])
@@ -191,7 +211,7 @@ def test_a_run_that_is_stopped_goes_on(clone, monkeypatch, capsys):
     monkeypatch.setattr(interlace.training.tasks.digits, "_batch", lambda *a: batch(*a, stop=-1))
     assert reproduce(*words) == 0
     assert asked == list(range(4, 10))  # the checkpoint was of step 4, the run has 2 + 3 + 5
-    assert made(clone).keys() == {"small_resnet18_2digits_embedded_seed0"}
+    assert made(clone).keys() == {"small_net_embedded_seed0"}
 
 
 def test_a_result_of_other_options_is_named_and_made_again_only_by_force(
@@ -200,7 +220,7 @@ def test_a_result_of_other_options_is_named_and_made_again_only_by_force(
     words = ("dyreg-5", "--only=resnet18")
     assert reproduce(*words) == 0
     (name,) = made(clone)
-    path = clone / f"results/dyreg/{name}.json"
+    path = clone / f"results/tiny/{name}.json"
     capsys.readouterr()
     stated(clone, recipe=SMALL["recipe"] | {"lr": 0.5})
     trained = interlace.experiments.reproduce.train
@@ -208,7 +228,7 @@ def test_a_result_of_other_options_is_named_and_made_again_only_by_force(
     assert reproduce(*words) == 0
     said = capsys.readouterr().out
     sentence = "is stale: recipe.lr was 0.003 and is 0.5 now; --force runs it again\n"
-    assert f"reproduce/results/dyreg/{name}.json {sentence}" in said
+    assert f"reproduce/results/tiny/{name}.json {sentence}" in said
     (line,) = lines_of(said, "Net")
     assert line[2] == "stale"
     assert line[-1].endswith("(stale)")
@@ -220,7 +240,7 @@ def test_a_result_of_other_options_is_named_and_made_again_only_by_force(
     assert again["options"]["recipe"]["lr"] == 0.5
 
     # an option that came later had its default; one that is gone is another matter
-    del again["options"]["recipe"]["region_lr"]
+    del again["options"]["recipe"]["region_lr"], again["options"]["trainer"]
     path.write_text(json.dumps(again))
     assert main(["reproduce", "dyreg-5", "--no_train"]) == 0
     assert "stale" not in capsys.readouterr().out
@@ -233,18 +253,18 @@ def test_a_result_of_other_options_is_named_and_made_again_only_by_force(
 def test_results_of_a_budget_are_kept_apart_and_marked(clone, monkeypatch, capsys):
     assert reproduce("dyreg-9", "--only=resnet18", "--budget_videos=32") == 0
     results = made(clone)
-    assert results.keys() == {"small_resnet18_3digits_embedded_budget32_seed0"}
+    assert results.keys() == {"small_net3_embedded_budget32_seed0"}
     (one,) = results.values()
     recipe = one["options"]["recipe"]
     assert (recipe["videos"], recipe["lessons"][0]["videos"]) == (20, 12)
     assert one["videos_seen"] == 16 + 8  # whole batches
     assert one["budget_videos"] == 32
     (line,) = lines_of(capsys.readouterr().out, "Three")
-    assert line[4] == "small, 32 videos only"
+    assert line[-2] == "[small_net3](configs/tiny/small_net3.yaml), 32 videos only"
     no_training(monkeypatch)
     for budget, sentence in (
-        ("64", "must be below the setting's own 64 videos, got 64"),
-        ("21", "must be at least 22, a batch for every lesson, got 21"),
+        ("64", "below the config's own 64 videos, got 64"),
+        ("21", "must be at least 22, a batch for every lesson, and below"),
     ):
         assert reproduce("dyreg-9", f"--budget_videos={budget}") == 1
         assert sentence in capsys.readouterr().err
@@ -252,24 +272,24 @@ def test_results_of_a_budget_are_kept_apart_and_marked(clone, monkeypatch, capsy
 
 def test_without_training_only_the_page_is_written(clone, monkeypatch, capsys):
     no_training(monkeypatch)
-    for file in (ROOT / "reproduce/results").glob("*.json"):
-        shutil.copy(file, clone / "results")
+    early = ROOT / "reproduce/results/rstg/small_mean_lstm_3digits_145000.json"
+    (clone / "results/tiny").mkdir()
+    shutil.copy(early, clone / "results/tiny/small_net.json")  # says no seed, old spellings
     assert main(["reproduce", "all", "--no_train"]) == 0
     page, said = (clone.parent / "RESULTS.md").read_text(), capsys.readouterr().out
-    assert page.count("not run") == 12 + 4
+    assert page.count("not run") == 3
+    assert "small_net.json is stale: model.name was mean_lstm_small and is resnet18_small" in said
+    assert "[record](reproduce/results/tiny/small_net.json) (stale)" in page
     assert all(table.strip() in said for table in page.split("\n\n")[1:-1])
-    (clone.parent / "RESULTS.md").unlink()
-    assert main(["reproduce", "rstg-1"]) == 0
-    assert (clone.parent / "RESULTS.md").read_text() == page
-    result = json.loads((clone / "results/3SyncMNIST_mean_lstm_small_145000.json").read_text())
-    assert f"| Mean pooling + LSTM | 77.0 | {100 * result['top1']:.1f} |" in page
-    assert "DyReg" not in page  # rows of another paper
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["dyreg-12"], "no table named 'dyreg-12'; did you mean 'dyreg-9'? there are all, rstg-1,"),
+        (
+            ["dyreg-12"],
+            "no table named 'dyreg-12'; did you mean 'dyreg-9'? there are all, dyreg-5,",
+        ),
         (["dyreg-5", "--only=dyreg"], "no model of the table named 'dyreg'"),
         (["dyreg-5", "--digits=nowhere"], "no such folder exists"),
         (["dyreg-5", "--folder=nowhere"], "works in a clone of the repository"),
@@ -285,12 +305,12 @@ def test_what_cannot_be_done_is_said_in_one_sentence(words, sentence, clone, cap
 
 
 def test_a_damaged_result_is_named(clone, capsys):
-    folder = clone / "results/dyreg"
+    folder = clone / "results/tiny"
     folder.mkdir()
-    (folder / "small_dyreg_fixed_2digits_seed0.json").write_text('{"seed"')
+    (folder / "small_fixed_seed0.json").write_text('{"seed"')
     assert main(["reproduce", "dyreg-5", "--no_train"]) == 1
     assert "seed0.json is no JSON" in capsys.readouterr().err
-    (folder / "small_dyreg_fixed_2digits_seed0.json").write_text("{}")
+    (folder / "small_fixed_seed0.json").write_text("{}")
     assert main(["reproduce", "dyreg-5", "--no_train"]) == 1
     assert "is no result of `interlace reproduce`" in capsys.readouterr().err
 
@@ -298,23 +318,16 @@ def test_a_damaged_result_is_named(clone, capsys):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("settings: {small: {}}", "must have settings and tables"),
-        ("{settings: {smal: {}}, tables: {}}", "settings must be small, paper"),
-        ("{settings: {small: {data: {nom: 3}}, paper: {}}, tables: {}}", "accept option 'nom'"),
-        ("{settings: {small: {recipe: {lr: fast}}, paper: {}}, tables: {}}", "fast"),
-        ("{settings: {small: {}, paper: {}}, tables: {a: {title: b, rows: [{c: 1}]}}}", "got c"),
-        (
-            "{settings: {small: {}, paper: {}}, tables: {a: {title: b, rows: "
-            "[{label: c, model: d, data: {colour: 1}}]}}}",
-            "data has no option 'colour'",
-        ),
-        ("settings: {", "not readable as YAML"),
+        ("a: {rows: []}", "a table has a title and rows, not so: 'title'"),
+        ("a: {title: b, rows: [{c: 1}]}", "unexpected keyword argument 'c'"),
+        ("a: {title: b, rows: [{label: c}]}", "configs"),
+        ("a: {", "while parsing"),
     ],
 )
-def test_a_wrong_plan_is_named(text, sentence, tmp_path):
-    (tmp_path / "plan.yaml").write_text(text)
-    with pytest.raises(ValueError, match=r"plan\.yaml.*" + re.escape(sentence)):
-        read_plan(tmp_path / "plan.yaml")
+def test_wrong_tables_are_named(text, sentence, clone):
+    (clone / "tables.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"tables\.yaml.*" + re.escape(sentence)):
+        Tables(clone)
 
 
 def test_a_folder_of_mnist_is_mnist_and_another_is_refused(monkeypatch):
@@ -338,36 +351,51 @@ def test_a_folder_of_mnist_is_mnist_and_another_is_refused(monkeypatch):
 # --- what the repository holds ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("setting", PLAN.settings)
-def test_every_row_can_be_trained(setting):
-    names, digits = (
-        list_models(),
-        interlace.training.tasks.digits.load_digits("embedded", train=True),
-    )
-    classes = {}
-    for _, row in ROWS:
-        experiment = PLAN.experiment(row, setting)
-        options = experiment.options
-        assert options.model.name in names
-        assert ("small" in options.model.name) == (setting == "small")
-        assert None not in dataclasses.asdict(options.data).values()
-        check_options(options.recipe, options.trainer)
-        videos = make_videos(options.data, digits, split="test")
-        assert videos.num_classes == 56
-        classes.setdefault(experiment.name, experiment)
-        assert classes[experiment.name] == experiment  # a name is one training
-    recipe = PLAN.settings[setting].recipe
-    total = videos_of(recipe)
-    check_budget(recipe, total // 10)
-    small = scaled(recipe, total // 10)
-    assert videos_of(small) == pytest.approx(total / 10, abs=len(recipe.lessons) + 1)
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_row_can_be_trained(config):
+    experiment = TABLES.experiment(config)
+    options = experiment.options
+    setting = Path(config).name.split("_")[0]
+    assert setting in ("small", "paper")
+    assert options.model.name in list_models()
+    assert options.model.name.endswith("_small") == (setting == "small")
+    assert options.trainer.out == f"runs/{config}"
+    assert f"_{options.data.num_digits}digits" in config
+    check_options(options.recipe, options.trainer)
+    videos = make_videos(options.data, DIGITS, split="test")
+    assert videos.num_classes == (56 if config.startswith("dyreg") else 46)
+    total = videos_of(options.recipe)
+    small = varied(experiment, digits="mnist", budget=total // 10).options.recipe
+    assert videos_of(small) == pytest.approx(total / 10, abs=len(small.lessons) + 1)
+
+
+DIGITS = load_digits("embedded", train=True)
+
+
+def test_every_config_of_a_table_stands_in_one():
+    """But for what others are based on."""
+    files = {
+        path.relative_to(ROOT / "configs").with_suffix("").as_posix()
+        for folder in ("dyreg", "rstg")
+        for path in (ROOT / "configs" / folder).glob("*.yaml")
+    }
+    assert files - set(CONFIGS) == {"dyreg/small", "dyreg/paper", "rstg/small", "rstg/small_145000"}
+
+
+def test_every_config_is_one_of_a_run():
+    files = sorted((ROOT / "configs").rglob("*.yaml"))
+    assert len(files) > 80
+    for path in files:
+        if "base:" in path.read_text() or path.parent.name not in ("dyreg", "rstg"):
+            stated = read_config(path)
+            assert stated.keys() <= {"model", "data", "recipe", "trainer"}, path
 
 
 def test_scaling_keeps_proportions_and_all_else():
-    lesson = interlace.training.options.Lesson(videos=300, num_digits=2)
-    recipe = RecipeOptions(videos=700, lessons=[lesson], lr=0.1)
-    small = scaled(recipe, 100)
-    assert (small.videos, small.lessons[0].videos) == (70, 30)
+    lesson = Lesson(videos=300, num_digits=2)
+    recipe = DigitRecipeOptions(videos=700, lessons=[lesson], lr=0.1)
+    small = scaled(recipe, 200)
+    assert (small.videos, small.lessons[0].videos) == (140, 60)
     again = dataclasses.replace(small, videos=700, lessons=[lesson])
     assert again == recipe
 
@@ -382,45 +410,54 @@ CSV_LABELS = {
 
 def test_published_numbers_are_those_of_the_list():
     rows = {(name, row.label): row for name, row in ROWS}
-    assert len(rows) == len(ROWS) == 5 + 5 + 15 + 2 + 5 + 6 + 2
+    assert len(rows) == len(ROWS) == 15 + 5 + 5 + 15 + 2 + 5 + 6 + 2
     checked = 0
     for line in PUBLISHED:
-        name = f"dyreg-{line['table']}"
-        if line["paper"] != "DyReg" or name not in PLAN.tables:
+        name = f"{line['paper'].lower()}-{line['table']}"
+        if name not in TABLES.rows:
             continue
-        label = line["model"].replace("Fixed size 1/", "Fix λ = ")
-        label = re.sub(r"^DyReg (\d+) nodes", r"DyReg \1 Nodes", CSV_LABELS.get(label, label))
-        if found := re.search(r"D=\d", line["dataset"]):
-            label += f", {found[0]}"
+        if line["paper"] == "RSTG":
+            label = f"{line['model']}, {line['dataset']}"
+        else:
+            label = line["model"].replace("Fixed size 1/", "Fix λ = ")
+            label = re.sub(r"^DyReg (\d+) nodes", r"DyReg \1 Nodes", CSV_LABELS.get(label, label))
+            if found := re.search(r"D=\d", line["dataset"]):
+                label += f", {found[0]}"
         row = rows[name, label]
-        assert row.published == float(line["value"]), line
+        assert row.published == (None if line["value"] == "–" else float(line["value"])), line
         if found := re.fullmatch(r"([\d.]+) M parameters", line["note"]):
-            for other in PLAN.tables["dyreg-6"].rows:
+            for other in TABLES.rows["dyreg-6"]:
                 if other.label == label:
                     assert other.parameters == float(found[1])
         checked += 1
-    assert checked == 29
+    assert checked == 29 + 15
     # what is said twice is said alike
-    of_model = {}
+    of_config = {}
     for name, row in ROWS:
         if name != "dyreg-7":
-            assert of_model.setdefault(row.model, row.published) == row.published
+            assert of_config.setdefault(row.configs[0], row.published) == row.published
 
 
-@pytest.mark.parametrize("row", PLAN.tables["dyreg-6"].rows, ids=lambda row: row.model)
+@pytest.mark.parametrize("row", TABLES.rows["dyreg-6"], ids=lambda row: row.label)
 def test_models_are_as_large_as_published(row):
+    model_name = TABLES.experiment(row.configs[1]).options.model.name
     with torch.device("meta"):
-        model = create_model(row.model, num_classes=56)
+        model = create_model(model_name, num_classes=56)
     count = sum(p.numel() for p in model.parameters()) / 1e6
     assert count == pytest.approx(row.parameters, rel=0.01)
 
 
 def test_the_page_is_that_of_the_results(tmp_path):
-    shutil.copytree(ROOT / "reproduce", tmp_path / "reproduce")
-    page = write_results(PLAN, tmp_path / "reproduce").read_text()
+    for folder in ("reproduce", "configs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    page = Tables(tmp_path / "reproduce").write_page().read_text()
     assert (ROOT / "RESULTS.md").read_text() == page, "run: interlace reproduce all --no_train"
     assert not re.search(r"@[\w-]+@", page)
-    for name in ("rstg-1", *PLAN.tables):
-        assert table_text(PLAN, name, ROOT / "reproduce") in page
-    for record in read_records(ROOT / "reproduce"):
-        assert f"({record.path.relative_to(ROOT).as_posix()})" in page
+    for name in TABLES.rows:
+        assert TABLES.text(name) in page
+        assert not TABLES.stale(name)
+    for folder in ("dyreg", "rstg"):
+        for path in (ROOT / "reproduce/results" / folder).glob("*.json"):
+            assert f"({path.relative_to(ROOT).as_posix()})" in page
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page)
+    assert [link for link in links if not (ROOT / link).exists()] == []

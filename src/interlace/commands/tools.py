@@ -134,17 +134,17 @@ def reproduce(
     The same command goes on where a killed one stopped. RESULTS.md is written anew.
 
     Args:
-        name: dyreg-5, -6, -7, -9, -10, -11 or -E6; rstg-1, which is never trained here; or all.
-        setting: options and sizes of that name in dyreg.yaml.
+        name: dyreg-5, -6, -7, -9, -10, -11, -E6, rstg-1 (an hour a model); or all.
+        setting: which configs of the table, those whose names begin so.
         seeds: of the weights' first values, each is a training; such as [0,1].
-        budget_videos: instead of the setting's; results say so and are kept apart.
+        budget_videos: instead of the config's; results say so and are kept apart.
         digits: "mnist" (downloaded), "embedded", or a folder with MNIST's files.
-        folder: of dyreg.yaml and the results.
+        folder: of tables.yaml and the results; configs/ is beside it.
         runs: folder to train in.
         threads: of the CPU; torch's own choice if left out.
         only: one model of the table, such as dyreg_fixed.
         train: what is missing; or only write the tables of what is there, with --no_train.
-        force: to make results again that other options made than those in dyreg.yaml now.
+        force: to make results again that other options made than the configs' now.
     """
     from interlace.experiments.reproduce import reproduce
 

@@ -19,7 +19,6 @@ from interlace.reports.run import read_curves
 from interlace.reports.trained import open_trained, write_evaluation
 from interlace.training import train
 from interlace.training.lessons import FRAMES_A_VIDEO
-from interlace.training.task import Options
 from interlace.training.tasks.digit_options import DigitRecipeOptions
 
 Setting = Literal["small", "paper"]  # a config's name begins with it
@@ -115,7 +114,8 @@ def run(
     out = runs / f"{Path(experiment.name).name}_seed{seed}_{sums}"
     trainer = replace(options.trainer, seed=seed, threads=threads, out=str(out))
     data = replace(options.data, digits=digits)
-    trained = open_trained(train(Options(options.model, data, options.recipe, trainer)))
+    weights = train(data, model=options.model, recipe=options.recipe, trainer=trainer)
+    trained = open_trained(weights)
     write_evaluation(trained, out / "evaluation.json", bf16=trainer.precision == "bf16")
     evaluation = json.loads((out / "evaluation.json").read_text())
     finished = json.loads((out / "run.json").read_text())
