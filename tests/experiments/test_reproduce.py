@@ -12,7 +12,6 @@ import torch
 import yaml
 
 import interlace.experiments.reproduce
-import interlace.training.tasks.digits
 from interlace.commands.cli import main
 from interlace.data.digits import load_digits
 from interlace.data.digits.datasets import make_videos
@@ -23,6 +22,7 @@ from interlace.experiments.tables import Tables
 from interlace.models.registry import create_model, list_models
 from interlace.training.options import check_options
 from interlace.training.tasks.digit_options import DigitRecipeOptions, Lesson
+from interlace.training.tasks.digits import DigitTask
 
 ROOT = Path(__file__).parents[2]
 TABLES = Tables(ROOT / "reproduce")
@@ -174,7 +174,7 @@ def test_a_table_is_trained_once_and_the_page_says_what_the_jsons_say(clone, mon
     (three,) = lines_of(page, "Three")
     assert three[1:4] == ["–", "–", "not run"]
     assert three[-2:] == ["[small_net3](configs/tiny/small_net3.yaml)", ""]
-    table = page.split("\n\n")[2]
+    table = page.split("\n\n")[1]
     assert table in said.out
     assert "dyreg-9" not in said.out
 
@@ -194,21 +194,22 @@ def test_a_table_is_trained_once_and_the_page_says_what_the_jsons_say(clone, mon
 
 
 def test_a_run_that_is_stopped_goes_on(clone, monkeypatch, capsys):
-    original, asked = interlace.training.tasks.digits._batch, []
+    original, asked = DigitTask.batches, []
 
-    def batch(plan, step, device, stop=5):
-        asked.append(step)
-        if step == stop:
-            raise KeyboardInterrupt
-        return original(plan, step, device)
+    def batches(task, first, device, stop=5):
+        for step, batch in enumerate(original(task, first, device), first):
+            asked.append(step)
+            if step == stop:
+                raise KeyboardInterrupt
+            yield batch
 
     words = ("dyreg-5", "--only=resnet18_small")
-    monkeypatch.setattr(interlace.training.tasks.digits, "_batch", batch)
+    monkeypatch.setattr(DigitTask, "batches", batches)
     assert reproduce(*words) == 130
     assert not made(clone)
     assert "the same command goes on" in capsys.readouterr().err
     asked.clear()
-    monkeypatch.setattr(interlace.training.tasks.digits, "_batch", lambda *a: batch(*a, stop=-1))
+    monkeypatch.setattr(DigitTask, "batches", lambda *a: batches(*a, stop=-1))
     assert reproduce(*words) == 0
     assert asked == list(range(4, 10))  # the checkpoint was of step 4, the run has 2 + 3 + 5
     assert made(clone).keys() == {"small_net_embedded_seed0"}

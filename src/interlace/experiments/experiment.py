@@ -55,8 +55,8 @@ class Experiment:
         """
         kinds = options_for(self.options.data.name)
         then = upgraded(recorded)
-        for part in self.stated.keys() & then.keys():
-            now, made_by, defaults = self.stated[part], then[part], asdict(kinds[part]())
+        for part, now in self.stated.items():
+            made_by, defaults = then.get(part, now), asdict(kinds[part]())
             for key in [*now, *(made_by.keys() - now.keys() - {"seed"})]:
                 before = made_by.get(key, defaults.get(key))
                 if before != now.get(key):

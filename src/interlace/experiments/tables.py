@@ -20,6 +20,7 @@ _COLUMNS = (
     "model", "published", "published parameters", "ours", "videos", "Dist", "recall",
     "parameters", "videos seen", "config", "records",
 )  # fmt: skip
+_IF_ANY = ("published parameters", "Dist", "recall")
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Tables:
             ours = [self._line(one) for one in variants] or [{"ours": "not run", "config": links}]
             lines += [start | line for line in ours]
         told = {column for line in lines for column, cell in line.items() if cell != "–"}
-        columns = [column for column in _COLUMNS if column in told]
+        columns = [column for column in _COLUMNS if column not in _IF_ANY or column in told]
         cells = [columns, ["---"] * len(columns)]
         cells += [[line.get(column, "") for column in columns] for line in lines]
         return "\n".join(f"| {' | '.join(line)} |" for line in cells)
