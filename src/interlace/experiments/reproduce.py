@@ -128,8 +128,8 @@ def run(
         "seed": seed,
         "options": stated | {"trainer": stated["trainer"] | {"seed": seed}},
         "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "videos_seen": sum(_steps(options.recipe)) * options.recipe.batch_size,
-        "frames_seen": before * (options.recipe.pretrain_batch // FRAMES_A_VIDEO * FRAMES_A_VIDEO),
+        "videos_seen": sum(_steps(options.recipe)) * _a_step(options.recipe),
+        "frames_seen": before * _pretrain_frames(options.recipe),
         "best_validation": {"accuracy": trained.card["validation"], "step": trained.card["step"]},
         "regions": evaluation.get("regions"),
         "curve": curve,
@@ -184,7 +184,16 @@ def _is_missing(experiment: Experiment, path: Path, force: bool) -> bool:
 def _steps(recipe: DigitRecipeOptions) -> list[int]:
     """Of each lesson and of the experiment itself; a batch that is not whole is left out."""
     parts = [*(lesson.videos for lesson in recipe.lessons), recipe.videos]
-    return [videos // recipe.batch_size for videos in parts]
+    return [videos // _a_step(recipe) for videos in parts]
+
+
+def _a_step(recipe: DigitRecipeOptions) -> int:
+    return recipe.batch_size * recipe.accumulate
+
+
+def _pretrain_frames(recipe: DigitRecipeOptions) -> int:
+    """Of a step."""
+    return recipe.pretrain_batch // FRAMES_A_VIDEO * FRAMES_A_VIDEO * recipe.accumulate
 
 
 def _curve(logs: Path, recipe: DigitRecipeOptions) -> tuple[dict[str, list[float]], int]:
@@ -197,7 +206,7 @@ def _curve(logs: Path, recipe: DigitRecipeOptions) -> tuple[dict[str, list[float
     found = read_curves(logs, list(_CURVES.values()))
     steps = found[_CURVES["accuracy"]][0]
     before = steps[-1] - sum(_steps(recipe))  # the last look is after the last step
-    curve: dict[str, list[float]] = {"videos": [(s - before) * recipe.batch_size for s in steps]}
+    curve: dict[str, list[float]] = {"videos": [(s - before) * _a_step(recipe) for s in steps]}
     for name, column in _CURVES.items():
         if column in found and found[column][0] == steps:
             curve[name] = found[column][1]

@@ -40,30 +40,7 @@ class Row:
     parameters: float | None = None
 
 
-@dataclass(frozen=True)
-class Record:
-    """A result of ours: the path of its JSON, and what that holds."""
-
-    path: Path
-    value: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The results of a config, of all seeds together, on the same digits and within one budget.
-
-    Args:
-        experiment: that they stand for.
-        records: by name.
-    """
-
-    experiment: Experiment
-    records: list[Record]
-
-    def stale(self) -> dict[Path, str]:
-        """The results that were made by other options than the config's, and which."""
-        found = {r.path: self.experiment.difference(r.value["options"]) for r in self.records}
-        return {path: difference for path, difference in found.items() if difference is not None}
+Records = dict[Path, dict[str, Any]]  # what the JSONs hold
 
 
 class Tables:
@@ -104,8 +81,8 @@ class Tables:
         """Where the JSON of an experiment is, or goes."""
         return self.folder / "results" / f"{experiment.name}_seed{seed}.json"
 
-    def variants(self, config: str) -> Iterator[Variant]:
-        """The results of a config.
+    def records(self, config: str) -> Iterator[tuple[Experiment, Records]]:
+        """The results of a config, those of all seeds together, for each digits and budget.
 
         Raises:
             ValueError: if one is no JSON of ours.
@@ -113,15 +90,13 @@ class Tables:
         name = re.compile(
             re.escape(Path(config).name) + r"(?:_(embedded))?(?:_budget(\d+))?(?:_seed\d+)?"
         )
-        files = sorted((self.folder / "results" / config).parent.glob("*.json"))
-        found: dict[tuple[str, int | None], list[Record]] = {}
-        for path in files:
+        found: dict[tuple[str, int | None], Records] = {}
+        for path in sorted((self.folder / "results" / config).parent.glob("*.json")):
             if match := name.fullmatch(path.stem):
                 variant = match[1] or "mnist", int(match[2]) if match[2] else None
-                found.setdefault(variant, []).append(Record(path, read_record(path)))
+                found.setdefault(variant, {})[path] = read_record(path)
         for (digits, budget), records in found.items():
-            experiment = varied(self.experiment(config), digits=digits, budget=budget)
-            yield Variant(experiment, records)
+            yield varied(self.experiment(config), digits=digits, budget=budget), records
 
     def stale(self, name: str) -> dict[Path, str]:
         """The results of a table that were made by other options than its configs', and which."""
@@ -129,8 +104,8 @@ class Tables:
             path: difference
             for row in self.rows[name]
             for config in row.configs
-            for variant in self.variants(config)
-            for path, difference in variant.stale().items()
+            for experiment, records in self.records(config)
+            for path, difference in _stale(experiment, records).items()
         }
 
     def text(self, name: str) -> str:
@@ -145,35 +120,33 @@ class Tables:
                 "published": "–" if row.published is None else str(row.published),
                 "published parameters": "–" if row.parameters is None else f"{row.parameters} M",
             }
-            variants = [one for config in row.configs for one in self.variants(config)]
             links = ", ".join(map(_config_link, row.configs))
-            ours = [self._line(one) for one in variants] or [{"ours": "not run", "config": links}]
-            lines += [start | line for line in ours]
+            ours = [self._line(*one) for config in row.configs for one in self.records(config)]
+            lines += [start | line for line in ours or [{"ours": "not run", "config": links}]]
         told = {column for line in lines for column, cell in line.items() if cell != "–"}
         columns = [column for column in _COLUMNS if column not in _IF_ANY or column in told]
         cells = [columns, ["---"] * len(columns)]
         cells += [[line.get(column, "") for column in columns] for line in lines]
         return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
-    def _line(self, variant: Variant) -> dict[str, str]:
+    def _line(self, experiment: Experiment, records: Records) -> dict[str, str]:
         """The cells from "ours" on."""
-        experiment, stale = variant.experiment, variant.stale()
+        stale = _stale(experiment, records)
         data, budget = experiment.options.data, experiment.budget_videos
         videos = f"{data.num_digits} digits, {data.num_frames} × {data.frame} × {data.frame}"
-        if data.digits != "mnist":
-            videos += f", {data.digits}"
+        digits = "" if data.digits == "mnist" else f", {data.digits}"
+        within = "" if budget is None else f", {budget:,} videos only"
         line = {
             "ours": "stale",
-            "videos": videos,
-            "config": _config_link(experiment.config)
-            + ("" if budget is None else f", {budget:,} videos only"),
+            "videos": videos + digits,
+            "config": _config_link(experiment.config) + within,
             "records": ", ".join(
-                f"[{_seed(record)}]({record.path.relative_to(self.root).as_posix()})"
-                + (" (stale)" if record.path in stale else "")
-                for record in variant.records
+                f"[{_seed(path)}]({path.relative_to(self.root).as_posix()})"
+                + (" (stale)" if path in stale else "")
+                for path in records
             ),
         }
-        good = [record.value for record in variant.records if record.path not in stale]
+        good = [record for path, record in records.items() if path not in stale]
         if not good:
             return line
         line["ours"] = _spread([100 * one["top1"] for one in good], 1)
@@ -214,10 +187,15 @@ def _config_link(config: str) -> str:
     return f"[{Path(config).name}](configs/{config}.yaml)"
 
 
-def _seed(record: Record) -> str:
+def _seed(path: Path) -> str:
     """Of the weights; the earliest records do not say."""
-    found = re.search(r"_seed(\d+)$", record.path.stem)
+    found = re.search(r"_seed(\d+)$", path.stem)
     return f"seed {found[1]}" if found else "record"
+
+
+def _stale(experiment: Experiment, records: Records) -> dict[Path, str]:
+    found = {path: experiment.difference(one["options"]) for path, one in records.items()}
+    return {path: difference for path, difference in found.items() if difference is not None}
 
 
 def _spread(values: list[float], places: int) -> str:
