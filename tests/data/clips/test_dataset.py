@@ -151,10 +151,6 @@ def test_a_run_goes_on_at_any_step():
         order = Order(5, 2, 0, 4, start_step=start)
         assert list(order) == whole[start:]
         assert (len(order), order.steps) == (10 - start, 10)
-    now = 4
-    asked = Order(5, 2, 0, 4, start_step=lambda: now)
-    now = 6
-    assert list(asked) == whole[6:]
 
 
 def test_impossible_orders():

@@ -104,7 +104,7 @@ def test_folders_that_are_no_classes(folder, names, says):
 
 def test_videos_without_labels(folder):
     put(folder, "x/1.mp4", "2.webm")
-    clips = open_unlabelled(folder, classes=["a"])
+    clips = open_unlabelled(folder)
     assert clips.items == (Item("2.webm", -1), Item("x/1.mp4", -1))
     one = open_unlabelled(folder / "2.webm")
     assert (one.path(0), one.classes) == (folder / "2.webm", ())

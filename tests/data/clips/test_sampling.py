@@ -62,7 +62,7 @@ def STARTS(frames, count):  # noqa: N802
 @given(frames=counts, count=takes, step=st.integers(1, 20), offset=offsets, random=randoms)
 def test_frames_are_sorted_and_in_range(frames, count, step, offset, random):
     for chosen in (
-        uniform_frames(frames, count, offset=offset, random=random),
+        uniform_frames(frames, count, offset=offset),
         segment_frames(frames, count, random=random),
         dense_frames(frames, count, step=step, offset=offset, random=random),
     ):
@@ -71,14 +71,14 @@ def test_frames_are_sorted_and_in_range(frames, count, step, offset, random):
         assert chosen.min() >= 0
         assert chosen.max() < frames
         assert (chosen.diff() >= 0).all()
-    assert uniform_frames(frames, count, random=random).unique().numel() == min(frames, count)
+    assert uniform_frames(frames, count, offset=offset).unique().numel() == min(frames, count)
     assert segment_frames(frames, count, random=random).unique().numel() == min(frames, count)
 
 
-@given(frames=counts, count=takes, random=randoms)
+@given(frames=counts, count=takes, offset=offsets)
 @settings(deadline=None, max_examples=40)
-def test_uniform_frames_are_as_far_apart_as_can_be(frames, count, random):
-    steps = uniform_frames(frames, count, random=random).diff()
+def test_uniform_frames_are_as_far_apart_as_can_be(frames, count, offset):
+    steps = uniform_frames(frames, count, offset=offset).diff()
     assert ((steps - frames / count).abs() < 1).all()
 
 
@@ -91,11 +91,6 @@ def test_each_frame_of_a_segment_is_drawn_as_often_as_another():
         assert (found / 1500 - 1 / size).abs().max() < 0.05
     # segments are drawn apart from each other
     assert abs(torch.corrcoef(drawn.T.double())[0, 1]) < 0.1
-
-
-def test_uniform_frames_share_their_random_offset():
-    drawn = {tuple(uniform_frames(12, 3, random=(1, index)).tolist()) for index in range(200)}
-    assert drawn == {(0, 4, 8), (1, 5, 9), (2, 6, 10), (3, 7, 11)}
 
 
 def test_dense_frames_by_hand():
@@ -111,7 +106,6 @@ def test_dense_frames_by_hand():
 def test_what_is_random_is_a_function_of_what_is_passed():
     def draws(random):
         return (
-            uniform_frames(1000, 5, random=random()).tolist(),
             segment_frames(1000, 5, random=random()).tolist(),
             dense_frames(1000, 5, random=random()).tolist(),
             random_crop(500, 600, 100, random=random()),
@@ -121,7 +115,7 @@ def test_what_is_random_is_a_function_of_what_is_passed():
     assert draws(lambda: (3, 4)) == draws(lambda: (3, 4))
     assert draws(lambda: generator(3)) == draws(lambda: generator(3))
     for other in (lambda: (3, 5), lambda: (4, 4), lambda: generator(4)):
-        assert all(a != b for a, b in zip(draws(lambda: (3, 4))[:4], draws(other)[:4], strict=True))
+        assert all(a != b for a, b in zip(draws(lambda: (3, 4))[:3], draws(other)[:3], strict=True))
     moving = generator(3)
     assert segment_frames(1000, 5, random=moving).tolist() != (
         segment_frames(1000, 5, random=moving).tolist()

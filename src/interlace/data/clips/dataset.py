@@ -93,7 +93,7 @@ class TestViews(Dataset[Clip]):
     Args:
         clips: which videos.
         shape: how many frames, which, and how large.
-        protocol: "central", "3x2" or "11x2", see `interlace.data.clips.sampling.PROTOCOLS`.
+        protocol: "central", "3x2" or "11x2", see `interlace.data.clips.shape.PROTOCOLS`.
     """
 
     __test__ = False  # no test case, whatever its name
@@ -131,7 +131,7 @@ def read_views(
     """Reads the frames of all views of a video, each once.
 
     Args:
-        source: a video as in `interlace.data.video.read.video_info`.
+        source: a video as in `interlace.data.video.video_info`.
         shape: how many frames, which, and how large.
         protocol: of the views.
 

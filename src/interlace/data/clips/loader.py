@@ -26,7 +26,7 @@ def clip_loader(
 
     Args:
         data: what to read.
-        batches: an `interlace.data.clips.order.Order` to train on, or `in_turn` for a test.
+        batches: an `interlace.data.clips.Order` to train on, or `in_turn` for a test.
         num_workers: processes that read, each with one thread; 0: this one reads. A script that
             is not 0 here needs `if __name__ == "__main__":`.
         pin_memory: for faster copies to a GPU.

@@ -54,11 +54,11 @@ def open_clips(
     return _by_file(root, Path(labels).expanduser(), split, classes, skip_missing)
 
 
-def open_unlabelled(path: Root, *, classes: Sequence[str] = ()) -> ClipList:
+def open_unlabelled(path: Root) -> ClipList:
     """All videos below a folder, or one video; what they show is not known."""
     root = Path(path).expanduser()
     items = tuple(Item(name, -1) for name in find_videos(root))
-    return ClipList(root.parent if root.is_file() else root, items, tuple(classes))
+    return ClipList(root.parent if root.is_file() else root, items, ())
 
 
 # --- classes by folder ----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch.utils.data import Sampler
@@ -27,8 +27,7 @@ class Order(Sampler[list[Place]]):
         epochs: times that each clip is seen.
         rank: number of this process, from 0.
         world_size: how many processes there are.
-        start_step: the first batch to give, or a function that is asked whenever batches are; a
-            run that goes on gives the steps it has made.
+        start_step: the first batch to give; a run that goes on gives the steps it has made.
 
     Example:
         >>> order = Order(5, 2, seed=0, epochs=2)
@@ -45,7 +44,7 @@ class Order(Sampler[list[Place]]):
         *,
         rank: int = 0,
         world_size: int = 1,
-        start_step: int | Callable[[], int] = 0,
+        start_step: int = 0,
     ):
         for name, value in (("length", length), ("batch_size", batch_size), ("epochs", epochs)):
             if value < 1:
@@ -67,17 +66,13 @@ class Order(Sampler[list[Place]]):
         """Of the whole run, whatever it starts with."""
         return self.length * self.epochs // (self.batch_size * self.world_size)
 
-    def first_step(self) -> int:
-        """The number of the batch that comes first now."""
-        return self.start_step() if callable(self.start_step) else self.start_step
-
     def __len__(self) -> int:
-        return max(0, self.steps - self.first_step())
+        return max(0, self.steps - self.start_step)
 
     def __iter__(self) -> Iterator[list[Place]]:
         shuffled: list[int] = []
         shuffled_epoch = -1
-        for step in range(self.first_step(), self.steps):
+        for step in range(self.start_step, self.steps):
             first = (step * self.world_size + self.rank) * self.batch_size
             batch = []
             for number in range(first, first + self.batch_size):

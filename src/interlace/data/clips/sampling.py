@@ -22,9 +22,7 @@ _FRAMES, _CROPS, _FLIPS = range(3)  # streams of (seed, index): unrelated number
 # --- frames ---------------------------------------------------------------------------------------
 
 
-def uniform_frames(
-    frames: int, count: int, *, offset: Fraction = MIDDLE, random: Random | None = None
-) -> Tensor:
+def uniform_frames(frames: int, count: int, *, offset: Fraction = MIDDLE) -> Tensor:
     """Frames at equal distances: floor((k + offset) * frames / count), k = 0 .. count - 1.
 
     The middles of segments are what Temporal Shift Modules (Lin et al. 2019) are tested on.
@@ -33,7 +31,6 @@ def uniform_frames(
         frames: that the video has.
         count: how many to take; from a shorter video frames are taken repeatedly.
         offset: where in each of the `count` equal segments, in [0, 1).
-        random: draws one offset for all segments instead.
 
     Returns:
         int64 (count,), ascending, each in [0, frames).
@@ -48,9 +45,6 @@ def uniform_frames(
     if not 0 <= offset < 1:
         raise ValueError(f"offset must be in [0, 1), got {offset}; 1/2 is the middle")
     part, whole = Fraction(offset).as_integer_ratio()
-    if random is not None:
-        # as many offsets as give different frames
-        part, whole = int(below(_bits(random, 1, _FRAMES), frames)), frames
     return (torch.arange(count) * whole + part) * frames // (count * whole)
 
 

@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from interlace.data.video.info import (
+    Choose,
     VideoError,
     VideoInfo,
     beyond,
-    check_indices,
     check_size,
+    chosen,
     collect,
     need_av,
 )
@@ -84,11 +85,11 @@ def check_file(path: Path) -> VideoInfo:
 
 def read_file(
     path: Path,
-    choose: Callable[[int], Sequence[int]] | Sequence[int],
+    choose: Choose,
     *,
     seek: bool | None = None,
 ) -> Tensor:
-    """Reads frames as `interlace.data.video.read.read_frames` does.
+    """Reads frames as `interlace.data.video.read_frames` does.
 
     Args:
         path: an existing file.
@@ -97,13 +98,9 @@ def read_file(
     """
     with _naming(path):
         table = _table(path)
-        if table.pts is not None or callable(choose):
-            count = _count(path, table)
-            indices = choose(count) if callable(choose) else choose
-            check_indices(indices, count, str(path))
-        else:  # the count would cost as much as reading
-            indices = choose
-            check_indices([index for index in indices if index < 0], table.packets, str(path))
+        sure = table.pts is not None or callable(choose)  # else a count costs as much as reading
+        count = _count(path, table) if sure else table.packets
+        indices = chosen(choose, count, str(path), at_most=sure)
         wanted = sorted(set(indices)) or [0]  # no frames have the size of the first
         groups = _groups(table, wanted)
         pays = _cost(table, groups) * 2 < wanted[-1] + 1 if seek is None else seek

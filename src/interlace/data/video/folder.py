@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from interlace.data.video.info import (
+    Choose,
     VideoError,
     VideoInfo,
-    check_indices,
     check_size,
+    chosen,
     collect,
     need_av,
 )
@@ -55,11 +55,10 @@ def check_folder(folder: Path) -> VideoInfo:
     return info
 
 
-def read_folder(folder: Path, choose: Callable[[int], Sequence[int]] | Sequence[int]) -> Tensor:
-    """Reads frames as `interlace.data.video.read.read_frames` does."""
+def read_folder(folder: Path, choose: Choose) -> Tensor:
+    """Reads frames as `interlace.data.video.read_frames` does."""
     paths = _pictures(folder)
-    indices = choose(len(paths)) if callable(choose) else choose
-    check_indices(indices, len(paths), str(folder))
+    indices = chosen(choose, len(paths), str(folder))
     wanted = sorted(set(indices)) or [0]
     pictures = ((index, _read(paths[index])[0]) for index in wanted)
     return collect(pictures, indices or [0], str(folder))[: len(indices)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,11 +55,26 @@ def need_av() -> ModuleType:
     return av
 
 
-def check_indices(indices: Sequence[int], frames: int, name: str) -> None:
-    """Raises a `VideoError` where a frame is asked for that is not there."""
-    for index in indices:
-        if not 0 <= index < frames:
+Indices = Sequence[int] | Tensor
+Choose = Indices | Callable[[int], Indices]
+
+
+def chosen(indices: Choose, frames: int, name: str, *, at_most: bool = True) -> list[int]:
+    """Which frames are asked for, as whole numbers of Python; a `VideoError` if one is not there.
+
+    Args:
+        indices: numbers, or a function that gives them from the frame count.
+        frames: that the video has.
+        name: of the video, for errors.
+        at_most: whether there are no more frames for sure.
+    """
+    values = np.asarray(indices(frames) if callable(indices) else indices)
+    if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
+        raise ValueError(f"indices must be whole numbers (N,), got {values.dtype} {values.shape}")
+    for index in values:
+        if index < 0 or (at_most and index >= frames):
             raise beyond(index, frames, name)
+    return [int(value) for value in values]
 
 
 def beyond(index: int, frames: int, name: str) -> VideoError:

@@ -7,7 +7,6 @@ what it needs: nothing stays in memory or open, and workers may be forked at any
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,11 @@ from torch import Tensor
 
 from interlace.data.video.file import check_file, file_info, read_file
 from interlace.data.video.folder import check_folder, folder_info, read_folder
-from interlace.data.video.info import VideoError, VideoInfo, check_indices
+from interlace.data.video.info import Choose, VideoError, VideoInfo, chosen
 
 __all__ = ["Source", "VideoError", "VideoInfo", "check_video", "read_frames", "video_info"]
 
 Source = str | os.PathLike[str] | np.ndarray | Tensor
-Indices = Sequence[int] | Tensor
-Choose = Indices | Callable[[int], Indices]
 
 
 def video_info(source: Source) -> VideoInfo:
@@ -81,30 +78,12 @@ def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
         >>> read_frames(clip, lambda frames: range(0, frames, 2)).shape
         torch.Size([3, 3, 1, 1])
     """
-    choose = _plain(range if indices is None else indices)
+    choose = range if indices is None else indices
     if isinstance(source, np.ndarray | Tensor):
-        count = _array(source)[0]
-        chosen = choose(count) if callable(choose) else choose
-        check_indices(chosen, count, "the array")
-        frames = torch.as_tensor(source[np.array(chosen, np.int64)])
-        return frames.permute(0, 3, 1, 2)
+        numbers = chosen(choose, _array(source)[0], "the array")
+        return torch.as_tensor(source[np.array(numbers, np.int64)]).permute(0, 3, 1, 2)
     path = _existing(source)
     return read_folder(path, choose) if path.is_dir() else read_file(path, choose)
-
-
-def _plain(indices: Choose) -> list[int] | Callable[[int], list[int]]:
-    """Indices as whole numbers of Python, whatever they came as."""
-    if callable(indices) and not isinstance(indices, Tensor):
-        function = indices
-        return lambda frames: _whole(function(frames))
-    return _whole(indices)
-
-
-def _whole(indices: Indices) -> list[int]:
-    values = np.asarray(indices)
-    if values.ndim != 1 or (values.size and values.dtype.kind not in "iu"):
-        raise ValueError(f"indices must be whole numbers (N,), got {values.dtype} {values.shape}")
-    return [int(value) for value in values]
 
 
 def _array(source: np.ndarray | Tensor) -> tuple[int, ...]:
