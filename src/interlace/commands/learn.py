@@ -7,85 +7,59 @@ from pathlib import Path
 from typing import Any, Literal
 
 from interlace.commands import Precision, ProtocolName, say
-from interlace.training.clip_options import (
-    ClipDataOptions,
-    ClipModelOptions,
-    ClipRecipeOptions,
-    ClipTrainerOptions,
-)
-from interlace.training.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
+from interlace.training.options import ModelOptions, RecipeOptions, TrainerOptions
 
 
-def train(
-    model: ModelOptions = ModelOptions(),  # noqa: B008, frozen
-    data: DataOptions = DataOptions(),  # noqa: B008
-    recipe: RecipeOptions = RecipeOptions(),  # noqa: B008
-    trainer: TrainerOptions = TrainerOptions(),  # noqa: B008
-) -> None:
-    """Train a model on synthetic videos, evaluate it on held-out ones, write a report.
+def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: TrainerOptions) -> None:
+    """Train a model, evaluate it on held-out videos, write a report.
 
-    The same command goes on where a killed run stopped. For your own videos, say where they are:
-    `interlace train --data.path DIR --help` lists what that takes.
-
-    Args:
-        model: which network.
-        data: which videos.
-        recipe: how to learn.
-        trainer: where and how to run.
-    """
-    from interlace.reports.digit_results import open_trained, write_page
-    from interlace.training.tasks.digits import train
-
-    folder = Path(trainer.out)
-    trained = open_trained(train(model, data, recipe, trainer))
-    result = write_digits(trained, folder / "evaluation.json", trainer.precision)
-    seconds = json.loads((folder / "run.json").read_text())["seconds"]
-    page = write_page(
-        trained,
-        folder / "report.html",
-        result,
-        title=f"{model.name} on {data.dataset}",
-        clips=4,
-        summary={"Training time": f"{seconds / 60:.1f} min"},
-        logs=folder / "logs/csv",
-    )
-    say(str(page))
-
-
-def train_files(
-    model: ClipModelOptions = ClipModelOptions(),  # noqa: B008
-    data: ClipDataOptions = ClipDataOptions(),  # noqa: B008
-    recipe: ClipRecipeOptions = ClipRecipeOptions(),  # noqa: B008
-    trainer: ClipTrainerOptions = ClipTrainerOptions(),  # noqa: B008
-) -> None:
-    """Train a model on video files, evaluate it on those held out, write a report.
-
-    The same command goes on where a killed run stopped.
+    The same command goes on where a killed run stopped. Options depend on the data: `interlace
+    train --data NAME --help` lists those of NAME, which is clips for video files, SyncMNIST if
+    left out, another data set of synthetic videos, or module:name for one of your own.
 
     Args:
         model: which network; `--model NAME` will do.
-        data: which videos.
+        data: which videos; `--data NAME` will do.
         recipe: how to learn.
         trainer: where and how to run.
     """
-    from interlace.reports.clip_results import evaluate_weights, write_clip_page
-    from interlace.training.tasks.clips import is_first, train_clips
+    from interlace.training import train
+    from interlace.training.loop import is_first
 
-    weights = train_clips(model, data, recipe, trainer)
+    weights = train(data, model=model, recipe=recipe, trainer=trainer)
     if not is_first():
         return
-    folder = Path(trainer.out)
-    clips, scores = evaluate_weights(
-        weights,
-        folder / "evaluation.json",
-        batch_size=recipe.batch_size,
-        workers=data.workers,
-        skip_bad=True,
-        bf16=trainer.precision == "bf16",
-    )
-    say_result(scores.result, "clips", folder / "evaluation.json")
-    bf16 = trainer.precision == "bf16"
-    say(str(write_clip_page(weights, folder / "report.html", clips, scores, bf16=bf16)))
+    folder, bf16 = weights.parent, trainer.precision == "bf16"
+    evaluation, page = folder / "evaluation.json", folder / "report.html"
+    if data.name == "clips":
+        from interlace.reports.clip_results import evaluate_weights, write_clip_page
+
+        clips, scores = evaluate_weights(
+            weights,
+            evaluation,
+            batch_size=recipe.batch_size,
+            workers=data.workers,
+            skip_bad=True,
+            bf16=bf16,
+        )
+        say_result(scores.result, "clips", evaluation)
+        write_clip_page(weights, page, clips, scores, bf16=bf16)
+    else:
+        from interlace.reports.digit_results import open_trained, write_page
+
+        trained = open_trained(weights)
+        result = write_digits(trained, evaluation, trainer.precision)
+        seconds = json.loads((folder / "run.json").read_text())["seconds"]
+        write_page(
+            trained,
+            page,
+            result,
+            title=f"{model.name} on {data.name}",
+            clips=4,
+            summary={"Training time": f"{seconds / 60:.1f} min"},
+            logs=folder / "logs/csv",
+        )
+    say(str(page))
 
 
 def evaluate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from argparse import ArgumentError
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,8 +11,10 @@ from typing import Any, Literal, get_args
 import yaml
 from jsonargparse import ArgumentParser
 
-from interlace.data.digits.syncmnist import MultiSyncMNIST, SyncMNIST
-from interlace.training.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
+from interlace.training.options import ModelOptions, TrainerOptions
+from interlace.training.renamed import upgraded
+from interlace.training.tasks import options_for
+from interlace.training.tasks.digit_options import DigitRecipeOptions as RecipeOptions
 
 Setting = Literal["small", "paper"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
@@ -53,7 +54,7 @@ class Options:
     """All options of a setting; the model's name is that of the row."""
 
     model: ModelOptions
-    data: DataOptions
+    data: Any
     recipe: RecipeOptions
     trainer: TrainerOptions
 
@@ -98,9 +99,10 @@ class Experiment:
         """
         defaults = {
             "model": asdict(ModelOptions()),
-            "data": asdict(DataOptions()),
+            "data": asdict(type(self.options.data)()),
             "recipe": asdict(RecipeOptions()),
         }
+        made_by = upgraded(made_by)
         for part, now in self.stated().items():
             before = defaults[part] | dict(made_by.get(part, {}))
             for key in [*now, *(before.keys() - now.keys())]:
@@ -130,7 +132,7 @@ class Plan:
         own = self.settings[setting]
         options = Options(
             model=replace(own.model, name=row.model + _SUFFIX[setting]),
-            data=_filled(replace(own.data, **row.data, digits=digits)),
+            data=replace(own.data, **row.data, digits=digits),
             recipe=own.recipe if budget is None else scaled(own.recipe, budget),
             trainer=own.trainer,
         )
@@ -166,8 +168,11 @@ def read_plan(path: str | Path) -> Plan:
     settings = {
         setting: _options(stated["settings"][setting], f"{path}: {setting}") for setting in SETTINGS
     }
+    known = {one.name for setting in settings.values() for one in fields(setting.data)}
     tables = {
-        name: Table(name, one["title"], tuple(_row(row, f"{path}: {name}") for row in one["rows"]))
+        name: Table(
+            name, one["title"], tuple(_row(row, f"{path}: {name}", known) for row in one["rows"])
+        )
         for name, one in stated["tables"].items()
     }
     return Plan(tables, settings)
@@ -204,19 +209,12 @@ def check_budget(recipe: RecipeOptions, budget: int) -> None:
         )
 
 
-def _filled(data: DataOptions) -> DataOptions:
-    """What is None becomes the data set's own default, so that the same videos have one name."""
-    kind = MultiSyncMNIST if data.dataset == "MultiSyncMNIST" else SyncMNIST
-    own = inspect.signature(kind).parameters
-    empty = [one.name for one in fields(data) if getattr(data, one.name) is None]
-    return replace(data, **{name: own[name].default for name in empty})
-
-
 def _options(stated: dict[str, Any], where: str) -> Options:
     """Checked by the parser of the command line, so that both take the same."""
+    kinds = options_for(stated.get("data", {}).get("name", "SyncMNIST"))
     parser = ArgumentParser(exit_on_error=False)
-    for one in fields(Options):
-        parser.add_argument(f"--{one.name}", type=_KINDS[one.name], default=_KINDS[one.name]())
+    for name, kind in kinds.items():
+        parser.add_argument(f"--{name}", type=kind, default=kind())
     try:
         made = parser.instantiate(parser.parse_object(stated))
     except (ArgumentError, TypeError, KeyError, ValueError) as error:
@@ -224,20 +222,11 @@ def _options(stated: dict[str, Any], where: str) -> Options:
     return Options(**{one.name: made[one.name] for one in fields(Options)})
 
 
-_KINDS: dict[str, Any] = {
-    "model": ModelOptions,
-    "data": DataOptions,
-    "recipe": RecipeOptions,
-    "trainer": TrainerOptions,
-}
-
-
-def _row(stated: dict[str, Any], where: str) -> Row:
+def _row(stated: dict[str, Any], where: str, known_data: set[str]) -> Row:
     given = {"published": None, "parameters": None, "data": {}} | stated
     if given.keys() != {one.name for one in fields(Row)}:
         known = ", ".join(one.name for one in fields(Row))
         raise ValueError(f"{where}: a row is made of {known}, got {', '.join(stated)}")
-    unknown = given["data"].keys() - {one.name for one in fields(DataOptions)}
-    if unknown:
+    if unknown := given["data"].keys() - known_data:
         raise ValueError(f"{where}: data has no option {unknown.pop()!r}")
     return Row(**given)

@@ -25,9 +25,10 @@ from interlace.experiments.tables import (
 from interlace.record import write_json
 from interlace.reports.digit_results import open_trained, write_evaluation
 from interlace.reports.digits import read_curves
+from interlace.training import train
 from interlace.training.lessons import FRAMES_A_VIDEO
-from interlace.training.options import RecipeOptions, TrainerOptions
-from interlace.training.tasks.digits import train
+from interlace.training.options import TrainerOptions
+from interlace.training.tasks.digit_options import DigitRecipeOptions as RecipeOptions
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def run(
     data = replace(options.data, digits=digits)
     out = runs / f"{experiment.name}_seed{seed}_{_sum(experiment, trainer, digits)}"
     trainer = replace(trainer, out=str(out))
-    weights = train(options.model, data, options.recipe, trainer)
+    weights = train(data, model=options.model, recipe=options.recipe, trainer=trainer)
     trained = open_trained(weights)
     path = out / "evaluation.json"
     write_evaluation(trained, path, bf16=trainer.precision == "bf16")

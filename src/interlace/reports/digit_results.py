@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import torch
 
+from interlace.data.digits.datasets import VideoOptions, batches, load_split, video_options
+from interlace.data.digits.moving import MovingDigits as Videos
 from interlace.evaluation.evaluate import Evaluation, evaluate
 from interlace.models.classifier import VideoClassifier
 from interlace.models.registry import open_weights
 from interlace.record import environment, write_json
 from interlace.reports.digits import class_names, run_report
-from interlace.training.lessons import Videos, batches, load_split
-from interlace.training.options import DataOptions
+from interlace.training.renamed import upgraded
 
 
 class Trained(NamedTuple):
@@ -23,7 +24,7 @@ class Trained(NamedTuple):
     weights: Path
     model: VideoClassifier
     card: dict[str, Any]
-    options: DataOptions
+    options: VideoOptions
     videos: Videos
 
 
@@ -48,7 +49,8 @@ def open_trained(
     model, card = open_weights(weights)
     chosen: dict[str, Any] = {"digits": digits, "num_digits": num_digits, "test_size": videos}
     try:
-        options = DataOptions(**card["data"])
+        data = upgraded({"data": card["data"]})["data"]
+        options = video_options(data["name"])(**data)
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"the card of {weights} does not describe videos ({error}): take weights that "
@@ -105,7 +107,7 @@ def write_page(
         | {
             "Parameters": f"{sum(p.numel() for p in trained.model.parameters()):,}",
             "Model": trained.card["model"],
-            "Videos": f"{trained.options.dataset} of {trained.options.digits} digits, "
+            "Videos": f"{trained.options.name} of {trained.options.digits} digits, "
             f"{videos.num_digits} on screen, {videos.classes} classes, {videos.num_frames} frames "
             f"of {videos.frame} x {videos.frame}",
             "Weights": str(trained.weights),

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interlace.data.digits.syncmnist import VideoBatch
+from interlace.data.digits.moving import MovingDigits as Videos
+from interlace.data.digits.moving import VideoBatch
 from interlace.evaluation.evaluate import Evaluation
 from interlace.models.classifier import VideoClassifier, given
 from interlace.reports import ClipReport, explain_clip, save_pictures, write_report
-from interlace.training.lessons import Videos
 from interlace.visualize import confusion_figure, curve_figure, frames_figure, prediction_figure
 
 

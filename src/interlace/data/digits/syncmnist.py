@@ -140,6 +140,8 @@ class MultiSyncMNIST(MovingDigits):
         (56, '2-2')
     """
 
+    classes_repeat = True
+
     def __init__(
         self,
         digits: Digits,

@@ -40,7 +40,9 @@ def options_for(data: str) -> dict[str, Any]:
         known = ["clips", *DATASETS]
         near = difflib.get_close_matches(data, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"data.name must be one of {', '.join(known)}, got {data!r}{hint}") from None
+        raise ValueError(
+            f"data.name must be one of {', '.join(known)}, got {data!r}{hint}"
+        ) from None
     return {
         "model": ModelOptions,
         "data": kind,

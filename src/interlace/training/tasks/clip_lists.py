@@ -19,7 +19,7 @@ from interlace.data.clips.lists import (
 from interlace.data.clips.manifest import read_manifest, write_manifest
 from interlace.data.clips.scan import scan
 from interlace.data.labels.files import read_labels
-from interlace.training.clip_options import ClipDataOptions
+from interlace.training.tasks.clip_options import ClipDataOptions
 
 TRAIN, HELD_OUT, MANIFEST = "train.csv", "held_out.csv", "manifest.csv"
 
