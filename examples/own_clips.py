@@ -9,15 +9,16 @@ python examples/own_clips.py
 import tempfile
 from pathlib import Path
 
-import interlace
-from interlace.data.clips.motion import write_motion_clips
-from interlace.predict.predictor import Prediction
 from interlace.training.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
     ClipRecipeOptions,
     ClipTrainerOptions,
 )
+
+import interlace
+from interlace.data.clips.motion import write_motion_clips
+from interlace.predict.predictor import Prediction
 from interlace.training.tasks.clips import train_clips
 
 

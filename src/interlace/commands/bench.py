@@ -9,21 +9,20 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from interlace.data.digits.images import load_digits
+from interlace.data.digits.datasets import VideoOptions, load_split
 from interlace.models.registry import create_model
 from interlace.record import hardware
-from interlace.training.lessons import make_videos
-from interlace.training.options import DataOptions, ModelOptions
+from interlace.training.options import ModelOptions
 
 
 def bench(
-    model: ModelOptions, data: DataOptions, *, batch_size: int, precision: str, repeats: int
+    model: ModelOptions, data: VideoOptions, *, batch_size: int, precision: str, repeats: int
 ) -> Iterator[str]:
     """Lines to read: videos a second of the data, of inference and of training steps."""
     for name, value in (("batch_size", batch_size), ("repeats", repeats)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    videos = make_videos(data, load_digits(data.digits, train=True), split="train")
+    videos = load_split(data, "train")
     network = create_model(model.name, num_classes=videos.num_classes, weights=model.weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)

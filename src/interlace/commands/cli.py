@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import auto_cli
 
 from interlace.commands import learn, look, say, tools
 from interlace.commands.parser import Parser
+from interlace.commands.videos import on_videos
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,10 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     logger.addHandler(notes)
     logger.setLevel(logging.INFO)
     try:
-        argv = _named(sys.argv[1:] if argv is None else argv)
-        auto_cli(
-            _commands(argv), args=argv, prog="interlace", parser_class=Parser, allow_abbrev=False
-        )
+        commands, argv = on_videos(_COMMANDS, sys.argv[1:] if argv is None else argv)
+        auto_cli(commands, args=argv, prog="interlace", parser_class=Parser, allow_abbrev=False)
     except KeyboardInterrupt:
         say("stopped; the same command goes on", file=sys.stderr)
         return 130
@@ -63,29 +59,3 @@ _COMMANDS: dict[str, Any] = {
     "scan": tools.scan,
     "convert": tools.convert,
 }
-
-
-def _named(argv: list[str]) -> list[str]:
-    """`--model NAME` is short for `--model.name NAME`."""
-    return [re.sub(r"^--model(?==|$)", "--model.name", word) for word in argv]
-
-
-def _commands(argv: list[str]) -> dict[str, Any]:
-    """All commands; `train` is that on video files if its options name a folder of them."""
-    on_files = any(word.split("=")[0] == "--data.path" for word in argv)
-    for word, value in pairwise([*argv, ""]):
-        if word.split("=")[0] == "--config":
-            on_files |= _names_files(Path(word.partition("=")[2] or value))
-    return _COMMANDS | {"train": learn.train_files} if on_files else _COMMANDS
-
-
-def _names_files(config: Path) -> bool:
-    """Whether a config has data.path; what is wrong with it the parser will say."""
-    import yaml
-
-    try:
-        told = yaml.safe_load(config.read_text())
-    except (OSError, ValueError, yaml.YAMLError):
-        return False
-    data = told.get("data") if isinstance(told, dict) else None
-    return isinstance(data, dict) and "path" in data

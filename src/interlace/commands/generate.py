@@ -7,16 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from interlace.data.digits.moving import Split
-from interlace.data.digits.syncmnist import VideoBatch
+from interlace.data.digits.datasets import VideoOptions, load_split
+from interlace.data.digits.moving import Split, VideoBatch
 from interlace.record import write_json
-from interlace.training.lessons import load_split
-from interlace.training.options import DataOptions
 
 
 def write_videos(
     folder: Path,
-    options: DataOptions,
+    options: VideoOptions,
     *,
     split: Split,
     count: int,

@@ -3,84 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from interlace.commands import Precision, ProtocolName, say, say_result
-from interlace.training.clip_options import (
-    ClipDataOptions,
-    ClipModelOptions,
-    ClipRecipeOptions,
-    ClipTrainerOptions,
-)
-from interlace.training.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
+from interlace.training.options import ModelOptions, RecipeOptions, TrainerOptions
 
 
-def train(
-    model: ModelOptions = ModelOptions(),  # noqa: B008, frozen
-    data: DataOptions = DataOptions(),  # noqa: B008
-    recipe: RecipeOptions = RecipeOptions(),  # noqa: B008
-    trainer: TrainerOptions = TrainerOptions(),  # noqa: B008
-) -> None:
-    """Train a model on synthetic videos, evaluate it on held-out ones, write a report.
+def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: TrainerOptions) -> None:
+    """Train a model, evaluate it on held-out videos, write a report.
 
-    The same command goes on where a killed run stopped. For your own videos, say where they are:
-    `interlace train --data.path DIR --help` lists what that takes.
-
-    Args:
-        model: which network.
-        data: which videos.
-        recipe: how to learn.
-        trainer: where and how to run.
-    """
-    from interlace.training.tasks.digits import train
-
-    _report(train(model, data, recipe, trainer), trainer.precision, clips=4)
-
-
-def train_files(
-    model: ClipModelOptions = ClipModelOptions(),  # noqa: B008
-    data: ClipDataOptions = ClipDataOptions(),  # noqa: B008
-    recipe: ClipRecipeOptions = ClipRecipeOptions(),  # noqa: B008
-    trainer: ClipTrainerOptions = ClipTrainerOptions(),  # noqa: B008
-) -> None:
-    """Train a model on video files, evaluate it on those held out, write a report.
-
-    The same command goes on where a killed run stopped.
+    The same command goes on where a killed run stopped. Options depend on the data: `interlace
+    train --data NAME --help` lists those of NAME, which is clips for video files, SyncMNIST if
+    left out, another data set of synthetic videos, or module:name for one of your own.
 
     Args:
         model: which network; `--model NAME` will do.
-        data: which videos.
+        data: which videos; `--data NAME` will do.
         recipe: how to learn.
         trainer: where and how to run.
     """
-    from interlace.training.tasks.clips import is_first, train_clips
-
-    weights = train_clips(model, data, recipe, trainer)
-    if is_first():
-        batch, workers = recipe.batch_size, data.workers
-        _report(weights, trainer.precision, batch_size=batch, workers=workers, skip_bad=True)
-
-
-def _report(
-    weights: Path,
-    precision: Precision,
-    *,
-    clips: int = 6,
-    batch_size: int = 4,
-    workers: int | None = None,
-    skip_bad: bool = False,
-) -> None:
-    """Evaluates what a run has learnt, and writes its JSON and its page beside it."""
     from interlace.reports.run import write_page
     from interlace.reports.trained import open_trained, write_evaluation
+    from interlace.training import train
+    from interlace.training.loop import is_first
 
-    bf16, path = precision == "bf16", weights.parent / "evaluation.json"
-    trained = open_trained(
-        weights, batch_size=batch_size, workers=workers, skip_bad=skip_bad, bf16=bf16
-    )
+    weights = train(data, model=model, recipe=recipe, trainer=trainer)
+    if not is_first():
+        return
+    bf16, path = trainer.precision == "bf16", weights.parent / "evaluation.json"
+    on_files, reading = data.name == "clips", {}
+    if on_files:
+        reading = {"batch_size": recipe.batch_size, "workers": data.workers, "skip_bad": True}
+    trained = open_trained(weights, bf16=bf16, **reading)
     result = write_evaluation(trained, path, bf16=bf16)
     say_result(result, trained.called, path)
-    say(str(write_page(trained, path.with_name("report.html"), result, clips=clips)))
+    page = write_page(trained, path.with_name("report.html"), result, clips=6 if on_files else 4)
+    say(str(page))
 
 
 def evaluate(

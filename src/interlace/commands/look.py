@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from interlace.commands import Precision, ProtocolName, say, say_result
-from interlace.training.options import DataOptions
 
 
 def explain(
@@ -141,8 +140,8 @@ def needed(weights: str | None, command: str) -> str:
 
 
 def generate_digits(
+    data: Any,
     out: str = "runs/videos",
-    data: DataOptions = DataOptions(),  # noqa: B008
     split: Literal["train", "validation", "test"] = "test",
     count: int = 8,
     format: Literal["mp4", "gif", "npz"] = "mp4",
@@ -150,8 +149,8 @@ def generate_digits(
     """Write synthetic videos for people to look at, with labels and boxes.
 
     Args:
+        data: which videos; `--data NAME` will do.
         out: folder; labels.json there names every video's label, digits and boxes.
-        data: which videos.
         split: of the data set.
         count: how many, from the first.
         format: mp4 or gif, enlarged and with boxes drawn; npz, the arrays themselves.

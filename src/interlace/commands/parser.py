@@ -10,6 +10,8 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
+from interlace.training.renamed import CHANGED, RENAMED
+
 
 class Parser(ArgumentParser):
     """Answers a mistake with one sentence on stderr and exit code 2, not with all options."""
@@ -67,7 +69,8 @@ class Parser(ArgumentParser):
         if got is None or kind is None:
             return f"{key}: {problem}"
         choices = [str(value) for value in get_args(kind)] if get_origin(kind) is Literal else []
-        return f"{key} must be {_in_words(kind)}, got {got[1]!r}{_nearest(got[1], choices)}"
+        hint = f"; {CHANGED[key]}" if key in CHANGED else _nearest(got[1], choices)
+        return f"{key} must be {_in_words(kind)}, got {got[1]!r}{hint}"
 
     def _options(self, command: str | None = None) -> list[str]:
         parser = self._by_command()[command] if command else self
@@ -109,5 +112,7 @@ def _plain_yaml(problem: str) -> str:
 
 
 def _nearest(word: str, known: list[str]) -> str:
+    if word in RENAMED:
+        return f"; it is {RENAMED[word]!r} now"
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]!r}?" if near and near[0] != word else ""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from interlace.commands import Precision, say
-from interlace.training.options import DataOptions, ModelName, ModelOptions
 
 
 def list_(pattern: str = "*") -> None:
@@ -53,8 +52,8 @@ def info(
 
 
 def bench_model(
-    model: ModelOptions = ModelOptions(),  # noqa: B008
-    data: DataOptions = DataOptions(digits="embedded"),  # noqa: B008
+    model: Any,
+    data: Any = {"digits": "embedded"},  # noqa: B006, only read
     batch_size: int = 64,
     precision: Precision = "bf16",
     repeats: int = 5,
@@ -62,8 +61,8 @@ def bench_model(
     """Time synthetic videos, a model and a training step on this machine, in videos a second.
 
     Args:
-        model: which network.
-        data: which videos.
+        model: which network; `--model NAME` will do.
+        data: which videos; `--data NAME` will do.
         batch_size: videos a step.
         precision: "bf16" is autocast to bfloat16.
         repeats: of each timing; the median counts.
@@ -76,7 +75,7 @@ def bench_model(
 
 def bench_data(
     path: str,
-    model: ModelName = ModelName(),  # noqa: B008
+    model: str = "tsm_r18_dyreg",
     clips: int = 60,
     num_frames: int = 16,
     size: int = 224,
@@ -90,7 +89,7 @@ def bench_data(
 
     Args:
         path: a folder of videos, at any depth; labels do not matter.
-        model: which network.
+        model: a registered model for real videos, see `interlace list`.
         clips: the first so many are read.
         num_frames: that the model is shown of a clip.
         size: of the square it is shown, in pixels.
@@ -105,7 +104,7 @@ def bench_data(
 
     for line in bench_data(
         path,
-        model.name,
+        model,
         ClipShape(num_frames, size, short_side),
         clips=clips,
         batch_size=batch_size,

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from interlace.data.digits.datasets import batches, load_split, video_options
+from interlace.data.digits.moving import MovingDigits as Videos
 from interlace.evaluation.evaluate import Evaluation, classify, evaluate
 from interlace.models.registry import open_weights
 from interlace.reports.explained import ClipReport, explain_clip
 from interlace.reports.trained import Trained
-from interlace.training.lessons import Videos, batches, load_split
-from interlace.training.options import DataOptions
+from interlace.training.renamed import upgraded
 
 
 class HeldOutDigits(Trained):
@@ -47,7 +48,8 @@ class HeldOutDigits(Trained):
         self.model, self.card = open_weights(weights)
         chosen: dict[str, Any] = {"digits": digits, "num_digits": num_digits, "test_size": videos}
         try:
-            options = DataOptions(**self.card["data"])
+            data = upgraded({"data": self.card["data"]})["data"]
+            options = video_options(data["name"])(**data)
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"the card of {weights} does not describe videos ({error}): take weights that "
@@ -57,7 +59,7 @@ class HeldOutDigits(Trained):
         self.videos = shown = load_split(self.options, "test")
         self.classes = class_names(shown)
         self.about = (
-            f"{options.dataset} of {self.options.digits} digits, {shown.num_digits} on screen, "
+            f"{options.name} of {self.options.digits} digits, {shown.num_digits} on screen, "
             f"{shown.classes} classes, {shown.num_frames} frames of {shown.frame} x {shown.frame}"
         )
 

@@ -2,55 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import torch
+from torch import Tensor
 
-from interlace.data.digits.images import Digits, load_digits
-from interlace.data.digits.moving import Split, VideoBatch
-from interlace.data.digits.syncmnist import MultiSyncMNIST, SyncMNIST
-from interlace.training.options import DataOptions, RecipeOptions
-
-Videos = SyncMNIST | MultiSyncMNIST
-
-
-def make_videos(
-    options: DataOptions,
-    digits: Digits,
-    *,
-    split: Split,
-) -> Videos:
-    """The data set that the options describe.
-
-    Args:
-        options: what is None in them is the data set's own default.
-        digits: what the videos are made of.
-        split: "train", "validation" or "test".
-    """
-    chosen = {
-        name: getattr(options, name)
-        for name in (
-            "num_digits",
-            "classes",
-            "num_frames",
-            "canvas",
-            "frame",
-            "max_step",
-            "no_pair",
-        )
-    }
-    size = {
-        "train": options.train_size,
-        "validation": options.validation_size,
-        "test": options.test_size,
-    }[split]
-    given: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
-    common: dict[str, Any] = {"split": split, "size": size, "seed": options.seed}
-    if options.dataset == "MultiSyncMNIST":
-        return MultiSyncMNIST(digits, **common, **given)
-    return SyncMNIST(digits, **common, **given)
+from interlace.data.digits.datasets import VideoOptions, make_videos
+from interlace.data.digits.images import Digits
+from interlace.data.digits.moving import MovingDigits, VideoBatch
+from interlace.training.task import Processes, Stage
+from interlace.training.tasks.digit_options import DigitRecipeOptions
 
 
 @dataclass(frozen=True)
@@ -59,31 +21,31 @@ class Phase:
 
     Args:
         videos: drawn in order, from the first again after the last.
-        steps: how many batches.
-        batch_size: videos in each.
+        steps: of the optimiser.
+        batch_size: videos at once, of one process.
+        accumulate: batches a step.
+        processes: that share each step.
         pretrain: whether single frames train the backbone alone.
-        shift: added to labels that are no pairs, where the experiment has more pairs than this.
+        labels: (videos.num_classes,) the experiment's own label of each class.
     """
 
-    videos: Videos
+    videos: MovingDigits
     steps: int
     batch_size: int
+    accumulate: int = 1
+    processes: Processes = Processes()  # noqa: RUF009, a tuple
     pretrain: bool = False
-    shift: int = 0
+    labels: Tensor | None = None
 
-    def batch(self, step: int, device: torch.device | str) -> VideoBatch:
-        """Batch number `step` of this phase."""
-        first = step * self.batch_size
+    def batch(self, step: int, part: int, device: torch.device | str) -> VideoBatch:
+        """One of the batches of step number `step` of this phase."""
+        number = (step * self.accumulate + part) * self.processes.world + self.processes.rank
+        first = number * self.batch_size
         indices = torch.arange(first, first + self.batch_size) % len(self.videos)
         batch = self.videos.batch(indices, device=device)
-        label = batch.label
-        label = torch.where(label < _pairs(self.videos), label, label + self.shift)
-        return batch._replace(label=label)
-
-
-def _pairs(videos: Videos) -> int:
-    """How many labels are pairs of different digits; they come first."""
-    return videos.classes * (videos.classes - 1) // 2
+        if self.labels is None:
+            return batch
+        return batch._replace(label=self.labels.to(batch.label.device)[batch.label])
 
 
 class Plan:
@@ -116,21 +78,43 @@ class Plan:
             step -= phase.steps
         raise IndexError(f"the run has {self.steps} steps")
 
+    def stages(self) -> list[Stage]:
+        """What each phase is called, for people; the experiment's own videos come last."""
+        lessons = sum(not phase.pretrain for phase in self.phases) - 1
+        stages: list[Stage] = []
+        for phase in self.phases:
+            number = sum(stage.name != "pre-training" for stage in stages) + 1
+            name = f"lesson {number} of {lessons}" if number <= lessons else "training"
+            videos = phase.batch_size * phase.accumulate * phase.processes.world
+            frames = videos * phase.videos.num_frames
+            stages.append(Stage("pre-training" if phase.pretrain else name, phase.steps, frames))
+        return stages
 
-def make_plan(data: DataOptions, recipe: RecipeOptions, digits: Digits) -> Plan:
+
+def make_plan(
+    data: VideoOptions,
+    recipe: DigitRecipeOptions,
+    digits: Digits,
+    processes: Processes = Processes(),  # noqa: B008, a tuple
+) -> Plan:
     """Pre-training on frames, lessons, then the experiment's own videos."""
     own = make_videos(data, digits, split="train")
 
-    def phase(videos: Videos, count: int, batch_size: int, *, pretrain: bool = False) -> Phase:
-        shift = _pairs(own) - _pairs(videos)
-        return Phase(videos, count // batch_size, batch_size, pretrain=pretrain, shift=shift)
+    def phase(
+        videos: MovingDigits, count: int, batch_size: int, *, pretrain: bool = False
+    ) -> Phase:
+        steps = count // (batch_size * recipe.accumulate * processes.world)
+        labels = None if pretrain else _labels(videos, own)
+        return Phase(videos, steps, batch_size, recipe.accumulate, processes, pretrain, labels)
 
-    short = make_videos(replace(data, num_frames=FRAMES_A_VIDEO), digits, split="train")
-    frames = recipe.pretrain_frames // FRAMES_A_VIDEO, recipe.pretrain_batch // FRAMES_A_VIDEO
-    phases = [phase(short, *frames, pretrain=True)]
+    phases = []
+    if recipe.pretrain_frames:
+        short = make_videos(_changed(data, num_frames=FRAMES_A_VIDEO), digits, split="train")
+        frames = recipe.pretrain_frames // FRAMES_A_VIDEO, recipe.pretrain_batch // FRAMES_A_VIDEO
+        phases.append(phase(short, *frames, pretrain=True))
     for lesson in recipe.lessons:
         given = {k: v for k, v in asdict(lesson).items() if k != "videos" and v is not None}
-        easier = make_videos(replace(data, **given), digits, split="train")
+        easier = make_videos(_changed(data, **given), digits, split="train")
         phases.append(phase(easier, lesson.videos, recipe.batch_size))
     return Plan([*phases, phase(own, recipe.videos, recipe.batch_size)])
 
@@ -138,36 +122,20 @@ def make_plan(data: DataOptions, recipe: RecipeOptions, digits: Digits) -> Plan:
 FRAMES_A_VIDEO = 2  # a pre-training batch is made of such short videos
 
 
-class Loader:
-    """Batches of a run from a step on, made where they are used: they cost too little for a worker.
+def _changed(data: VideoOptions, **given: float) -> VideoOptions:
+    """The options with others in their place.
 
-    Args:
-        batch: step -> batch.
-        steps: of the whole run.
-        start: called when iteration begins: the step to begin with.
+    Raises:
+        ValueError: if the data set has no such option.
     """
-
-    def __init__(
-        self, batch: Callable[[int], VideoBatch], steps: int, *, start: Callable[[], int] = int
-    ):
-        self.batch = batch
-        self.steps = steps
-        self.start = start
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __iter__(self) -> Iterator[VideoBatch]:
-        for step in range(self.start(), self.steps):
-            yield self.batch(step)
+    if unknown := [key for key in given if not hasattr(data, key)]:
+        raise ValueError(f"lessons and pre-training: videos of {data.name} have no {unknown[0]}")
+    return replace(data, **given)  # type: ignore[arg-type]
 
 
-def batches(videos: Videos, batch_size: int, device: torch.device | str) -> Iterator[VideoBatch]:
-    """All videos of a data set once, in order."""
-    for indices in torch.arange(len(videos)).split(batch_size):
-        yield videos.batch(indices, device=device)
-
-
-def load_split(options: DataOptions, split: Split) -> Videos:
-    """The videos of one split, made of training digits, or of test digits for "test"."""
-    return make_videos(options, load_digits(options.digits, train=split != "test"), split=split)
+def _labels(videos: MovingDigits, own: MovingDigits) -> Tensor | None:
+    """The label that each class of easier videos has in the experiment's own."""
+    if videos.num_classes == own.num_classes:
+        return None
+    numbers = {own.class_name(label): label for label in range(own.num_classes)}
+    return torch.tensor([numbers[videos.class_name(k)] for k in range(videos.num_classes)])

@@ -1,132 +1,116 @@
-"""The folder of a run: options, logs and checkpoints; a run goes on where it was stopped."""
+"""One run from its options to its best weights: Lightning's loop, and a record of what was made."""
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import re
+import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar, Timer
+from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch import Tensor
 
-from interlace.record import write_json
+from interlace.record import environment, write_json
+from interlace.training.folder import claim
+from interlace.training.module import Training
+from interlace.training.options import TrainerOptions, check_options
+from interlace.training.task import Options, Processes, Task
+from interlace.training.tasks.clips import ClipTask
+from interlace.training.tasks.digits import DigitTask
+from interlace.training.watch import BestWeights, LastCheckpoint, ProgressLines
 
 log = logging.getLogger(__name__)
 
 
-class Stage(NamedTuple):
-    """A stretch of a run whose steps cost alike: its name, its steps, and the frames of each."""
-
-    name: str
-    steps: int
-    frames: int
-
-
-class Run(L.LightningModule):
-    """What a run trains.
-
-    Attributes:
-        stages: of the run, in order.
-        seen: what the last step showed, by name.
-    """
-
-    stages: Sequence[Stage]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: dict[str, Tensor | float] = {}
-
-
-class EachStep(Callback):
-    """A callback after each step of the optimiser, however many batches are gathered for it."""
-
-    _step = 0
-
-    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
-        self._step = trainer.global_step
-
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, module: Run, *_: Any
-    ) -> None:
-        if trainer.global_step != self._step:
-            self._step = trainer.global_step
-            self.after_step(trainer, module)
-
-    def after_step(self, trainer: L.Trainer, module: Run) -> None:
-        """The optimiser has made `trainer.global_step` steps."""
-        raise NotImplementedError
-
-
-class Logs(EachStep):
-    """Writes what steps showed: every few steps, and always after a look at validation videos.
-
-    Args:
-        every: steps.
-    """
-
-    def __init__(self, every: int):
-        self.every = every
-
-    def after_step(self, trainer: L.Trainer, module: Run) -> None:
-        step = trainer.global_step
-        if step % self.every == 0 or "validation/accuracy" in module.seen:
-            values = {name: _mean(value, trainer) for name, value in module.seen.items()}
-            for logger in trainer.loggers:
-                logger.log_metrics(values, step=step)
-
-
-def _mean(value: Tensor | float, trainer: L.Trainer) -> float:
-    """Over the processes of the run."""
-    if trainer.world_size == 1:
-        return float(value)
-    here = torch.as_tensor(value, dtype=torch.float32, device=trainer.strategy.root_device)
-    return float(trainer.strategy.reduce(here, reduce_op="mean"))
+def run(options: Options, callbacks: Sequence[Callback] = ()) -> Path:
+    """Trains; goes on where a killed run stopped. See `interlace.training.train`."""
+    kind: type[Task] = ClipTask if options.data.name == "clips" else DigitTask
+    devices, nodes = _processes(options.trainer)
+    options = replace(options, trainer=replace(options.trainer, devices=devices, nodes=nodes))
+    processes = Processes(rank_zero_only.rank or 0, devices * nodes)  # type: ignore[attr-defined]
+    trainer, folder = options.trainer, options.folder
+    check_options(options.recipe, trainer)
+    kind.check(options, processes)
+    if trainer.device == "gpu" and not torch.cuda.is_available():
+        raise ValueError("trainer.device=gpu, and there is none: choose auto or cpu")
+    callbacks = [*callbacks, *map(_callback, trainer.callbacks)]
+    last, best = folder / "last.ckpt", folder / "best.safetensors"
+    if claim(options, write=is_first()):
+        return best
+    if trainer.threads is not None:
+        torch.set_num_threads(trainer.threads)
+    L.seed_everything(trainer.seed, verbose=False)
+    task = kind.open(options, processes)
+    module, timer = Training(task, trainer.seed), Timer()
+    callbacks += [timer, BestWeights(best, task.card), LastCheckpoint(last, trainer.save_every)]
+    if task.patience is not None:
+        callbacks.append(EarlyStopping("validation/accuracy", mode="max", patience=task.patience))
+    in_terminal = sys.stderr.isatty() and is_first()
+    if is_first():
+        callbacks.append(RichProgressBar() if in_terminal else ProgressLines())
+    with _quiet():
+        loop = L.Trainer(
+            default_root_dir=folder,
+            accelerator=trainer.device,
+            devices=devices,
+            num_nodes=nodes,
+            strategy="auto" if processes.world == 1 else task.strategy,
+            sync_batchnorm=processes.world > 1 and torch.cuda.is_available(),
+            use_distributed_sampler=False,
+            precision="bf16-mixed" if trainer.precision == "bf16" else "32-true",
+            max_epochs=len(task.boundaries()),
+            reload_dataloaders_every_n_epochs=1,
+            num_sanity_val_steps=0,
+            accumulate_grad_batches=options.recipe.accumulate,
+            gradient_clip_val=options.recipe.max_grad_norm,
+            log_every_n_steps=trainer.log_every,
+            enable_model_summary=in_terminal,
+            enable_progress_bar=in_terminal,
+            callbacks=callbacks,
+            logger=_loggers(trainer.logger, folder, last) if is_first() else False,
+        )
+        _fit(loop, module, last)
+    if is_first():
+        write_json(
+            folder / "run.json",
+            {
+                "options": options.as_dict(),
+                **task.record,
+                "seconds": round(timer.time_elapsed(), 1),
+                "environment": environment(),
+            },
+        )
+    return best
 
 
-class Resume(EachStep):
-    """Writes last.ckpt every few steps, whole or not at all, so that a kill costs only those.
-
-    Args:
-        path: of the checkpoint.
-        every: steps.
-    """
-
-    def __init__(self, path: Path, every: int):
-        self.path = path
-        self.every = every
-
-    def after_step(self, trainer: L.Trainer, module: Run) -> None:
-        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
-            self.save(trainer)
-
-    def save(self, trainer: L.Trainer) -> None:
-        """Save now."""
-        partial = self.path.with_suffix(".partial")
-        try:
-            trainer.save_checkpoint(partial, weights_only=False)  # all processes take part
-            if trainer.is_global_zero:
-                partial.replace(self.path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise OSError(
-                f"cannot write {self.path} ({error}): make room and run the same command again, "
-                "it goes on from the last checkpoint"
-            ) from error
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return not rank_zero_only.rank  # type: ignore[attr-defined]
 
 
-def fit(loop: L.Trainer, module: Run, loader: Iterable[Any], last: Path) -> None:
+def _processes(trainer: TrainerOptions) -> tuple[int, int]:
+    """Processes a machine, and machines: as torchrun says, else as the options do."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return trainer.devices, trainer.nodes
+    here, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    return here, world // here
+
+
+def _fit(loop: L.Trainer, module: Training, last: Path) -> None:
     """Runs the loop from the last checkpoint, if there is one, to the end."""
     try:
-        loop.fit(module, loader, ckpt_path=last if last.exists() else None, weights_only=True)
+        loop.fit(module, ckpt_path=last if last.exists() else None, weights_only=True)
     except SIGTERMException:
         log.info("stopped from outside; the same command goes on from the last checkpoint")
         raise SystemExit(143) from None  # Lightning's own says 0, as if all were done
@@ -139,10 +123,47 @@ def fit(loop: L.Trainer, module: Run, loader: Iterable[Any], last: Path) -> None
         ) from error
     except SystemExit:
         raise KeyboardInterrupt from None  # Lightning makes an exit of it
+    if loop.should_stop:
+        log.info(f"stops: no better for {module.task.patience} looks at the validation videos")
+
+
+def _callback(name: str) -> Callback:
+    """A callback of Lightning by its dotted name, such as my_module.MyCallback."""
+    module, _, own = name.rpartition(".")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+    try:
+        return getattr(import_module(module), own)()
+    except (ValueError, ImportError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"trainer.callbacks: {name} cannot be made ({error}): name a class, such as "
+            "my_module.MyCallback, that takes no arguments"
+        ) from error
+
+
+def _loggers(kind: str, folder: Path, last: Path) -> list[Any]:
+    """A CSV file, and what was asked for; a run that goes on writes a CSV of its own."""
+    if kind == "none":
+        return []
+    part = len(list(folder.glob("logs/csv/*"))) if last.exists() else 0  # Lightning clears one
+    csv = CSVLogger(folder, name="logs/csv", version=f"part{part}", flush_logs_every_n_steps=1)
+    try:
+        if kind == "tensorboard":
+            return [TensorBoardLogger(folder, name="logs", version="tensorboard"), csv]
+        if kind == "wandb":
+            return [WandbLogger(folder.name, folder / "logs", project="interlace"), csv]
+        if kind == "mlflow":
+            own = str(folder / "logs" / "mlflow")
+            return [MLFlowLogger("interlace", run_name=folder.name, save_dir=own), csv]
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"trainer.logger={kind} needs a package that is not there: pip install {kind}"
+        ) from error
+    return [csv]
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Leaves Lightning's greetings and its notes to its own developers out."""
     talkers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     before = [logger.level for logger in talkers]
@@ -155,57 +176,3 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(talkers, before, strict=True):
                 logger.setLevel(level)
-
-
-def claim(folder: Path, options: dict[str, Any], *, write: bool = True) -> bool:
-    """Makes the folder of a run, or checks that it holds this very run.
-
-    Args:
-        folder: of the run.
-        options: of the run, by part and name.
-        write: whether this process is the one that writes.
-
-    Returns:
-        Whether the run is finished, and there is nothing to do.
-
-    Raises:
-        ValueError: if the folder holds another run.
-        OSError: if it cannot be written.
-    """
-    config = folder / "config.json"
-    if any((folder / name).exists() for name in ("last.ckpt", "best.safetensors")):
-        before = _flat(json.loads(config.read_text())) if config.exists() else {}
-        now = _flat(json.loads(json.dumps(options)))
-        for key in now.keys() | before.keys():
-            if before.get(key) != now.get(key) and key not in _MAY_CHANGE:
-                raise ValueError(
-                    f"{folder} holds a run with {key}={before.get(key)}, not {now.get(key)}: "
-                    "choose another trainer.out, or remove that folder"
-                )
-    try:
-        if write:
-            write_json(config, options)
-    except OSError as error:
-        raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
-    finished = (folder / "run.json").exists() and (folder / "best.safetensors").exists()
-    if finished and write:
-        log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
-    return finished
-
-
-_MAY_CHANGE = {
-    f"trainer.{name}" for name in ("out", "device", "threads", "save_every", "log_every")
-}
-
-
-def _flat(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {f"{part}.{key}": v for part, values in options.items() for key, v in values.items()}
-
-
-def loggers(folder: Path, last: Path) -> list[Any]:
-    """TensorBoard and CSV; a run that goes on writes a CSV of its own, as Lightning clears one."""
-    part = len(list(folder.glob("logs/csv/*"))) if last.exists() else 0
-    return [
-        TensorBoardLogger(folder, name="logs", version="tensorboard"),
-        CSVLogger(folder, name="logs/csv", version=f"part{part}", flush_logs_every_n_steps=1),
-    ]

@@ -1,4 +1,4 @@
-"""Options that had another name or meaning: one table, for answers and for what was written then."""
+"""Options that had another name or meaning, for answers and for what was written then."""
 
 from __future__ import annotations
 

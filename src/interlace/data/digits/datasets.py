@@ -54,7 +54,7 @@ def video_options(name: str) -> type[VideoOptions]:
         >>> options.num_digits, options.canvas
         (3, 256)
     """
-    kind = _dataset(name)
+    kind = dataset(name)
     types = get_type_hints(kind.__init__)
     own = [
         (one.name, types[one.name], dataclasses.field(default=one.default))
@@ -88,7 +88,7 @@ def make_videos(options: VideoOptions, digits: Digits, *, split: Split) -> Movin
         if one.name not in common
     }
     size = getattr(options, f"{split}_size")
-    return _dataset(options.name)(digits, split=split, size=size, seed=options.seed, **own)
+    return dataset(options.name)(digits, split=split, size=size, seed=options.seed, **own)
 
 
 def load_split(options: VideoOptions, split: Split) -> MovingDigits:
@@ -104,7 +104,12 @@ def batches(
         yield videos.batch(indices, device=device)
 
 
-def _dataset(name: str) -> type[MovingDigits]:
+def dataset(name: str) -> type[MovingDigits]:
+    """The class of a registered data set.
+
+    Raises:
+        ValueError: if there is no such data set.
+    """
     from interlace.data.digits import syncmnist  # noqa: F401, registers its own
 
     return DATASETS[name]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -63,7 +63,12 @@ class MovingDigits(Dataset[VideoBatch], ABC):
     """Videos made when asked for. Who is on screen is left to subclasses; the rest is here.
 
     Args: see `interlace.data.digits.syncmnist.SyncMNIST`.
+
+    Attributes:
+        classes_repeat: whether two digits of a video may be of one class.
     """
+
+    classes_repeat: ClassVar[bool] = False
 
     digits: Digits
     _: KW_ONLY

@@ -115,6 +115,8 @@ class MultiSyncMNIST(MovingDigits):
         (56, '2-2')
     """
 
+    classes_repeat = True
+
     _: KW_ONLY
     num_digits: int = 5
     canvas: int = 256

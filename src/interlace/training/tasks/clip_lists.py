@@ -18,7 +18,7 @@ from interlace.data.clips.opening import SplitName, given_splits, open_clips
 from interlace.data.clips.scan import scan
 from interlace.data.clips.split import split_clips, write_list
 from interlace.data.labels.files import read_labels
-from interlace.training.clip_options import ClipDataOptions
+from interlace.training.tasks.clip_options import ClipDataOptions
 
 TRAIN, HELD_OUT, MANIFEST = "train.csv", "held_out.csv", "manifest.csv"
 

@@ -1,212 +1,228 @@
-"""Training on video files: from a folder of clips to weights, in one process or in many."""
+"""Training on video files: which videos, what rests, how fast the rest learns."""
 
 from __future__ import annotations
 
-import logging
 import math
-import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
-import lightning as L
 import torch
-from lightning.pytorch.utilities import rank_zero_only
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from interlace.data.clips.dataset import Clip, TestViews, TrainingClips
 from interlace.data.clips.loader import clip_loader
-from interlace.data.clips.order import Order
+from interlace.data.clips.order import Order, in_turn
 from interlace.data.clips.shape import ClipShape
 from interlace.data.clips.transforms import mirrored_labels
 from interlace.data.workers import cores
-from interlace.models.backbones.weights import load_backbone
 from interlace.models.classifier import VideoClassifier
-from interlace.models.detector import BoxDetector
+from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.registry import create_model, input_channels, open_weights
-from interlace.models.weights import load_weights
-from interlace.record import environment, write_json
-from interlace.training.clip_module import ClipTraining
-from interlace.training.clip_options import (
+from interlace.training.kick_start import KickStart, freeze_batch_norm, graphs_of, regions_of
+from interlace.training.optimizer import backbone_of
+from interlace.training.start import start_from
+from interlace.training.task import Look, Options, Processes, Stage, Task
+from interlace.training.tasks.clip_lists import HELD_OUT, RunClips, run_clips
+from interlace.training.tasks.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
     ClipRecipeOptions,
-    ClipTrainerOptions,
     check_clip_options,
 )
-from interlace.training.clip_watch import Watch
-from interlace.training.kick_start import KickStart, graphs_of
-from interlace.training.loop import Logs, Resume, claim, fit, loggers, quiet
-from interlace.training.progress import RunProgress
-from interlace.training.tasks.clip_lists import HELD_OUT, run_clips
-
-log = logging.getLogger(__name__)
 
 
-class Batches:
-    """The run's batches from the step on that it has made, as Lightning wants them.
+class ClipBatches:
+    """What a run reads: clips to learn from, in their order, and those held out.
 
     Args:
-        clips: to learn from.
-        order: of the whole run.
-        workers: processes that read.
+        clips: the videos.
+        data: what is shown of them.
+        recipe: how many at once, and how often.
+        processes: that share each step.
     """
 
-    def __init__(self, clips: TrainingClips, order: Order, *, workers: int):
-        self.clips = clips
-        self.order = order
-        self.workers = workers
+    def __init__(
+        self,
+        clips: RunClips,
+        data: ClipDataOptions,
+        recipe: ClipRecipeOptions,
+        processes: Processes,
+    ):
+        if len(clips.held_out) < processes.world:
+            raise ValueError(
+                f"{len(clips.held_out)} videos are held out, too few for {processes.world} "
+                "processes: hold out more with data.held_out"
+            )
+        mirrored = mirrored_labels(clips.train.classes) if data.flip else None
+        shape = clip_shape(data)
+        self.training = TrainingClips(clips.train, shape, seed=data.seed, mirrored=mirrored)
+        self.views = TestViews(clips.held_out, shape)
+        self.recipe = recipe
+        self.seed = data.seed
+        self.processes = processes
+        self.workers = max(1, cores() - 1) if data.workers is None else data.workers
+        self.videos_a_step = recipe.batch_size * recipe.accumulate * processes.world
+        self.frames_a_step = self.videos_a_step * data.num_frames
+        count = self._order(0).steps
+        self.steps = count // recipe.accumulate
+        if not self.steps:
+            raise ValueError(
+                f"recipe.accumulate={recipe.accumulate} batches a step, and the run has only "
+                f"{count}: choose fewer"
+            )
 
-    def __len__(self) -> int:
-        return self.order.steps  # Lightning counts those made before, too
-
-    def __iter__(self) -> Iterator[Clip]:
+    def train(self, first: int) -> Iterator[Clip]:
+        """Batches to learn from, from one on."""
         pin = torch.cuda.is_available()
-        yield from clip_loader(self.clips, self.order, num_workers=self.workers, pin_memory=pin)
+        order = self._order(first)
+        return iter(clip_loader(self.training, order, num_workers=self.workers, pin_memory=pin))
+
+    def held_out(self) -> DataLoader[Clip]:
+        """This process's share of those held out."""
+        rank, world = self.processes
+        share = in_turn(len(self.views), self.recipe.batch_size, rank=rank, world_size=world)
+        return clip_loader(self.views, share, num_workers=self.workers)
+
+    def _order(self, first: int) -> Order:
+        return Order(
+            len(self.training),
+            self.recipe.batch_size,
+            self.seed,
+            self.recipe.epochs,
+            rank=self.processes.rank,
+            world_size=self.processes.world,
+            start_step=first,
+        )
 
 
-def train_clips(
-    model: ClipModelOptions,
-    data: ClipDataOptions,
-    recipe: ClipRecipeOptions,
-    trainer: ClipTrainerOptions,
-) -> Path:
-    """Trains a registered model on video files; goes on where a killed run stopped.
+class ClipTask(Task):
+    """Fits a classifier to clips.
 
     Args:
-        model: which network.
-        data: which videos.
-        recipe: how to learn.
-        trainer: where and how to run.
-
-    Returns:
-        The best weights, a safetensors file in trainer.out.
-
-    Raises:
-        ValueError: if the options or the videos do not fit together, or the folder holds another
-            run.
-        OSError: if the folder cannot be written.
+        model: what is trained.
+        recipe: how.
+        read: the clips.
+        pretrained: whether the backbone has learnt before.
+        kick_start: what graphs learn their regions from at first, if from anything.
+        detector: what tells the model where to look, if it must be told; it learns nothing.
     """
-    options = {
-        "model": asdict(model),
-        "data": asdict(data),
-        "recipe": asdict(recipe),
-        "trainer": asdict(trainer),
-    }
-    if input_channels(model.name) != 3:  # also says if there is no such model
-        raise ValueError(
-            f"{model.name} is for videos of digits, which need no data.path; for video files "
-            "choose one such as tsm_r18_dyreg, see `interlace list`"
-        )
-    check_clip_options(data, recipe, trainer)
-    shape = clip_shape(data)
-    folder = Path(trainer.out)
-    last, best = folder / "last.ckpt", folder / "best.safetensors"
-    rank, first = process_rank(), is_first()
-    devices, nodes = processes(trainer)
-    if claim(folder, options, write=first):
-        return best
-    if devices * nodes > 1 and data.manifest is None:
-        raise ValueError(
-            "several processes need to know what is broken before they start: run `interlace scan "
-            f"{data.path} --out manifest.csv`, and give data.manifest=manifest.csv"
-        )
-    if trainer.device == "gpu" and not torch.cuda.is_available():
-        raise ValueError("trainer.device=gpu, and there is none: choose auto or cpu")
-    workers = max(1, cores() - 1) if data.workers is None else data.workers
-    if trainer.threads is not None:
-        torch.set_num_threads(trainer.threads)
-    L.seed_everything(trainer.seed, verbose=False)
-    clips = run_clips(data, folder, begun=last.exists() or best.exists(), write=first)
-    classes = clips.train.classes
-    network = make_network(model, len(classes), fresh=not last.exists())
 
-    order = Order(
-        len(clips.train),
-        recipe.batch_size,
-        data.seed,
-        recipe.epochs,
-        rank=rank,
-        world_size=devices * nodes,
-        start_step=lambda: loop.global_step * recipe.accumulate,
-    )
-    clips_a_step = recipe.batch_size * recipe.accumulate * devices * nodes
-    steps = order.steps // recipe.accumulate
-    if steps < 1:
-        raise ValueError(
-            f"recipe.accumulate={recipe.accumulate} batches a step, and the run has only "
-            f"{order.steps}: choose fewer"
+    recipe: ClipRecipeOptions
+
+    def __init__(
+        self,
+        model: VideoClassifier,
+        recipe: ClipRecipeOptions,
+        read: ClipBatches,
+        *,
+        pretrained: bool,
+        kick_start: KickStart | None = None,
+        detector: nn.Module | None = None,
+    ):
+        stages = [Stage("training", read.steps, read.frames_a_step)]
+        super().__init__(model, recipe, stages, videos_a_step=read.videos_a_step)
+        self.read = read
+        self.pretrained = pretrained
+        self.patience = recipe.patience
+        backbone = backbone_of(model)
+        has_stages = hasattr(backbone, "layer2")
+        default = 2 if pretrained and has_stages else 0
+        self.frozen = first_stages(backbone, default if recipe.freeze is None else recipe.freeze)
+        for module in self.frozen:
+            module.requires_grad_(False)
+        if pretrained if recipe.freeze_norm is None else recipe.freeze_norm:
+            freeze_batch_norm(backbone)
+        if kick_start is not None:
+            kick_start.check(model)
+        self.kick_start = kick_start
+        self.looking = model if detector is None else WithDetector(model, detector)
+        model.dropout.p = recipe.dropout
+
+    @staticmethod
+    def check(options: Options, processes: Processes) -> None:
+        model, data, recipe = options.model, options.data, options.recipe
+        if input_channels(model.name) != 3:  # also says if there is no such model
+            raise ValueError(
+                f"{model.name} is for videos of digits, which need no data.path; for video files "
+                "choose one such as tsm_r18_dyreg, see `interlace list`"
+            )
+        check_clip_options(data, recipe)
+        clip_shape(data)
+        if processes.world > 1 and data.manifest is None:
+            raise ValueError(
+                "several processes need to know what is broken before they start: run `interlace "
+                f"scan {data.path} --out manifest.csv`, and give data.manifest=manifest.csv"
+            )
+
+    @classmethod
+    def open(cls, options: Options, processes: Processes) -> ClipTask:
+        model, data, recipe = options.model, options.data, options.recipe
+        begun = any((options.folder / n).exists() for n in ("last.ckpt", "best.safetensors"))
+        clips = run_clips(data, options.folder, begun=begun, write=processes.rank == 0)
+        classes = clips.train.classes
+        network = make_network(model, len(classes))
+        start_from(network, options, classes)
+        task = cls(
+            network,
+            recipe,
+            ClipBatches(clips, data, recipe, processes),
+            pretrained=model.pretrained,
+            kick_start=make_kick_start(model),
+            detector=None if model.detector is None else BoxDetector(model.detector),
         )
-    module = ClipTraining(
-        network,
-        recipe,
-        steps=steps,
-        clips_a_step=clips_a_step,
-        frames=shape.num_frames,
-        pretrained=bool(model.backbone or model.weights),
-        kick_start=make_kick_start(model),
-        detector=None if model.detector is None else BoxDetector(model.detector),
-    )
-    mirrored = mirrored_labels(classes) if data.flip else None
-    shown = TrainingClips(clips.train, shape, seed=data.seed, mirrored=mirrored)
-    watch = Watch(
-        TestViews(clips.held_out, shape),
-        every=math.ceil(len(clips.train) / clips_a_step),
-        patience=recipe.patience,
-        batch_size=recipe.batch_size,
-        workers=workers,
-        folder=folder,
-        card={
+        videos = options.trainer.validate_every or len(clips.train)
+        task.look_every = math.ceil(videos / task.read.videos_a_step)
+        task.card = {
             "model": model.name,
             "num_classes": len(classes),
             "classes": list(classes),
-            "clips": asdict(shape),
-            "data": {"path": data.path, "held_out": HELD_OUT},
+            "clips": asdict(clip_shape(data)),
+            "data": {"name": "clips", "path": data.path, "held_out": HELD_OUT},
+            "seed": options.trainer.seed,
             **({} if model.detector is None else {"detector": model.detector}),
-        },
-    )
-    callbacks: list[Any] = [watch, Logs(trainer.log_every), Resume(last, trainer.save_every)]
-    progress = RunProgress()
-    if first:
-        callbacks.append(progress)
-    with quiet():
-        loop = L.Trainer(
-            default_root_dir=folder,
-            accelerator=trainer.device,
-            devices=devices,
-            num_nodes=nodes,
-            strategy="ddp" if devices * nodes > 1 else "auto",
-            sync_batchnorm=devices * nodes > 1 and torch.cuda.is_available(),
-            use_distributed_sampler=False,
-            precision="bf16-mixed" if trainer.precision == "bf16" else "32-true",
-            max_steps=steps,
-            max_epochs=1,
-            accumulate_grad_batches=recipe.accumulate,
-            gradient_clip_val=recipe.clip,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            callbacks=callbacks,
-            logger=loggers(folder, last) if first else False,
-        )
-        fit(loop, module, Batches(shown, order, workers=workers), last)
-    if first:
-        write_json(
-            folder / "run.json",
-            {
-                "options": options,
-                "clips": {
-                    "train": len(clips.train),
-                    "held_out": len(clips.held_out),
-                    "skipped": clips.skipped,
-                    "fingerprint": clips.fingerprint,
-                },
-                "seconds": round(progress.seconds, 1),
-                "environment": environment(),
-            },
-        )
-    return best
+        }
+        task.record["clips"] = {
+            "train": len(clips.train),
+            "held_out": len(clips.held_out),
+            "skipped": clips.skipped,
+            "fingerprint": clips.fingerprint,
+        }
+        return task
+
+    def batches(self, first: int, device: torch.device) -> Iterator[Clip]:
+        return self.read.train(first)
+
+    def validation_batches(self, device: torch.device) -> DataLoader[Clip]:
+        return self.read.held_out()
+
+    # --- losses ---------------------------------------------------------------------------------
+
+    def loss(self, batch: Clip, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        for module in self.frozen:
+            module.eval()  # what does not learn does not count frames either
+        start = self.kick_start
+        copied = 0.0 if start is None else start.weight(step, self.steps)
+        with regions_of(self.model) as regions:
+            logits = self.looking.to(batch.video.device)(batch.video).float()
+        loss = nn.functional.cross_entropy(logits, batch.label)
+        if start is not None and copied:
+            loss = loss + copied * start(batch.video, regions)
+        return loss, {"train/accuracy": (logits.argmax(1) == batch.label).float().mean()}
+
+    def look(self, batch: Clip) -> Look:
+        count = batch.video.shape[1]
+        shown = batch.video.flatten(0, 1)  # (B * V, T, 3, S, S)
+        logits = self.looking.to(shown.device)(shown).float()
+        views = logits.log_softmax(1).unflatten(0, (-1, count))  # (B, V, num_classes)
+        return Look(views.logsumexp(1) - math.log(count), batch.label, {})
+
+    # --- rates ----------------------------------------------------------------------------------
+
+    def backbone_rate(self) -> float:
+        default = 0.1 if self.pretrained else 1.0
+        return default if self.recipe.backbone_lr is None else self.recipe.backbone_lr
 
 
 def clip_shape(data: ClipDataOptions) -> ClipShape:
@@ -214,8 +230,8 @@ def clip_shape(data: ClipDataOptions) -> ClipShape:
     return ClipShape(data.num_frames, data.size, data.short_side, data.sampling, data.step)
 
 
-def make_network(model: ClipModelOptions, num_classes: int, *, fresh: bool) -> VideoClassifier:
-    """The network to train, with the weights it starts from unless a checkpoint comes anyway."""
+def make_network(model: ClipModelOptions, num_classes: int) -> VideoClassifier:
+    """A fresh network, which looks where it is told only if something tells it."""
     network = create_model(model.name, num_classes=num_classes)
     if network.needs_boxes != (model.detector is not None):
         raise ValueError(
@@ -223,13 +239,6 @@ def make_network(model: ClipModelOptions, num_classes: int, *, fresh: bool) -> V
             if network.needs_boxes
             else f"{model.name} finds its regions itself: leave model.detector out"
         )
-    if fresh and model.weights is not None:
-        for part in ("backbone", "body"):  # the head is for other classes
-            own = network.get_submodule(part)
-            load_weights(own, model.weights, name=model.name, part=f"{part}.")
-    if fresh and model.backbone is not None:
-        for line in load_backbone(network, model.backbone).lines():
-            log.info(line)
     return network
 
 
@@ -248,19 +257,20 @@ def make_kick_start(model: ClipModelOptions) -> KickStart | None:
     return KickStart(teachers) if teachers else None
 
 
-def processes(trainer: ClipTrainerOptions) -> tuple[int, int]:
-    """Processes a machine, and machines: as torchrun says, else as the options do."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return trainer.devices, trainer.nodes
-    here, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-    return here, world // here
+def first_stages(network: nn.Module, count: int) -> list[nn.Module]:
+    """The first stages of a ResNet: its stem, then layer1 and so on.
 
-
-def process_rank() -> int:
-    """The number of this process among all of the run, also before they know each other."""
-    return rank_zero_only.rank or 0  # type: ignore[attr-defined]
-
-
-def is_first() -> bool:
-    """Whether this process is the one that writes and speaks."""
-    return process_rank() == 0
+    Raises:
+        ValueError: if it has no such stages.
+    """
+    if count == 0:
+        return []
+    names = [name for name, _ in network.named_children()]
+    layers = [name for name in names if re.fullmatch(r"layer\d", name)]
+    if count > len(layers) + 1 or not layers:
+        raise ValueError(
+            f"recipe.freeze={count} counts the stages of a ResNet, its stem and "
+            f"{', '.join(layers) or 'no layers'}: choose at most {len(layers) + bool(layers)}"
+        )
+    end = names.index(layers[count - 1]) if count <= len(layers) else len(names)
+    return [network.get_submodule(name) for name in names[:end]]

@@ -45,7 +45,7 @@ class DigitRecipeOptions(RecipeOptions):
             times slower.
     """
 
-    backbone_lr: float | None = 0.3
+    backbone_lr: float = 0.3
     videos: int = 600_000
     pretrain_frames: int = 600_000
     pretrain_task: Literal["placement", "presence"] = "placement"

@@ -3,19 +3,14 @@
 import pytest
 import torch
 
+from interlace.data.digits.datasets import batches, make_videos, video_options
 from interlace.data.digits.images import load_digits
-from interlace.training.lessons import (
-    FRAMES_A_VIDEO,
-    Loader,
-    Phase,
-    Plan,
-    batches,
-    make_plan,
-    make_videos,
-)
-from interlace.training.options import DataOptions, Lesson, RecipeOptions
+from interlace.training.lessons import FRAMES_A_VIDEO, Phase, Plan, make_plan
+from interlace.training.task import Processes
+from interlace.training.tasks.digit_options import DigitRecipeOptions as RecipeOptions
+from interlace.training.tasks.digit_options import Lesson
 
-OPTIONS = DataOptions(
+OPTIONS = video_options("SyncMNIST")(
     digits="embedded", num_digits=3, classes=4, num_frames=4, canvas=50, frame=16,
     no_pair=0.25, train_size=20, validation_size=7, test_size=5, seed=3,
 )  # fmt: skip
@@ -59,20 +54,18 @@ def test_batches_are_the_videos_in_order_and_from_the_first_again(videos):
         (3, [18, 19, 0, 1, 2, 3]),  # 20 videos
         (7, [2, 3, 4, 5, 6, 7]),
     ]:
-        assert same(phase.batch(step, "cpu"), videos.batch(indices))
-    assert same(phase.batch(3, "cpu"), phase.batch(3, "cpu"))
+        assert same(phase.batch(step, 0, "cpu"), videos.batch(indices))
+    assert same(phase.batch(3, 0, "cpu"), phase.batch(3, 0, "cpu"))
 
 
-def test_a_loader_starts_where_it_is_told_each_time():
-    start = 0
-    loader = Loader(lambda step: step * 10, 5, start=lambda: start)
-    assert len(loader) == 5
-    assert list(loader) == [0, 10, 20, 30, 40]
-    start = 3
-    assert list(loader) == [30, 40]
-    start = 5
-    assert list(loader) == []
-    assert list(Loader(lambda step: step, 2)) == [0, 1]
+def test_processes_and_gathered_batches_share_a_step_in_order(videos):
+    found = [
+        Phase(videos, 10, 2, 2, Processes(rank, 2)).batch(1, part, "cpu")
+        for part in (0, 1)
+        for rank in (0, 1)
+    ]
+    for k, batch in enumerate(found):  # step 1 has videos 8 to 15
+        assert same(batch, videos.batch([8 + 2 * k, 9 + 2 * k]))
 
 
 def test_a_data_set_is_walked_through_once_in_order(videos):
@@ -87,22 +80,22 @@ def test_options_reach_the_data_set_and_what_is_left_out_stays_its_own(digits):
     assert (made.canvas, made.frame, made.no_pair, made.seed) == (50, 16, 0.25, 3)
     assert (made.split, len(made)) == ("validation", 7)
     assert len(make_videos(OPTIONS, digits, split="test")) == 5
-    plain = make_videos(DataOptions(dataset="MultiSyncMNIST"), digits, split="train")
+    plain = make_videos(video_options("MultiSyncMNIST")(), digits, split="train")
     assert (plain.num_digits, plain.frame, plain.num_classes) == (5, 128, 56)
-    slow = make_videos(DataOptions(max_step=3), digits, split="train")
+    slow = make_videos(video_options("SyncMNIST")(max_step=3), digits, split="train")
     assert (slow.max_step, slow.num_digits) == (3, 3)
 
 
 @pytest.mark.parametrize("dataset", ["SyncMNIST", "MultiSyncMNIST"])
 def test_a_lesson_of_fewer_digits_has_the_labels_of_the_experiment(digits, dataset):
-    options = DataOptions(dataset=dataset, no_pair=0.4, num_digits=2, canvas=50, frame=16)
+    options = video_options(dataset)(no_pair=0.4, num_digits=2, canvas=50, frame=16)
     recipe = RecipeOptions(
         videos=64, pretrain_frames=0, batch_size=64, lessons=[Lesson(64, classes=3, max_step=20)]
     )
     lesson, own = make_plan(options, recipe, digits).phases
     assert (lesson.videos.classes, lesson.videos.max_step) == (3, 20)
     own_videos, seen = own.videos, set()
-    before, after = lesson.videos.batch(range(64)), lesson.batch(0, "cpu")
+    before, after = lesson.videos.batch(range(64)), lesson.batch(0, 0, "cpu")
     for theirs, ours in zip(before.label.tolist(), after.label.tolist(), strict=True):
         assert lesson.videos.class_name(theirs) == own_videos.class_name(ours)
         seen.add(own_videos.class_name(ours))

@@ -1,0 +1,163 @@
+"""What a training fits, and to what: all that differs between synthetic videos and clips."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from interlace.models.classifier import VideoClassifier
+from interlace.training.optimizer import cosine, warmup_steps
+from interlace.training.options import RecipeOptions, TrainerOptions
+
+LR_BATCH = 32  # videos a step that recipe.lr is for
+
+
+@dataclass(frozen=True)
+class Options:
+    """All options of a run; which classes the parts have depends on the data."""
+
+    model: Any
+    data: Any
+    recipe: Any
+    trainer: TrainerOptions
+
+    @property
+    def folder(self) -> Path:
+        """Of the run: last.ckpt there is where it goes on."""
+        return Path(self.trainer.out or f"runs/{self.data.name.rpartition(':')[2]}")
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """For JSON."""
+        return asdict(self)
+
+
+class Processes(NamedTuple):
+    """Those that share a run, and which of them this is."""
+
+    rank: int = 0
+    world: int = 1
+
+
+class Stage(NamedTuple):
+    """A part of a run whose steps cost alike: its name, its steps, and the frames of each."""
+
+    name: str
+    steps: int
+    frames: int
+
+
+class Look(NamedTuple):
+    """What a model says of validation videos, and what else it shows.
+
+    Attributes:
+        scores: (B, num_classes), logarithms of probabilities.
+        label: (B,)
+        shown: name -> mean over the videos.
+    """
+
+    scores: Tensor
+    label: Tensor
+    shown: Mapping[str, Tensor]
+
+
+class Task(ABC):
+    """A model, its batches, its loss and its rates.
+
+    Args:
+        model: what is trained.
+        recipe: how.
+        stages: of the run, in order.
+        videos_a_step: of all processes together.
+
+    Attributes:
+        heads: what learns beside the model and is thrown away.
+        strategy: of Lightning, for several processes.
+        look_every: steps between looks at the validation videos.
+        patience: looks without a gain after which to stop; None: never.
+        card: of the weights.
+        record: what else made them, for the record of the run.
+    """
+
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.999)  # of AdamW
+    nesterov: ClassVar[bool] = False  # of SGD's momentum
+
+    def __init__(
+        self,
+        model: VideoClassifier,
+        recipe: RecipeOptions,
+        stages: Sequence[Stage],
+        *,
+        videos_a_step: int,
+    ):
+        self.model = model
+        self.recipe = recipe
+        self.stages = stages
+        self.heads: nn.Module | None = None
+        self.strategy = "ddp"
+        self.steps = sum(stage.steps for stage in stages)
+        self.lr = recipe.lr * videos_a_step / LR_BATCH
+        self.look_every = 1
+        self.patience: int | None = None
+        self.card: dict[str, Any] = {}
+        self.record: dict[str, Any] = {}
+
+    @staticmethod
+    @abstractmethod
+    def check(options: Options, processes: Processes) -> None:
+        """Raises ValueError if options make no sense, before anything is made."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, options: Options, processes: Processes) -> Task:
+        """The task that the options describe, with its videos and its model."""
+
+    @property
+    def first_look(self) -> int:
+        """The step from which looks are counted; there is none before, nor at it."""
+        return 0
+
+    @abstractmethod
+    def batches(self, first: int, device: torch.device) -> Iterator[Any]:
+        """The batches of this process from one on: a function of their numbers alone."""
+
+    @abstractmethod
+    def validation_batches(self, device: torch.device) -> Iterable[Any]:
+        """The validation videos, this process's share of them."""
+
+    @abstractmethod
+    def loss(self, batch: Any, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of a batch, and what to show."""
+
+    @abstractmethod
+    def look(self, batch: Any) -> Look:
+        """At a batch of validation videos."""
+
+    @abstractmethod
+    def backbone_rate(self) -> float:
+        """Times lr, for the backbone."""
+
+    def part_rates(self) -> list[float]:
+        """Times lr: of all else, of the backbone, of what predicts regions."""
+        if self.plateau() is not None:
+            return [1.0, 1.0, 1.0]
+        regions = 1.0 if self.recipe.optimizer == "sgd" else self.recipe.region_lr
+        return [1.0, self.backbone_rate(), regions]
+
+    def rate(self, step: int, part: float) -> float:
+        """Of a part of the model at a step, in units of lr."""
+        return part * cosine(step, self.steps, warmup_steps(self.recipe, self.steps))
+
+    def plateau(self) -> int | None:
+        """Looks without a gain before the rate falls tenfold; None: it follows `rate`."""
+        return None
+
+    def boundaries(self) -> list[int]:
+        """The steps at which looks at the validation videos are counted from, and each look's."""
+        first = self.first_look or self.look_every
+        return [*range(first, self.steps, self.look_every), self.steps]
