@@ -1,8 +1,16 @@
 """A config states differences only, on top of its base."""
 
-import pytest
+from pathlib import Path
 
-from interlace.experiments.config import read_config
+import pytest
+import yaml
+
+from interlace.experiments.config import on_base, read_config
+from interlace.experiments.experiment import open_experiment
+from interlace.training.tasks import options_for
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+FILES = sorted(CONFIGS.rglob("*.yaml"))
 
 
 def write(folder, **texts):
@@ -29,6 +37,10 @@ def test_a_config_stands_on_its_base(tmp_path):
         "trainer": {"out": "runs/x"},
     }
     assert read_config(tmp_path / "third.yaml") == {}
+    stated = {"base": "first.yaml", "data": {"size": 8}}
+    assert on_base(stated, tmp_path / "piped") == {
+        "data": {"name": "clips", "size": 8}, "recipe": {"lr": 0.1},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -45,3 +57,33 @@ def test_what_is_no_config_is_named(tmp_path, text, says):
     write(tmp_path, a=text)
     with pytest.raises(ValueError, match=says):
         read_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(CONFIGS).as_posix())
+def test_a_config_is_understood_and_states_only_differences(path):
+    """From its base, or else from the defaults; names may be said anyway."""
+    name = path.relative_to(CONFIGS).with_suffix("").as_posix()
+    whole = open_experiment(CONFIGS, name).options.as_dict()
+    stated = yaml.safe_load(path.read_text())
+    base = stated.pop("base", None)
+    below = read_config(path.parent / base) if base else {}
+    kinds = options_for(whole["data"]["name"])
+    for part, values in stated.items():
+        for key, value in values.items():
+            before = below.get(part, {}).get(key, getattr(kinds[part](), key))
+            assert key == "name" or value != before, f"{part}.{key}: leave it out"
+            if key != "lessons":
+                assert whole[part][key] == value
+
+
+def test_no_two_configs_train_in_one_folder():
+    """But for those that others stand on, which name none."""
+    named = {path: read_config(path).get("trainer", {}).get("out") for path in FILES}
+    own = [out for out in named.values() if out is not None]
+    assert len(set(own)) == len(own) > 80
+    bases = {"dyreg/small", "dyreg/paper", "rstg/small", "rstg/small_145000"}
+    assert {
+        path.relative_to(CONFIGS).with_suffix("").as_posix()
+        for path, out in named.items()
+        if out is None
+    } == bases

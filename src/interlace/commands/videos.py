@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from interlace.experiments.config import on_base
+
 SYNTHETIC = "SyncMNIST"  # where no data is named
 _ON_VIDEOS = (("train",), ("generate", "digits"), ("bench", "model"))
 
@@ -62,7 +64,7 @@ def _read(words: list[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _config(path: str) -> tuple[str, dict[str, Any]]:
-    """The text of a config, and what it says of the data; a path that the parser will refuse."""
+    """The text of a config, on its base, and what it says of the data; a path to be refused."""
     import yaml
 
     try:
@@ -70,6 +72,9 @@ def _config(path: str) -> tuple[str, dict[str, Any]]:
         told = yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError):
         return path, {}
+    if isinstance(told, dict) and "base" in told:
+        told = on_base(told, path)
+        text = yaml.safe_dump(told)
     data = told.get("data") if isinstance(told, dict) else None
     return text, data if isinstance(data, dict) else {}
 

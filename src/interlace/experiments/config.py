@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,33 @@ def read_config(path: str | Path) -> dict[str, dict[str, Any]]:
     return _read(Path(path), ())
 
 
+def on_base(stated: Mapping[str, Any], path: str | Path) -> dict[str, dict[str, Any]]:
+    """What a config states that was read already, as `read_config`.
+
+    Args:
+        stated: what its file holds.
+        path: of the file.
+    """
+    return _on_base(stated, Path(path), ())
+
+
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
-    if path.resolve() in above:
-        raise ValueError(f"{path} is its own base; name another file, or none")
     try:
-        stated = yaml.safe_load(path.read_text()) or {}
+        return _on_base(yaml.safe_load(path.read_text()) or {}, path, above)
     except OSError as error:
         raise ValueError(f"there is no config {path} ({error.strerror})") from error
     except yaml.YAMLError as error:
-        raise ValueError(
-            f"{path} is not readable as YAML: {' '.join(str(error).split())}"
-        ) from error
-    base = stated.pop("base", None) if isinstance(stated, dict) else None
-    if not isinstance(stated, dict) or not all(isinstance(v, dict) for v in stated.values()):
+        where = " ".join(str(error).split())
+        raise ValueError(f"{path} is not readable as YAML: {where}") from error
+
+
+def _on_base(stated: Any, path: Path, above: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
+    if path.resolve() in above:
+        raise ValueError(f"{path} is its own base; name another file, or none")
+    own = {k: v for k, v in stated.items() if k != "base"} if isinstance(stated, dict) else None
+    if own is None or not all(isinstance(part, dict) for part in own.values()):
         raise ValueError(f"{path} must hold parts, such as data, with an option a line below each")
-    if base is None:
-        return stated
-    below = _read(path.parent / base, (*above, path.resolve()))
-    return {part: below.get(part, {}) | stated.get(part, {}) for part in (below | stated)}
+    if "base" not in stated:
+        return own
+    below = _read(path.parent / stated["base"], (*above, path.resolve()))
+    return {part: below.get(part, {}) | own.get(part, {}) for part in below | own}

@@ -76,8 +76,9 @@ def open_experiment(configs: Path, config: str) -> Experiment:
     """
     path = configs / f"{config}.yaml"
     stated = read_config(path)
+    data = stated.get("data", {})
     try:
-        kinds = options_for(stated.get("data", {}).get("name", "SyncMNIST"))
+        kinds = options_for(data.get("name", "clips" if "path" in data else "SyncMNIST"))
         parser = ArgumentParser(exit_on_error=False)
         for part, kind in kinds.items():
             parser.add_argument(f"--{part}", type=kind, default=kind())
