@@ -89,7 +89,7 @@ def _checksum(path: Path) -> str:
 
 
 def _entries(root: Path, names: list[str], workers: int) -> Iterator[Entry]:
-    """Rows as they get ready."""
+    """Entries as they get ready."""
     if not workers:
         yield from (scan_one(root, name) for name in names)
         return
@@ -107,22 +107,16 @@ def _entries(root: Path, names: list[str], workers: int) -> Iterator[Entry]:
                     del running[future]
                     yield entry
         except BrokenProcessPool:
-            log.warning("a worker was killed; the videos it may have read are read again alone")
+            if len(running) > 1:  # any of them may have done it
+                log.warning("a worker was killed; the videos it may have read are read again alone")
         finally:
             pool.shutdown(cancel_futures=True)
         for name in running.values():
-            yield _alone(root, name)
-
-
-def _alone(root: Path, name: str) -> Entry:
-    """The entry of a video that may kill its worker."""
-    pool = _pool(1)
-    try:
-        return pool.submit(scan_one, root, name).result()
-    except BrokenProcessPool:
-        return Entry(name, error=f"{name} kills its decoder, or needs more memory than there is")
-    finally:
-        pool.shutdown()
+            if len(running) > 1:
+                yield from _entries(root, [name], 1)
+            else:
+                sentence = f"{name} kills its decoder, or needs more memory than there is"
+                yield Entry(name, error=sentence)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

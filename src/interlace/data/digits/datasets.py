@@ -54,7 +54,7 @@ def video_options(name: str) -> type[VideoOptions]:
         >>> options.num_digits, options.canvas
         (3, 256)
     """
-    kind = dataset(name)
+    kind = DATASETS[name]
     types = get_type_hints(kind.__init__)
     own = [
         (one.name, types[one.name], dataclasses.field(default=one.default))
@@ -88,7 +88,7 @@ def make_videos(options: VideoOptions, digits: Digits, *, split: Split) -> Movin
         if one.name not in common
     }
     size = getattr(options, f"{split}_size")
-    return dataset(options.name)(digits, split=split, size=size, seed=options.seed, **own)
+    return DATASETS[options.name](digits, split=split, size=size, seed=options.seed, **own)
 
 
 def load_split(options: VideoOptions, split: Split) -> MovingDigits:
@@ -102,14 +102,3 @@ def batches(
     """All videos of a data set once, in order."""
     for indices in torch.arange(len(videos)).split(batch_size):
         yield videos.batch(indices, device=device)
-
-
-def dataset(name: str) -> type[MovingDigits]:
-    """The class of a registered data set.
-
-    Raises:
-        ValueError: if there is no such data set.
-    """
-    from interlace.data.digits import syncmnist  # noqa: F401, registers its own
-
-    return DATASETS[name]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interlace.data.digits.datasets import dataset, make_videos
+from interlace.data.digits.datasets import DATASETS, make_videos
 from interlace.data.digits.images import load_digits
 from interlace.data.digits.moving import MovingDigits, VideoBatch
 from interlace.evaluation.region_metrics import RegionMeter
@@ -75,7 +75,7 @@ class DigitTask(Task):
             )
         check_digit_options(recipe, recipe.batch_size * recipe.accumulate * processes.world)
         places = recipe.pretrain_frames > 0 and recipe.pretrain_task == "placement"
-        if places and dataset(data.name).classes_repeat and not model.pretrained:
+        if places and DATASETS[data.name].classes_repeat and not model.pretrained:
             raise ValueError(
                 "recipe.pretrain_task=placement tells digits apart by their class, and in "
                 f"{data.name} classes repeat: choose presence, or recipe.pretrain_frames=0"
