@@ -12,14 +12,16 @@ import torch
 import yaml
 
 import interlace.experiments.reproduce
-import interlace.training.tasks.digits
 from interlace.commands.cli import main
+from interlace.data.digits.datasets import make_videos
+from interlace.data.digits.images import load_digits
 from interlace.experiments.plan import check_budget, read_plan, scaled, videos_of
 from interlace.experiments.reproduce import digits_kind
 from interlace.experiments.tables import read_records, table_text, write_results
 from interlace.models.registry import create_model, list_models
-from interlace.training.lessons import make_videos
-from interlace.training.options import RecipeOptions, check_options
+from interlace.training.options import check_options
+from interlace.training.tasks.digit_options import DigitRecipeOptions, Lesson
+from interlace.training.tasks.digits import DigitTask
 
 ROOT = Path(__file__).parents[2]
 PLAN = read_plan(ROOT / "reproduce/dyreg.yaml")
@@ -27,7 +29,7 @@ ROWS = [(table.name, row) for table in PLAN.tables.values() for row in table.row
 PUBLISHED = list(csv.DictReader((ROOT / "reproduce/published.csv").open(newline="")))
 SMALL = {
     "data": {
-        "dataset": "MultiSyncMNIST", "num_digits": 2, "classes": 3, "num_frames": 2, "canvas": 40,
+        "name": "MultiSyncMNIST", "num_digits": 2, "classes": 3, "num_frames": 2, "canvas": 40,
         "frame": 24, "validation_size": 8, "test_size": 12,
     },
     "recipe": {
@@ -56,7 +58,7 @@ PAGE = "top\n\n@rstg-1@\n\n@dyreg-5@\n\n@dyreg-9@\n\nend\n"
 
 
 def stated(folder, tables=TABLES, **small):
-    settings = {"small": SMALL | small, "paper": {"data": {"dataset": "MultiSyncMNIST"}}}
+    settings = {"small": SMALL | small, "paper": {"data": {"name": "MultiSyncMNIST"}}}
     (folder / "dyreg.yaml").write_text(yaml.safe_dump({"settings": settings, "tables": tables}))
 
 
@@ -174,21 +176,21 @@ def test_a_table_is_trained_once_and_the_page_says_what_the_jsons_say(clone, mon
 
 
 def test_a_run_that_is_stopped_goes_on(clone, monkeypatch, capsys):
-    original, asked = interlace.training.tasks.digits._batch, []
+    original, asked = DigitTask.batch, []
 
-    def batch(plan, step, device, stop=5):
+    def batch(task, step, device, stop=5):
         asked.append(step)
         if step == stop:
             raise KeyboardInterrupt
-        return original(plan, step, device)
+        return original(task, step, device)
 
     words = ("dyreg-5", "--only=resnet18_small")
-    monkeypatch.setattr(interlace.training.tasks.digits, "_batch", batch)
+    monkeypatch.setattr(DigitTask, "batch", batch)
     assert reproduce(*words) == 130
     assert not made(clone)
     assert "the same command goes on" in capsys.readouterr().err
     asked.clear()
-    monkeypatch.setattr(interlace.training.tasks.digits, "_batch", lambda *a: batch(*a, stop=-1))
+    monkeypatch.setattr(DigitTask, "batch", lambda *a: batch(*a, stop=-1))
     assert reproduce(*words) == 0
     assert asked == list(range(4, 10))  # the checkpoint was of step 4, the run has 2 + 3 + 5
     assert made(clone).keys() == {"small_resnet18_2digits_embedded_seed0"}
@@ -340,10 +342,7 @@ def test_a_folder_of_mnist_is_mnist_and_another_is_refused(monkeypatch):
 
 @pytest.mark.parametrize("setting", PLAN.settings)
 def test_every_row_can_be_trained(setting):
-    names, digits = (
-        list_models(),
-        interlace.training.tasks.digits.load_digits("embedded", train=True),
-    )
+    names, digits = list_models(), load_digits("embedded", train=True)
     classes = {}
     for _, row in ROWS:
         experiment = PLAN.experiment(row, setting)
@@ -364,8 +363,8 @@ def test_every_row_can_be_trained(setting):
 
 
 def test_scaling_keeps_proportions_and_all_else():
-    lesson = interlace.training.options.Lesson(videos=300, num_digits=2)
-    recipe = RecipeOptions(videos=700, lessons=[lesson], lr=0.1)
+    lesson = Lesson(videos=300, num_digits=2)
+    recipe = DigitRecipeOptions(videos=700, lessons=[lesson], lr=0.1)
     small = scaled(recipe, 100)
     assert (small.videos, small.lessons[0].videos) == (70, 30)
     again = dataclasses.replace(small, videos=700, lessons=[lesson])
