@@ -9,17 +9,12 @@ python examples/own_clips.py
 import tempfile
 from pathlib import Path
 
-from interlace.training.clip_options import (
-    ClipDataOptions,
-    ClipModelOptions,
-    ClipRecipeOptions,
-    ClipTrainerOptions,
-)
-
 import interlace
 from interlace.data.clips.motion import write_motion_clips
 from interlace.predict.predictor import Prediction
-from interlace.training.tasks.clips import train_clips
+from interlace.training import train
+from interlace.training.options import TrainerOptions
+from interlace.training.tasks.clip_options import ClipDataOptions, ClipRecipeOptions
 
 
 def main(folder: str, per_class: int = 10, epochs: int = 2, size: int = 64) -> Prediction:
@@ -33,11 +28,10 @@ def main(folder: str, per_class: int = 10, epochs: int = 2, size: int = 64) -> P
     """
     clips = Path(folder) / "clips"  # clips/left/left_000.webm, ...
     files = write_motion_clips(clips, per_class=per_class, frames=12)
-    weights = train_clips(
-        ClipModelOptions("tsm_r18_dyreg"),
+    weights = train(  # tsm_r18_dyreg, if one does not say which model
         ClipDataOptions(str(clips), num_frames=4, size=size, short_side=size + 8, workers=0),
-        ClipRecipeOptions(epochs=epochs),
-        ClipTrainerOptions(out=str(Path(folder) / "run"), precision="fp32"),
+        recipe=ClipRecipeOptions(epochs=epochs),
+        trainer=TrainerOptions(out=str(Path(folder) / "run"), precision="fp32"),
     )
 
     predict = interlace.Predictor(weights)

@@ -193,22 +193,21 @@ def test_a_table_is_trained_once_and_the_page_says_what_the_jsons_say(clone, mon
 
 
 def test_a_run_that_is_stopped_goes_on(clone, monkeypatch, capsys):
-    original, asked = DigitTask.batches, []
+    original, asked = DigitTask.batch, []
 
-    def batches(task, first, device, stop=5):
-        for step, batch in enumerate(original(task, first, device), first):
-            asked.append(step)
-            if step == stop:
-                raise KeyboardInterrupt
-            yield batch
+    def batch(task, step, device, stop=5):
+        asked.append(step)
+        if step == stop:
+            raise KeyboardInterrupt
+        return original(task, step, device)
 
     words = ("dyreg-5", "--only=resnet18_small")
-    monkeypatch.setattr(DigitTask, "batches", batches)
+    monkeypatch.setattr(DigitTask, "batch", batch)
     assert reproduce(*words) == 130
     assert not made(clone)
     assert "the same command goes on" in capsys.readouterr().err
     asked.clear()
-    monkeypatch.setattr(DigitTask, "batches", lambda *a: batches(*a, stop=-1))
+    monkeypatch.setattr(DigitTask, "batch", lambda *a: batch(*a, stop=-1))
     assert reproduce(*words) == 0
     assert asked == list(range(4, 10))  # the checkpoint was of step 4, the run has 2 + 3 + 5
     assert made(clone).keys() == {"small_net_embedded_seed0"}

@@ -11,33 +11,33 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from interlace.training.clip_options import (
-    ClipDataOptions,
-    ClipModelOptions,
-    ClipRecipeOptions,
-    ClipTrainerOptions,
-)
 from safetensors.torch import load_file
 
-import interlace.training.tasks.clips
+import interlace.training.loop
 from interlace.commands.cli import main
 from interlace.data.clips.dataset import Clip
 from interlace.data.clips.motion import motion_clip, write_clip
 from interlace.models.registry import create_model, open_weights
 from interlace.models.weights import read_card, save_weights
-from interlace.reports.run import read_curves
+from interlace.reports.digits import read_curves
 from interlace.reports.trained import open_trained, write_evaluation
-from interlace.training.clip_module import ClipTraining, first_stages
+from interlace.training import train
 from interlace.training.kick_start import graphs_of, regions_of
+from interlace.training.module import Training
+from interlace.training.options import TrainerOptions
+from interlace.training.start import start_from
+from interlace.training.task import Options
 from interlace.training.tasks.clip_lists import run_clips
-from interlace.training.tasks.clips import (
-    make_kick_start,
-    make_network,
-    train_clips,
+from interlace.training.tasks.clip_options import (
+    ClipDataOptions,
+    ClipModelOptions,
+    ClipRecipeOptions,
 )
+from interlace.training.tasks.clips import ClipTask, first_stages, make_kick_start
 
 MODEL = ClipModelOptions("tsm_r18")
 RECIPE = ClipRecipeOptions(
@@ -67,11 +67,18 @@ def data_of(clips, **others):
 
 def trainer_of(folder, **others):
     options = {"precision": "fp32", "device": "cpu", "threads": 1, "log_every": 1, "save_every": 2}
-    return ClipTrainerOptions(out=str(folder), **(options | others))
+    return TrainerOptions(out=str(folder), **(options | others))
 
 
 def run(folder, clips, *, model=MODEL, recipe=RECIPE, trainer=None, **data):
-    return train_clips(model, data_of(clips, **data), recipe, trainer_of(folder, **(trainer or {})))
+    trainer = trainer_of(folder, **(trainer or {}))
+    return train(data_of(clips, **data), model=model, recipe=recipe, trainer=trainer)
+
+
+def task_of(model, recipe, *, steps=10, videos=4, **others):
+    """A task without any clips to read."""
+    read = SimpleNamespace(steps=steps, videos_a_step=videos, frames_a_step=2 * videos)
+    return ClipTask(model, recipe, read, **({"pretrained": True} | others))
 
 
 def losses(folder):
@@ -104,27 +111,28 @@ def test_a_run_writes_down_its_split_its_files_and_what_it_used(finished, clips)
     assert card["clips"]["size"] == 32
 
 
-def test_the_learning_rate_follows_the_clips_of_a_step():
-    for recipe, clips_a_step in ((RECIPE, 4), (replace(RECIPE, accumulate=3), 12)):
-        module = ClipTraining(
-            create_model("tsm_r18", num_classes=2), recipe, steps=10, clips_a_step=clips_a_step,
-            frames=2, pretrained=True,
-        )  # fmt: skip
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_learning_rate_follows_the_clips_of_a_step(optimizer):
+    """Of all else, of the backbone, of what predicts regions, which SGD trains like the rest."""
+    recipe = replace(RECIPE, optimizer=optimizer, warmup=0)
+    for videos in (4, 12):
+        module = Training(task_of(create_model("tsm_r18_dyreg", num_classes=2), recipe), seed=0)
+        module.task.lr = task_of(module.model, recipe, videos=videos).lr
         groups = module.configure_optimizers()["optimizer"].param_groups
-        rates = [group["initial_lr"] for group in groups]
-        assert rates == pytest.approx([1e-2 * clips_a_step / 32, 1e-3 * clips_a_step / 32])
+        parts = (1, 0.1, 1) if optimizer == "sgd" else (1, 0.1, 0.1)
+        rates = [group["lr"] for group in groups]
+        assert rates == pytest.approx([1e-2 * videos / 32 * part for part in parts])
+        assert all(group["params"] for group in groups)
 
 
 def test_a_pretrained_backbone_keeps_its_first_stages_and_its_norms():
     model = create_model("tsm_r18", num_classes=2).train()
     recipe = replace(RECIPE, freeze_norm=None)
-    module = ClipTraining(
-        model, recipe, steps=2, clips_a_step=4, frames=2, pretrained=True
-    )  # fmt: skip
-    module.train()
+    task = task_of(model, recipe)
+    model.train()
     assert first_stages(model.body.network, 5)[-1] is model.body.network.layer4
     still = [model.body.network.get_submodule(name) for name in ("conv1", "bn1", "layer1")]
-    assert all(part in module.frozen for part in still)
+    assert all(part in task.frozen for part in still)
     network = model.body.network
     learning = {name for name, p in network.named_parameters() if p.requires_grad}
     assert not any(name.startswith(("conv1.", "bn1.", "layer1.")) for name in learning)
@@ -135,13 +143,10 @@ def test_a_pretrained_backbone_keeps_its_first_stages_and_its_norms():
 
 def test_freezing_needs_stages():
     with pytest.raises(ValueError, match=r"recipe\.freeze=7 counts the stages of a ResNet"):
-        ClipTraining(
-            create_model("tsm_r18", num_classes=2), replace(RECIPE, freeze=7), steps=2,
-            clips_a_step=4, frames=2, pretrained=False,
-        )  # fmt: skip
+        task_of(create_model("tsm_r18", num_classes=2), replace(RECIPE, freeze=7))
 
 
-def test_graphs_learn_at_first_where_single_graphs_look(tmp_path, clips, monkeypatch):
+def test_graphs_learn_at_first_where_single_graphs_look(tmp_path):
     teacher = create_model("tsm_r18_dyreg", num_classes=2)
     (graph,) = graphs_of(teacher).values()
     with torch.no_grad():
@@ -151,15 +156,10 @@ def test_graphs_learn_at_first_where_single_graphs_look(tmp_path, clips, monkeyp
     options = ClipModelOptions("tsm_r18_dyreg_r3_4_5", teachers=[str(path)])
     kick_start = make_kick_start(options)
     student = create_model(options.name, num_classes=2)
-    module = ClipTraining(
-        student, RECIPE, steps=20, clips_a_step=2, frames=2, pretrained=False, kick_start=kick_start
-    )
+    task = task_of(student, RECIPE, steps=20, pretrained=False, kick_start=kick_start)
     video = torch.randint(256, (2, 2, 3, 32, 32), dtype=torch.uint8)
     clip = Clip(video, torch.tensor([0, 1]), torch.tensor([0, 1]))
-    losses = []
-    for step in (1, 2):  # the first two of 20, a tenth, learn from the teacher
-        monkeypatch.setattr(ClipTraining, "global_step", step)
-        losses.append(module.training_step(clip, 0))
+    losses = [task.loss(clip, step)[0] for step in (1, 2)]  # the first two of 20, a tenth
     with regions_of(teacher.eval()) as regions, torch.no_grad():
         teacher(video)
     middle = torch.tensor([0.5, 0.5, 1 / 6, 1 / 6])
@@ -178,17 +178,26 @@ def test_a_teacher_has_one_graph(tmp_path, name):
         make_kick_start(ClipModelOptions("tsm_r18_dyreg", teachers=[str(path)]))
 
 
-def test_a_run_may_start_from_weights_for_other_classes(finished):
+@pytest.mark.parametrize("classes", [["left", "right"], ["left", "up"], list("abcde")])
+def test_a_run_may_start_from_weights_for_other_classes(finished, tmp_path, classes, caplog):
+    """The head comes along if it is for the same classes, and the log says so."""
     weights = finished / "best.safetensors"
-    start = make_network(ClipModelOptions("tsm_r18", weights=str(weights)), 5, fresh=True)
-    stored = load_file(weights)
-    own = start.state_dict()
-    assert own["head.weight"].shape == (5, 512)
+    model = ClipModelOptions("tsm_r18", weights=str(weights))
+    options = Options(model, data_of(tmp_path), RECIPE, trainer_of(tmp_path))
+    start = create_model("tsm_r18", num_classes=len(classes))
+    with caplog.at_level("INFO"):
+        start_from(start, options, classes)
+    stored, own = load_file(weights), start.state_dict()
+    assert own["head.weight"].shape == (len(classes), 512)
     assert all(torch.equal(own[key], stored[key]) for key in own if not key.startswith("head."))
+    same = len(classes) == 2 and torch.equal(own["head.weight"], stored["head.weight"])
+    assert same == (classes == ["left", "right"])
+    assert ("the head, too" if same else "but not the head") in caplog.text
 
 
 def test_a_detector_tells_where_to_look_and_is_in_no_checkpoint(clips, tmp_path, monkeypatch):
-    from interlace import clip_training, predict
+    import interlace.predict.predictor
+    import interlace.training.tasks.clips
 
     class Middle(torch.nn.Module):
         """Looks at the middle, whatever it is shown."""
@@ -201,7 +210,7 @@ def test_a_detector_tells_where_to_look_and_is_in_no_checkpoint(clips, tmp_path,
         def forward(self, video):
             return torch.tensor([0.5, 0.5, 0.2, 0.2]).expand(*video.shape[:2], 9, 4)
 
-    for module in (clip_training, predict):
+    for module in (interlace.training.tasks.clips, interlace.predict.predictor):
         monkeypatch.setattr(module, "BoxDetector", Middle)
     model = ClipModelOptions("tsm_r18_detector", detector="some.pth")
     weights = run(tmp_path / "run", clips, model=model, recipe=replace(RECIPE, epochs=1))
@@ -216,10 +225,13 @@ def test_a_detector_tells_where_to_look_and_is_in_no_checkpoint(clips, tmp_path,
 # --- going on -------------------------------------------------------------------------------------
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(finished, clips, tmp_path):
-    folder = tmp_path / "run"
+def test_a_killed_run_goes_on_to_the_same_weights_to_the_bit(clips, tmp_path):
+    """With dropout, whose random numbers are those of the step."""
+    recipe = replace(RECIPE, dropout=0.5, optimizer="adamw", lr=1e-3)
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    run(whole, clips, recipe=recipe)
     command = [
-        sys.executable, "-m", "interlace", "train", "--config", str(finished / "config.json"),
+        sys.executable, "-m", "interlace", "train", "--config", str(whole / "config.json"),
         "--trainer.out", str(folder),
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
@@ -227,10 +239,39 @@ def test_a_killed_run_goes_on_to_the_same_weights(finished, clips, tmp_path):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert not (folder / "run.json").exists()
-    run(folder, clips)
-    assert losses(folder) == losses(finished)
-    ours, theirs = (load_file(f / "best.safetensors") for f in (folder, finished))
+    run(folder, clips, recipe=recipe)
+    assert losses(folder) == losses(whole)
+    ours, theirs = (
+        torch.load(f / "last.ckpt", weights_only=True)["state_dict"] for f in (folder, whole)
+    )
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    ours, theirs = (load_file(f / "best.safetensors") for f in (folder, whole))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    other = tmp_path / "other"
+    run(other, clips, recipe=recipe, trainer={"seed": 1})
+    assert losses(other) != losses(whole)
+
+
+def test_how_it_is_run_may_change_and_it_may_become_longer(clips, tmp_path, monkeypatch, caplog):
+    """Other workers, another way to say the folder; more epochs come after those there were."""
+    monkeypatch.chdir(clips.parent)
+    recipe = replace(RECIPE, epochs=2)
+    run(tmp_path, clips, recipe=recipe)
+    before = losses(tmp_path)
+    with caplog.at_level("INFO"):
+        run(tmp_path, f"{clips.name}/", recipe=recipe, workers=1, trainer={"save_every": 9})
+    assert "is finished" in caplog.text
+    with caplog.at_level("INFO"):
+        run(tmp_path, clips, recipe=replace(recipe, epochs=3))
+    assert "recipe.epochs is 3 instead of 2: from here on the learning rate comes" in caplog.text
+    steps, values = losses(tmp_path)
+    assert steps == list(range(1, 10))
+    assert values[:6] == before[1]
+    assert json.loads((tmp_path / "run.json").read_text())["options"]["recipe"]["epochs"] == 3
+    with pytest.raises(ValueError, match=r"with recipe\.epochs=3, not 2"):
+        run(tmp_path, clips, recipe=recipe)
+    with pytest.raises(ValueError, match=r"with data\.size=32, not 36"):
+        run(tmp_path, clips, recipe=replace(recipe, epochs=3), size=36)
 
 
 def test_a_run_refuses_videos_it_did_not_begin_with(clips, tmp_path):
@@ -244,7 +285,7 @@ def test_a_run_refuses_videos_it_did_not_begin_with(clips, tmp_path):
 
 
 def test_a_finished_run_is_not_trained_again(finished, clips, monkeypatch, caplog):
-    monkeypatch.setattr(interlace.training.tasks.clips, "fit", lambda *_: pytest.fail("trains"))
+    monkeypatch.setattr(interlace.training.loop, "_fit", lambda *_: pytest.fail("trains"))
     with caplog.at_level("INFO"):
         run(finished, clips)
     assert "is finished: to train again" in caplog.text
@@ -254,7 +295,7 @@ def test_it_stops_when_nothing_gets_better(clips, tmp_path, caplog):
     recipe = replace(RECIPE, epochs=30, patience=1, lr=1e-12)  # nothing is learned
     with caplog.at_level("INFO"):
         run(tmp_path / "run", clips, recipe=recipe)
-    assert "stops: no better for 1 epochs" in caplog.text
+    assert "stops: no better for 1 looks" in caplog.text
     assert losses(tmp_path / "run")[0][-1] == 6  # steps: two epochs of three
 
 
@@ -358,7 +399,7 @@ def test_an_evaluation_refuses_what_is_broken_unless_told(finished, broken, tmp_
     [
         (["--model", "rstg_demo"], "rstg_demo is for videos of digits"),
         (["--model", "tsm_r81"], "did you mean 'tsm_r18'"),
-        (["--recipe.warmup", "1"], r"recipe.warmup must be in \[0, 1\), got 1.0"),
+        (["--recipe.dropout", "1"], r"recipe.dropout must be in \[0, 1\), got 1.0"),
         (["--recipe.batch_size", "0"], "recipe.batch_size must be at least 1"),
         (["--data.held_out_labels", "x.csv"], "needs data.labels"),
         (["--data.size", "300"], "short_side must be at least size, 300"),
@@ -466,11 +507,11 @@ def test_a_network_that_sees_time_tells_motions_apart_in_a_few_minutes(tmp_path)
     clips = write_clips(tmp_path / "clips", count=40, frames=8, size=(96, 72))
     recipe = ClipRecipeOptions(epochs=12, patience=3, batch_size=8, lr=2e-3, dropout=0.2)
     folder = tmp_path / "run"
-    weights = train_clips(
-        ClipModelOptions("tsm_r18_dyreg"),
+    weights = train(
         data_of(clips, num_frames=4, size=48, short_side=54, held_out=0.25),
-        recipe,
-        trainer_of(folder, precision="bf16", save_every=1000),
+        model=ClipModelOptions("tsm_r18_dyreg"),
+        recipe=recipe,
+        trainer=trainer_of(folder, precision="bf16", save_every=1000),
     )
     assert read_card(weights)["validation"] > 0.9
 

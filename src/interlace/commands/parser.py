@@ -21,7 +21,10 @@ class Parser(ArgumentParser):
         if options.get("type") is bool:
             options = {key: v for key, v in options.items() if key != "type"}
             options["action"] = ActionYesNo()
-        return super().add_argument(*args, **options)
+        added = super().add_argument(*args, **options)
+        if args[0] in ("--model", "--data") and added.metavar == "CONFIG":  # of all its options
+            added.metavar, added.help = "NAME", f"Short for {args[0]}.name NAME."
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         program = self.prog.replace(" [options]", "")

@@ -1,0 +1,80 @@
+"""What a run says while it goes: a line now and then, where there is no terminal."""
+
+import logging
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+import interlace.training.watch
+from interlace.data.digits.datasets import make_videos, video_options
+from interlace.data.digits.images import load_digits
+from interlace.training.lessons import Phase, Plan
+from interlace.training.watch import ProgressLines
+
+STEPS = [10, 20, 70]  # frames of a step: 4 x 2, then 8 x 4
+TOTAL = 10 * 8 + 90 * 32
+
+
+@pytest.fixture(scope="module")
+def plan():
+    digits = load_digits("embedded", train=True)
+    options = video_options("SyncMNIST")(classes=3, canvas=40, frame=16)
+    short, videos = (
+        make_videos(replace(options, num_frames=frames), digits, split="train") for frames in (2, 4)
+    )
+    return Plan(
+        [Phase(short, 10, 4, pretrain=True), Phase(videos, 20, 8), Phase(videos, 70, 8)],
+    )
+
+
+def play(plan, *, first=0, last=100, seconds=1.0, monkeypatch):
+    """Runs steps that take `seconds` each by a clock of our own."""
+    now = [1000.0]
+    monkeypatch.setattr(interlace.training.watch.time, "monotonic", lambda: now[0])
+    trainer = SimpleNamespace(global_step=first)
+    task = SimpleNamespace(stages=plan.stages(), steps=plan.steps)
+    module = SimpleNamespace(task=task, looked={})
+    lines = ProgressLines()
+    lines.on_train_start(trainer, module)
+    for step in range(first + 1, last + 1):
+        now[0] += seconds * (8 if step <= 10 else 32) / 32
+        trainer.global_step = step
+        trainer.callback_metrics = {
+            "pretrain/exact" if step <= 10 else "train/accuracy": 0.5 if step <= 10 else 0.25
+        }
+        if step == 60:
+            module.looked = {"validation/accuracy": 0.375}
+        lines.on_train_batch_end(trainer, module)
+
+
+def test_a_log_has_a_line_now_and_then(plan, monkeypatch, caplog):
+    with caplog.at_level(logging.INFO, "interlace"):
+        play(plan, monkeypatch=monkeypatch)
+    lines = caplog.messages
+    assert "pre-training, digits right 50.0%" in lines[0]
+    assert 5 <= len(lines) <= 12  # 92 seconds, 100 steps
+    assert any("lesson 1 of 1, accuracy 25.0%" in line for line in lines)
+    assert lines[-1] == (
+        "100% of the run, 0:00:00 left: training, accuracy 25.0%, validation 37.5%"
+    )
+
+
+def test_the_time_left_is_that_of_the_whole_run(plan, monkeypatch, caplog):
+    """32 frames a second throughout, so what is left is known at every line."""
+    with caplog.at_level(logging.INFO, "interlace"):
+        play(plan, monkeypatch=monkeypatch)
+    found = 0
+    for line in caplog.messages[1:]:
+        share, left = line.split("% of the run, ")
+        minutes, seconds = (int(part) for part in left.split(" ")[0].split(":")[1:])
+        expected = TOTAL / 32 * (1 - int(share) / 100)
+        assert minutes * 60 + seconds == pytest.approx(expected, abs=1.5)
+        found += 1
+    assert found >= 4
+
+
+def test_lines_get_rarer_in_long_runs(plan, monkeypatch, caplog):
+    with caplog.at_level(logging.INFO, "interlace"):
+        play(plan, monkeypatch=monkeypatch, seconds=600.0)
+    assert len(caplog.messages) < 80
