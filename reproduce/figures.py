@@ -18,6 +18,7 @@ from interlace.evaluation.region_metrics import region_metrics
 from interlace.models.registry import create_model
 from interlace.reports.digits import HeldOutDigits, choose_clips
 from interlace.reports.run import read_curves
+from interlace.reports.trained import DigitChoice
 from interlace.visualize import (
     animate_regions,
     compare_figure,
@@ -79,7 +80,9 @@ def main() -> None:
         run = run_of(given.runs, model)
         if run is None:
             raise FileNotFoundError(f"{given.runs} has no run of {model}_small with seed 0")
-        return HeldOutDigits(run / "best.safetensors", digits=given.digits, videos=1000)
+        return HeldOutDigits(
+            run / "best.safetensors", DigitChoice(digits=given.digits, videos=1000)
+        )
 
     one = trained("dyreg")
     index = choose_clips(one.model, one.videos, 1)[0]

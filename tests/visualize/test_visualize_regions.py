@@ -215,7 +215,8 @@ def test_a_film_too_large_for_a_gif_is_an_mp4(clip, monkeypatch):
     with av.open(io.BytesIO(encoded)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 10
     monkeypatch.setitem(__import__("sys").modules, "av", None)
-    assert explaining.film_for_page(film) is None
+    with pytest.raises(ImportError, match=r"need av; run: pip install .*plot"):
+        explaining.film_for_page(film)
 
 
 def test_regions_that_rest_have_no_paths(clip):

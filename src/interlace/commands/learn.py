@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from interlace.commands import Precision, ProtocolName, say, say_result
 from interlace.training.clip_options import (
@@ -13,6 +13,9 @@ from interlace.training.clip_options import (
     ClipTrainerOptions,
 )
 from interlace.training.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
+
+if TYPE_CHECKING:
+    from interlace.reports.trained import ClipChoice
 
 
 def train(
@@ -34,7 +37,7 @@ def train(
     """
     from interlace.training.tasks.digits import train
 
-    _report(train(model, data, recipe, trainer), trainer.precision, clips=4)
+    _report(train(model, data, recipe, trainer), trainer.precision, shown=4)
 
 
 def train_files(
@@ -53,34 +56,27 @@ def train_files(
         recipe: how to learn.
         trainer: where and how to run.
     """
+    from interlace.reports.trained import ClipChoice
     from interlace.training.tasks.clips import is_first, train_clips
 
     weights = train_clips(model, data, recipe, trainer)
     if is_first():
-        batch, workers = recipe.batch_size, data.workers
-        _report(weights, trainer.precision, batch_size=batch, workers=workers, skip_bad=True)
+        clips = ClipChoice(skip_bad=True, batch_size=recipe.batch_size, workers=data.workers)
+        _report(weights, trainer.precision, shown=6, clips=clips)
 
 
 def _report(
-    weights: Path,
-    precision: Precision,
-    *,
-    clips: int = 6,
-    batch_size: int = 4,
-    workers: int | None = None,
-    skip_bad: bool = False,
+    weights: Path, precision: Precision, *, shown: int, clips: ClipChoice | None = None
 ) -> None:
     """Evaluates what a run has learnt, and writes its JSON and its page beside it."""
     from interlace.reports.run import write_page
-    from interlace.reports.trained import open_trained, write_evaluation
+    from interlace.reports.trained import ClipChoice, open_trained, write_evaluation
 
     bf16, path = precision == "bf16", weights.parent / "evaluation.json"
-    trained = open_trained(
-        weights, batch_size=batch_size, workers=workers, skip_bad=skip_bad, bf16=bf16
-    )
+    trained = open_trained(weights, clips=clips or ClipChoice(), bf16=bf16)
     result = write_evaluation(trained, path, bf16=bf16)
     say_result(result, trained.called, path)
-    say(str(write_page(trained, path.with_name("report.html"), result, clips=clips)))
+    say(str(write_page(trained, path.with_name("report.html"), result, clips=shown)))
 
 
 def evaluate(
@@ -125,14 +121,23 @@ def evaluate(
         out: the JSON file; next to the weights if left out.
         precision: "bf16" is autocast to bfloat16.
     """
-    from interlace.reports.trained import open_trained, takes_files, write_evaluation
+    from interlace.reports.trained import (
+        ClipChoice,
+        DigitChoice,
+        open_trained,
+        takes_files,
+        write_evaluation,
+    )
 
     bf16 = precision == "bf16"
     trained = open_trained(
-        weights, path=path, labels=labels, split=split, classes=classes, protocol=protocol,
-        manifest=manifest, skip_bad=skip_bad, boxes=boxes, batch_size=batch_size, workers=workers,
-        digits=digits, num_digits=num_digits, videos=videos, bf16=bf16,
-    )  # fmt: skip
+        weights,
+        clips=ClipChoice(
+            path, labels, split, classes, protocol, manifest, skip_bad, boxes, batch_size, workers
+        ),
+        digits=DigitChoice(digits, num_digits, videos),
+        bf16=bf16,
+    )
     named = f".{protocol}.evaluation.json" if takes_files(trained.card) else ".evaluation.json"
     json_file = Path(out) if out else Path(weights).with_suffix(named)
     result = write_evaluation(trained, json_file, bf16=bf16)

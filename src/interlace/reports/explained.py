@@ -16,11 +16,11 @@ from interlace.reports.explained_regions import (
     region_pictures,
     regions_in_words,
 )
+from interlace.visualize.canvas import is_photograph
 from interlace.visualize.charts import as_scores, check_label, percent, prediction_figure
 from interlace.visualize.frames import frames_figure
 from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
-from interlace.visualize.photograph import is_photograph
 from interlace.visualize.regions import animate_regions
 from interlace.visualize.view import (
     Array,
@@ -139,14 +139,12 @@ def explain_graph(
         regions = region_pictures(video, trace, view, clip=clip, boxes=boxes, highlight=highlight)
         if film is None:
             drawn = animate_regions(video, trace, clip=clip, boxes=boxes, highlight=highlight)
-            if (embedded := film_for_page(drawn, photograph=photograph)) is not None:
-                figures["Regions in motion"] = embedded
+            figures["Regions in motion"] = film_for_page(drawn, photograph=photograph)
             files["regions_in_motion"] = drawn
     scale = 1 if photograph else None
     motion = animate(video, trace, clip=clip, scale=scale, boxes=boxes, highlight=highlight)
-    if (embedded := film_for_page(motion, photograph=photograph)) is not None:
-        of_round = f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""
-        figures[f"The graph in motion{of_round}"] = embedded
+    of_round = f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""
+    figures[f"The graph in motion{of_round}"] = film_for_page(motion, photograph=photograph)
     figures |= {
         **regions,
         "The graph over frames and rounds": graph_figure(video, trace, clip=clip),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from interlace.visualize.view import Array, ClipView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-log = logging.getLogger(__name__)
 LARGEST_GIF = 1_000_000  # bytes, of one in a page
 
 
@@ -57,20 +55,10 @@ def region_pictures(
     return figures
 
 
-def film_for_page(film: Array, *, photograph: bool = False) -> bytes | None:
-    """A gif where that is below 1 MB, else an mp4; None, and a warning, without PyAV.
-
-    Of photographs an mp4 first, which is a tenth of a gif.
-    """
-    if not photograph and (encoded := gif_if_small(film)) is not None:
-        return encoded
-    try:
-        return mp4_bytes(film)
-    except ImportError as error:
-        if photograph and (encoded := gif_if_small(film)) is not None:
-            return encoded
-        log.warning("a film of %.1f MB was left out of the page: %s", film.nbytes / 1e6, error)
-        return None
+def film_for_page(film: Array, *, photograph: bool = False) -> bytes:
+    """A gif where that is below 1 MB, else an mp4, which of photographs is a tenth of a gif."""
+    encoded = None if photograph else gif_if_small(film)
+    return mp4_bytes(film) if encoded is None else encoded
 
 
 def gif_if_small(film: Array) -> bytes | None:

@@ -11,18 +11,17 @@ from interlace.graph.trace import Trace
 from interlace.visualize.canvas import (
     INK,
     WHOLE,
-    fade,
+    backdrop,
     new_figure,
     picture_axes,
     show_frame,
+    show_heat,
     write,
 )
-from interlace.visualize.palette import backdrop
 from interlace.visualize.regions import draw_objects, draw_regions
 from interlace.visualize.view import Array, as_frames, as_objects, choose, choose_nodes, view_clip
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -96,7 +95,8 @@ def compare_figure(
             show_frame(axes, pictures[t], dim=backdrop(pictures))
             draw_objects(axes, objects[t], matters)
             if name in maps:
-                draw_map(axes, view.kernels[t, node], node, t, most=view.kernels[shown, node].max())
+                show_heat(axes, view.kernels[t, node], MAP, most=view.kernels[shown, node].max(),
+                          alpha=0.85, gid=f"kernel of node {node} in frame {t}")  # fmt: skip
             else:
                 draw_regions(axes, view.boxes[t], chosen)
             if place % columns == 0:
@@ -108,21 +108,6 @@ def compare_figure(
         )
     write(figure, left, blocks * high + 0.04, note.strip(), fontsize=7.5)
     return figure
-
-
-def draw_map(axes: Axes, kernel: Array, node: int, t: int, *, most: float) -> None:
-    """A kernel (H, W) as heat; `most` gets the full colour."""
-    axes.imshow(
-        kernel,
-        extent=(0, 1, 1, 0),
-        aspect="auto",
-        interpolation="none",
-        cmap=fade(MAP),
-        alpha=0.85,
-        vmin=0,
-        vmax=most or 1,
-        gid=f"kernel of node {node} in frame {t}",
-    )
 
 
 def most_concentrated(kernels: Array) -> int:

@@ -15,7 +15,8 @@ from interlace.visualize.canvas import (
     show_frame,
     write,
 )
-from interlace.visualize.frames import BYSTANDER, MATTERS, frame_scale, outline
+from interlace.visualize.frames import BYSTANDER, MATTERS, drawn_frames, outline
+from interlace.visualize.palette import draw_label, panel_unit
 from interlace.visualize.view import (
     Array,
     ClipView,
@@ -23,7 +24,6 @@ from interlace.visualize.view import (
     as_objects,
     choose,
     heads_note,
-    message_strength,
     message_threshold,
     spread_centres,
     view_clip,
@@ -105,23 +105,18 @@ def animate(
         uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`.
     """
     pictures = as_frames(video)
-    time, height, width, _ = pictures.shape
-    view = view_clip(trace, clip, num_frames=time)
-    scale = frame_scale(scale, height, width, 384)
+    view = view_clip(trace, clip, num_frames=len(pictures))
     weights = view.attention[:, -1:]  # (T, 1 or 0, N, N)
     threshold, strongest = _drawing_range(weights, threshold)
-    objects, matters = as_objects(boxes, highlight, time)
-    drawn = []
-    for t in range(time):
-        figure = new_figure(width * scale / 100, height * scale / 100)
-        axes = picture_axes(figure, 0, 0, width * scale / 100, height * scale / 100)
+    objects, matters = as_objects(boxes, highlight, len(pictures))
+
+    def draw(axes: Axes, t: int) -> None:
         message = weights[t, 0] if view.num_rounds else None
         draw_graph(axes, pictures[t], view, t, message, threshold, strongest)
         for n in range(len(matters)):
             outline(axes, objects[t, n], MATTERS if matters[n] else BYSTANDER, 1.5, zorder=1.5)
-        figure.canvas.draw()
-        drawn.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
-    return np.stack(drawn)
+
+    return drawn_frames(pictures, scale, draw)
 
 
 def draw_graph(
@@ -142,8 +137,7 @@ def draw_graph(
     from matplotlib.patches import FancyArrowPatch
 
     show_frame(axes, frame, dim=0.5)
-    points = 72 * axes.get_window_extent().width / axes.figure.dpi
-    unit = float(np.clip(points / 160, 0.7, 2.0))  # lines and letters grow with the panel
+    unit, _, _ = panel_unit(axes, view.num_nodes)
     places = spread_centres(view.boxes[t])
     for n in range(view.num_nodes):
         box, colour = view.boxes[t, n].copy(), view.colours[n]
@@ -155,7 +149,7 @@ def draw_graph(
             weight = float(weights[receiver, sender])
             if weight == 0 or abs(weight) < threshold:
                 continue
-            strength = message_strength(weight, strongest)
+            strength = abs(weight) / strongest
             style: dict[str, Any] = {
                 "lw": message_width(strength) * unit,
                 "alpha": strength,
@@ -180,10 +174,8 @@ def draw_graph(
                     **style,
                 )
             )
-    for n, (x, y) in enumerate(places):
-        axes.plot(x, y, "o", ms=8.6 * unit, mfc=view.colours[n], mec="#0b0f14", mew=0.5, zorder=3)
-        axes.text(x, y, str(n), fontsize=4.9 * unit, color="#0b0f14", weight="bold",
-                  ha="center", va="center_baseline", zorder=4)  # fmt: skip
+    for n, place in enumerate(places):
+        draw_label(axes, place, n, unit, colour=view.colours[n])
 
 
 def message_width(strength: float) -> float:

@@ -16,6 +16,7 @@ from interlace.visualize.canvas import (
     LINE,
     MUTED,
     WHOLE,
+    backdrop,
     need,
     new_figure,
     picture_axes,
@@ -23,11 +24,10 @@ from interlace.visualize.canvas import (
     show_frame,
     write,
 )
-from interlace.visualize.frames import frame_scale, outline
+from interlace.visualize.frames import drawn_frames, outline
 from interlace.visualize.palette import (
     DARK,
     along_outline,
-    backdrop,
     casing,
     draw_label,
     node_colour,
@@ -126,17 +126,13 @@ def animate_regions(
         uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`.
     """
     pictures = as_frames(video)
-    time, height, width, _ = pictures.shape
-    view = view_clip(trace, clip, num_frames=time)
+    view = view_clip(trace, clip, num_frames=len(pictures))
     chosen = choose_nodes(nodes, view.num_nodes)
-    objects, matters = as_objects(boxes, highlight, time)
+    objects, matters = as_objects(boxes, highlight, len(pictures))
     if trail < 0:
         raise ValueError(f"trail must be 0 or more steps, got {trail}; use 0 for none")
-    scale = frame_scale(scale, height, width, 384)
-    drawn = []
-    for t in range(time):
-        figure = new_figure(width * scale / 100, height * scale / 100)
-        axes = picture_axes(figure, 0, 0, width * scale / 100, height * scale / 100)
+
+    def draw(axes: Axes, t: int) -> None:
         show_frame(axes, pictures[t], dim=backdrop(pictures))
         draw_objects(axes, objects[t], matters, line=1.2)
         for n in chosen:
@@ -144,9 +140,8 @@ def animate_regions(
             if trail and len(steps) > 1:
                 axes.plot(*steps.T, color=node_colour(n), lw=1.6, alpha=0.55, zorder=2.5)
         draw_regions(axes, view.boxes[t], chosen)
-        figure.canvas.draw()
-        drawn.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
-    return np.stack(drawn)
+
+    return drawn_frames(pictures, scale, draw)
 
 
 def sizes_figure(trace: Trace, *, clip: int = 0, nodes: Sequence[int] | None = None) -> Figure:

@@ -144,6 +144,13 @@ def as_objects(boxes: Any, highlight: Any, num_frames: int) -> tuple[Array, Arra
     return boxes, matters
 
 
+_SHAPES = {
+    "boxes": ("B", "T", "N", "4"),
+    "kernels": ("B", "T", "N", "H", "W"),
+    "attention": ("B", "T", "K", "heads", "N", "N"),
+}
+
+
 def view_clip(trace: Trace, clip: int = 0, *, num_frames: int | None = None) -> ClipView:
     """Takes one clip out of a trace and checks that it can be drawn.
 
@@ -151,28 +158,18 @@ def view_clip(trace: Trace, clip: int = 0, *, num_frames: int | None = None) -> 
         clip: which clip of the batch.
         num_frames: frames of the video that the trace must belong to.
     """
-    shapes = {name: tuple(getattr(trace, name).shape) for name in ("boxes", "kernels", "attention")}
-    if len(shapes["boxes"]) != 4 or shapes["boxes"][-1] != 4:
-        raise ValueError(
-            f"trace.boxes must be (B, T, N, 4), got {shapes['boxes']}; "
-            "pass the trace as the model returned it, and the clip by its index"
-        )
-    batch, time, nodes, _ = shapes["boxes"]
-    if len(shapes["kernels"]) != 5 or shapes["kernels"][:3] != (batch, time, nodes):
-        raise ValueError(
-            f"trace.kernels must be ({batch}, {time}, {nodes}, H, W) to go with the boxes, "
-            f"got {shapes['kernels']}; pass the trace as the model returned it"
-        )
-    attention_shape = shapes["attention"]
-    if (
-        len(attention_shape) != 6
-        or attention_shape[:2] != (batch, time)
-        or attention_shape[4:] != (nodes, nodes)
-    ):
-        raise ValueError(
-            f"trace.attention must be ({batch}, {time}, K, heads, {nodes}, {nodes}) to go with "
-            f"the boxes, got {attention_shape}; pass the trace as the model returned it"
-        )
+    sizes = {"4": 4}  # of axes that were seen
+    for name, axes in _SHAPES.items():
+        shape = tuple(getattr(trace, name).shape)
+        fits = len(shape) == len(axes)
+        for axis, size in zip(axes, shape, strict=False):
+            fits &= sizes.setdefault(axis, size) == size
+        if not fits:
+            raise ValueError(
+                f"trace.{name} must be ({', '.join(axes)}) to go with the boxes, got {shape}; "
+                "pass the trace as the model returned it, and the clip by its index"
+            )
+    batch, time, nodes = (sizes[axis] for axis in "BTN")
     if not 0 <= clip < batch:
         raise ValueError(
             f"clip must be 0 to {batch - 1}, got {clip}; the trace holds {batch} clip(s)"
@@ -182,8 +179,8 @@ def view_clip(trace: Trace, clip: int = 0, *, num_frames: int | None = None) -> 
             f"the video has {num_frames} frames and the trace {time}; "
             "pass the frames that the traced features stand for"
         )
-    boxes, kernels, attention = (as_array(getattr(trace, name)[clip]) for name in shapes)
-    for name, values in {"boxes": boxes, "kernels": kernels, "attention": attention}.items():
+    boxes, kernels, attention = (as_array(getattr(trace, name)[clip]) for name in _SHAPES)
+    for name, values in zip(_SHAPES, (boxes, kernels, attention), strict=True):
         if not np.isfinite(values).all():
             where = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(
@@ -299,11 +296,6 @@ def message_threshold(weights: Array, *, edges_per_panel: int = 10) -> float:
     weight = float(size[wanted])
     digits = 1 - int(np.floor(np.log10(weight)))
     return round(float(np.floor(weight * 10.0**digits)) / 10.0**digits, digits)
-
-
-def message_strength(weight: float, strongest: float) -> float:
-    """How boldly a message is drawn, in [0, 1]: its weight as a share of the strongest drawn."""
-    return abs(weight) / strongest if strongest else 0.0
 
 
 def strongest_message(weights: Array) -> tuple[int, int, int, float]:
