@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlace.graph.trace import Trace
 from interlace.visualize.frames import gif_bytes, mp4_bytes
 from interlace.visualize.paths import paths_figure
 from interlace.visualize.regions import regions_figure, sizes_figure
@@ -40,18 +39,12 @@ def regions_move(view: ClipView) -> bool:
     return not np.allclose(view.boxes, view.boxes[:1], atol=1e-4)
 
 
-def region_pictures(
-    video: Any, trace: Trace, view: ClipView, *, clip: int, boxes: Any, highlight: Any
-) -> dict[str, Figure]:
+def region_pictures(view: ClipView) -> dict[str, Figure]:
     """The figures of a clip's regions, caption -> figure."""
-    figures = {
-        "Regions on the frames": regions_figure(
-            video, trace, clip=clip, boxes=boxes, highlight=highlight
-        )
-    }
+    figures = {"Regions on the frames": regions_figure(view)}
     if regions_move(view):
-        figures["Paths of the nodes"] = paths_figure(video, trace, clip=clip, boxes=boxes)
-        figures["Sizes of the regions"] = sizes_figure(trace, clip=clip)
+        figures["Paths of the nodes"] = paths_figure(view)
+        figures["Sizes of the regions"] = sizes_figure(view)
     return figures
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlace.graph.trace import Trace
 from interlace.visualize.canvas import (
     HEAT,
     INK,
@@ -23,23 +22,20 @@ from interlace.visualize.canvas import (
     write,
 )
 from interlace.visualize.frames import outline
-from interlace.visualize.view import ClipView, as_frames, choose, view_clip
+from interlace.visualize.view import ClipView, choose
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def attention_figure(
-    trace: Trace, *, clip: int = 0, node_names: Sequence[str] | None = None
-) -> Figure:
+def attention_figure(view: ClipView, *, node_names: Sequence[str] | None = None) -> Figure:
     """Attention averaged over frames and heads, receiver x sender, one map per round.
 
-    The drawn values are the tensor's: `trace.attention[clip].mean((0, 2))`, on one colour scale.
+    The drawn values are those of `trace.attention[clip].mean((0, 2))`, on one colour scale.
 
     Args:
         node_names: per node, what to write beside its row; default: where it looks.
     """
-    view = view_clip(trace, clip)
     if not view.num_rounds:
         raise ValueError(
             "attention_figure needs a graph with messages, got K = 0 rounds; "
@@ -91,12 +87,7 @@ def attention_figure(
 
 
 def kernels_figure(
-    video: Any,
-    trace: Trace,
-    *,
-    clip: int = 0,
-    nodes: Sequence[int] | None = None,
-    frames: Sequence[int] | None = None,
+    view: ClipView, *, nodes: Sequence[int] | None = None, frames: Sequence[int] | None = None
 ) -> Figure:
     """Where nodes pool from: region kernels as heat over the picture.
 
@@ -107,8 +98,6 @@ def kernels_figure(
         nodes: which nodes; default: a cell from each grid, or up to nine regions.
         frames: which frames; default: six, or four where nodes are columns, evenly spread.
     """
-    pictures = as_frames(video)
-    view = view_clip(trace, clip, num_frames=len(pictures))
     named = any(view.names)
     if nodes is None and len(set(view.colours)) < view.num_nodes and named:
         nodes = [view.colours.index(colour) for colour in dict.fromkeys(view.colours)]
@@ -118,7 +107,7 @@ def kernels_figure(
     gap, left, top, foot = 0.06, (1.05 if named else 0.26), (0.24 if named else 0.42), 0.3
     across_all, down_all = (len(shown), len(chosen)) if named else (len(chosen), len(shown))
     across = min((WHOLE - left + gap) / across_all - gap, 2.2)
-    down = across * pictures.shape[1] / pictures.shape[2]
+    down = across * view.ratio
     figure = new_figure(WHOLE, top + down_all * (down + gap) + foot)
     for place, n in enumerate(chosen):
         most = float(view.kernels[shown, n].max())
@@ -136,7 +125,7 @@ def kernels_figure(
             column, row = (index, place) if named else (place, index)
             x, y = left + column * (across + gap), top + row * (down + gap)
             axes = picture_axes(figure, x, y, across, down)
-            grey = np.broadcast_to(pictures[t].mean(-1, keepdims=True), pictures[t].shape)
+            grey = view.frames[t].mean(-1, keepdims=True).repeat(3, axis=-1)
             show_frame(axes, grey, dim=0.6)
             show_heat(axes, view.kernels[t, n], view.colours[n], most=most, alpha=0.6,
                       area=view.area, gid=f"kernel of node {n} in frame {t}")  # fmt: skip

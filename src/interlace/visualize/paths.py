@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from interlace.graph.trace import Trace
 from interlace.visualize.canvas import (
     INK,
     WHOLE,
@@ -29,15 +28,7 @@ from interlace.visualize.palette import (
     place_labels,
 )
 from interlace.visualize.regions import draw_regions
-from interlace.visualize.view import (
-    Array,
-    as_array,
-    as_frames,
-    as_objects,
-    choose_nodes,
-    nodes_note,
-    view_clip,
-)
+from interlace.visualize.view import Array, ClipView, as_array, choose_nodes, nodes_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,28 +36,20 @@ if TYPE_CHECKING:
 
 
 def paths_figure(
-    video: Any,
-    trace: Trace,
+    view: ClipView,
     *,
-    clip: int = 0,
     nodes: Sequence[int] | None = None,
     over: Literal["mean", "last"] = "mean",
-    boxes: Any = None,
 ) -> Figure:
     """The paths of the centres of regions over a clip: all together, and each node alone.
 
     Args:
-        video: uint8 (T, C, H, W).
+        view: a clip; the paths of its true boxes are drawn grey.
         nodes: which nodes; default: all, of more than 20 as many spread evenly.
         over: what lies below: the mean of the frames, which shows where things moved, or the last.
-        boxes: (T, D, 4) true boxes, whose paths are drawn grey.
     """
-    pictures = as_frames(video)
-    view = view_clip(trace, clip, num_frames=len(pictures))
     chosen = choose_nodes(nodes, view.num_nodes)
-    objects, _ = as_objects(boxes, None, len(pictures))
-    below = _below(pictures, over)
-    ratio = pictures.shape[1] / pictures.shape[2]
+    below, ratio = _below(view.frames, over), view.ratio
 
     columns = 5 if len(chosen) > 12 else 4 if len(chosen) > 9 else max(1, min(3, len(chosen)))
     rows = max(1, -(-len(chosen) // columns))
@@ -79,7 +62,7 @@ def paths_figure(
     write(figure, 0, 0.03, "all nodes" if len(chosen) > 1 else f"node {chosen[0]}", color=INK)
     axes = picture_axes(figure, 0, title, large, large * ratio)
     show_frame(axes, below)
-    _object_paths(axes, objects)
+    _object_paths(axes, view.objects)
     unit, size, radius = panel_unit(axes, len(chosen))
     ends = view.boxes[-1, chosen, :2]
     starts = view.boxes[0, chosen, :2]
@@ -94,10 +77,10 @@ def paths_figure(
         write(figure, x + 0.13, y + 0.03, f"node {n}", color=INK, fontsize=7.5)
         axes = picture_axes(figure, x, y + title, small, small * ratio)
         show_frame(axes, below)
-        _object_paths(axes, objects)
+        _object_paths(axes, view.objects)
         draw_path(axes, view.boxes[:, n, :2], n, 0.8)
     note = f"Paths of the centres of regions over the {over} frame, from the ring to the full dot."
-    if objects.shape[1]:
+    if len(view.matters):
         note += " Grey: paths of the true boxes."
     write(figure, 0, title + large * ratio + 0.07, note + nodes_note(chosen, view.num_nodes),
           fontsize=7.5)  # fmt: skip
