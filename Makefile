@@ -61,7 +61,7 @@ clean:
 
 # The stamps: pip runs again only when what is to be installed has changed.
 .venv/.installed-demo: pyproject.toml constraints.txt | .venv/bin/pip
-	$(BIN)/python -m pip install -e ".[train,models,plot]" -c constraints.txt
+	$(BIN)/python -m pip install -e ".[all]" -c constraints.txt
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/pip

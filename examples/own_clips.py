@@ -11,7 +11,7 @@ from pathlib import Path
 
 import interlace
 from interlace.data.clips.motion import write_motion_clips
-from interlace.predict.predictor import Prediction
+from interlace.predict.prediction import Prediction
 from interlace.training import train
 from interlace.training.options import TrainerOptions
 from interlace.training.tasks.clip_options import ClipDataOptions, ClipRecipeOptions

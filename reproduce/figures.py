@@ -18,6 +18,7 @@ from interlace.evaluation.region_metrics import region_metrics
 from interlace.models.registry import create_model
 from interlace.reports.digits import HeldOutDigits, choose_clips
 from interlace.reports.run import read_curves
+from interlace.reports.trained import DigitChoice
 from interlace.visualize import (
     animate_regions,
     compare_figure,
@@ -27,6 +28,7 @@ from interlace.visualize import (
     regions_figure,
     save_gif,
     sizes_figure,
+    view_clip,
 )
 
 OUT = Path(__file__).parent.parent / "docs/figures"
@@ -79,31 +81,32 @@ def main() -> None:
         run = run_of(given.runs, model)
         if run is None:
             raise FileNotFoundError(f"{given.runs} has no run of {model}_small with seed 0")
-        return HeldOutDigits(run / "best.safetensors", digits=given.digits, videos=1000)
+        return HeldOutDigits(
+            run / "best.safetensors", DigitChoice(digits=given.digits, videos=1000)
+        )
 
     one = trained("dyreg")
     index = choose_clips(one.model, one.videos, 1)[0]
     clip = one.videos.batch([index])
     objects = {"boxes": clip.boxes[0], "highlight": clip.synchronous[0]}
-    traces = {}
+    views = {}
     for label, model in SHOWN.items():
         if run_of(given.runs, model) is not None:
-            _, traces[label] = trained(model).model.eval()(clip.video, return_trace=True)
-    video, trace = clip.video[0], traces["dynamic"]
+            _, trace = trained(model).model.eval()(clip.video, return_trace=True)
+            views[label] = view_clip(trace, clip.video[0], **objects)
+    view = views["dynamic"]
 
     fresh = create_model(one.card["model"], num_classes=one.card["num_classes"])
     before, before_spread = mean_places(fresh, one, 100)
     after, after_spread = mean_places(one.model, one, 1000)
     figures = {
-        "regions": regions_figure(video, trace, **objects),
-        "paths": paths_figure(video, trace, boxes=clip.boxes[0]),
-        "sizes": sizes_figure(trace),
+        "regions": regions_figure(view),
+        "paths": paths_figure(view),
+        "sizes": sizes_figure(view),
         "places": places_figure(
             before, after, before_spread=before_spread, after_spread=after_spread
         ),
-        "compare": compare_figure(
-            video, traces, maps=[k for k in traces if k == "semantic"], **objects
-        ),
+        "compare": compare_figure(views, maps=[k for k in views if k == "semantic"]),
     }
     for name, label in (("distance", "Dist, fraction of the frame"), ("accuracy", "accuracy")):
         curves = {}
@@ -119,7 +122,7 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(OUT / f"dyreg_{name}.png", dpi=110)
-    save_gif(OUT / "dyreg.gif", animate_regions(video, trace, **objects))
+    save_gif(OUT / "dyreg.gif", animate_regions(view))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from interlace.models.backbones.shift import add_shift
 from interlace.models.backbones.small import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.models.weights import save_weights
-from interlace.predict.predictor import GRAPH, Predictor, area_of, whole_boxes
+from interlace.predict.prediction import area_of, whole_boxes
+from interlace.predict.predictor import GRAPH, Predictor
 from tolerances import FLOAT32
 from videos import cut, write, write_picture
 

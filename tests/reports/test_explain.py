@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from interlace.data.digits.datasets import video_options
 from interlace.data.digits.images import load_digits
 from interlace.data.digits.syncmnist import SyncMNIST
 from interlace.evaluation.evaluate import evaluate
@@ -14,7 +15,6 @@ from interlace.models.registry import create_model
 from interlace.models.weights import save_weights
 from interlace.reports.digits import HeldOutDigits, choose_clips
 from interlace.reports.run import write_page
-from interlace.training.options import DataOptions
 from moving_regions import moving_trace
 
 
@@ -70,7 +70,7 @@ def test_chosen_clips_have_pairs_and_alternate(videos):
 def test_the_report_of_moving_regions_has_films_and_figures(videos, tmp_path):
     model = Oracle(videos, set(range(0, 24, 2)))
     card = {"model": "rstg_all_temp_small", "num_classes": videos.num_classes}
-    card |= {"data": asdict(DataOptions(digits="embedded", classes=5, test_size=24))}
+    card |= {"data": asdict(video_options("SyncMNIST")(digits="embedded", classes=5, test_size=24))}
     network = create_model(card["model"], num_classes=videos.num_classes)
     trained = HeldOutDigits(save_weights(network, tmp_path / "any.safetensors", card=card))
     trained.model, trained.videos = model, videos

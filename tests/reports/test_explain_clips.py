@@ -23,7 +23,7 @@ from interlace.reports.clips import clip_reports, explain_clips, explain_video
 from interlace.visualize import frames_figure, kernels_figure, regions_figure, sizes_figure
 from interlace.visualize.film import BAR, boxes_between, draw_film
 from interlace.visualize.palette import node_colour
-from interlace.visualize.view import PlacedTrace, view_clip
+from interlace.visualize.view import view_clip
 from moving_regions import trace_of
 from videos import cut, write
 
@@ -48,18 +48,17 @@ def rgb(node):
 # --- a trace of a part of the frames ------------------------------------------------------------
 
 
-def placed(boxes, *, numbers=None):
-    return PlacedTrace(**vars(trace_of(boxes)), area=AREA, numbers=numbers)
+def placed(boxes, video=None, *, numbers=None):
+    return view_clip(trace_of(boxes), video, area=AREA, numbers=numbers)
 
 
 def test_boxes_of_a_part_are_drawn_on_the_whole_frame():
     boxes = torch.tensor([[[0.5, 0.5, 0.25, 0.1], [0.0, 1.0, 0.5, 0.5]]]).expand(3, 2, 4)
-    trace = placed(boxes[None], numbers=(4, 9, 9))
-    view = view_clip(trace)
+    view = placed(boxes[None], np.zeros((3, 3, 20, 30), np.uint8), numbers=(4, 9, 9))
     wanted = [[0.4, 0.5, 0.15, 0.1], [0.1, 1.0, 0.3, 0.5]]
     np.testing.assert_allclose(view.boxes, np.broadcast_to(wanted, (3, 2, 4)), atol=1e-7)
     assert view.numbers == [4, 9, 9]
-    figure = regions_figure(np.zeros((3, 3, 20, 30), np.uint8), trace)
+    figure = regions_figure(view)
     rectangle = figure.findobj(lambda artist: artist.get_gid() == "region of node 0")[0]
     np.testing.assert_allclose(rectangle.get_bbox().extents, (0.25, 0.4, 0.55, 0.6), atol=1e-7)
     said = [text.get_text() for text in figure.texts]
@@ -67,8 +66,8 @@ def test_boxes_of_a_part_are_drawn_on_the_whole_frame():
 
 
 def test_heat_of_a_kernel_lies_on_the_part_that_was_seen():
-    trace = placed(torch.tensor([0.5, 0.5, 0.2, 0.3]).expand(1, 2, 1, 4))
-    figure = kernels_figure(np.zeros((2, 3, 20, 30), np.uint8), trace)
+    boxes = torch.tensor([0.5, 0.5, 0.2, 0.3]).expand(1, 2, 1, 4)
+    figure = kernels_figure(placed(boxes, np.zeros((2, 3, 20, 30), np.uint8)))
     (heat,) = figure.findobj(lambda artist: artist.get_gid() == "kernel of node 0 in frame 1")
     np.testing.assert_allclose(heat.get_extent(), (0.1, 0.7, 1.0, 0.0))
     assert heat.axes.get_xlim() == (0, 1)
@@ -79,7 +78,7 @@ def test_cells_of_a_grid_keep_their_names_on_a_part():
     cells = torch.tensor(
         [[(c + 0.5) / 2, (r + 0.5) / 2, 0.25, 0.25] for r in (0, 1) for c in (0, 1)]
     )
-    view = view_clip(placed(cells.expand(1, 3, 4, 4)))
+    view = placed(cells.expand(1, 3, 4, 4))
     assert view.names[2] == "2×2 grid, row 1, column 0"
     np.testing.assert_allclose(view.boxes[0, 2], (0.25, 0.75, 0.15, 0.25), atol=1e-7)
 
@@ -87,7 +86,7 @@ def test_cells_of_a_grid_keep_their_names_on_a_part():
 def test_numbers_are_one_for_each_frame_and_scales_follow_them():
     boxes = torch.rand(1, 3, 2, 4, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="one for each of the 3 frames of the trace, got 2"):
-        view_clip(placed(boxes, numbers=(1, 2)))
+        placed(boxes, numbers=(1, 2))
     figure = sizes_figure(placed(boxes, numbers=(10, 20, 30)))
     line = figure.findobj(lambda artist: artist.get_gid() == "rx of node 1")[0]
     assert line.get_xdata().tolist() == [10, 20, 30]
@@ -212,8 +211,7 @@ def test_a_graph_of_photographs_is_explained_in_little_room(tmp_path):
     small = torch.randint(0, 256, (3, 3, 23, 34), generator=generator, dtype=torch.uint8)
     video = nn.functional.interpolate(small, (256, 340), mode="bilinear")
     boxes = 0.2 + 0.5 * torch.rand(1, 3, 3, 4, generator=generator)
-    trace = PlacedTrace(**vars(trace_of(boxes)), area=AREA, numbers=(3, 13, 34))
-    report = explain_graph(video, trace)
+    report = explain_graph(placed(boxes, video, numbers=(3, 13, 34)))
     assert re.search(r"strongest message of round 0 is in frame (3|13|34):", report.text[2])
     page = write_report(tmp_path / "a.html", title="t", summary={}, figures={}, clips=[report])
     assert page.stat().st_size < 2_000_000

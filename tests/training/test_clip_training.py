@@ -23,8 +23,8 @@ from interlace.data.clips.dataset import Clip
 from interlace.data.clips.motion import motion_clip, write_clip
 from interlace.models.registry import create_model, open_weights
 from interlace.models.weights import read_card, save_weights
-from interlace.reports.digits import read_curves
-from interlace.reports.trained import open_trained, write_evaluation
+from interlace.reports.run import read_curves
+from interlace.reports.trained import ClipChoice, open_trained, write_evaluation
 from interlace.training import train
 from interlace.training.kick_start import graphs_of, regions_of
 from interlace.training.module import Training
@@ -486,9 +486,10 @@ def test_weights_that_do_not_name_their_classes_need_names_for_folders(finished,
     nameless = {key: value for key, value in card.items() if key != "classes"}
     weights = save_weights(model, tmp_path / "nameless.safetensors", card=nameless)
     with pytest.raises(ValueError, match=r"with classes: --classes FILE"):
-        open_trained(weights, path=clips, workers=0)
+        open_trained(weights, clips=ClipChoice(clips, workers=0))
     (tmp_path / "names.txt").write_text("left\nright\n")
-    trained = open_trained(weights, path=clips, classes=tmp_path / "names.txt", workers=0)
+    named = ClipChoice(clips, classes=tmp_path / "names.txt", workers=0)
+    trained = open_trained(weights, clips=named)
     assert write_evaluation(trained, tmp_path / "out.json", bf16=False).count == 16
 
 

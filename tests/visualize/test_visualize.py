@@ -161,7 +161,7 @@ def test_mp4_is_h264_with_the_frames(tmp_path):
 def test_a_message_is_as_bold_as_its_weight():
     trace, video = make_trace(), make_video()
     attention = trace.attention[1].mean(dim=2).numpy()  # (T, K, N, N)
-    figure = graph_figure(video, trace, clip=1, frames=[2], rounds=[1], threshold=0.1)
+    figure = graph_figure(view_clip(trace, video, clip=1), frames=[2], rounds=[1], threshold=0.1)
     drawn = artists(figure, "message from")
     weights = attention[2, 1]
     expected = {f"message from {j} to {i}" for i, j in np.argwhere(weights >= 0.1)}
@@ -190,7 +190,7 @@ def test_an_arrow_runs_from_sender_to_receiver():
     attention = torch.zeros_like(trace.attention)
     attention[0, :, 0, 0, 2, 6] = 0.43  # receiver 2 is top right, sender 6 bottom left
     trace = dataclasses.replace(trace, attention=attention)
-    figure = graph_figure(make_video(), trace, frames=[0])
+    figure = graph_figure(view_clip(trace, make_video()), frames=[0])
     (arrow,) = [a for a in figure.findobj(FancyArrowPatch) if a.get_gid()]
     np.testing.assert_allclose(arrow._posA_posB, [(1 / 6, 5 / 6), (5 / 6, 1 / 6)], atol=1e-6)
     assert "boldest: 0.430" in words(figure)
@@ -198,7 +198,7 @@ def test_an_arrow_runs_from_sender_to_receiver():
 
 def test_graph_figure_draws_the_regions_of_the_trace():
     trace = make_trace()
-    figure = graph_figure(make_video(), trace, frames=[0, 3])
+    figure = graph_figure(view_clip(trace, make_video()), frames=[0, 3])
     assert len(figure.axes) == 2 * 2
     for axes in figure.axes:
         regions = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
@@ -222,7 +222,8 @@ def test_a_message_to_oneself_is_a_ring():
     trace = make_trace(batch=1, rounds=1, heads=1)
     attention = torch.zeros_like(trace.attention)
     attention[0, :, 0, 0, 5, 5] = 1
-    figure = graph_figure(make_video(), dataclasses.replace(trace, attention=attention), frames=[1])
+    trace = dataclasses.replace(trace, attention=attention)
+    figure = graph_figure(view_clip(trace, make_video()), frames=[1])
     ring = artists(figure, "message from")["message from 5 to 5"]
     np.testing.assert_allclose(ring.get_xydata(), [(5 / 6, 1 / 2)], atol=1e-6)
 
@@ -253,7 +254,7 @@ def test_nodes_that_share_a_centre_stand_side_by_side():
 def test_animation_draws_nodes_over_frames(channels, rounds):
     trace = make_trace(rounds=rounds)
     video = torch.zeros(4, channels, 32, 40, dtype=torch.uint8)
-    frames = animate(video, trace)
+    frames = animate(view_clip(trace, video))
     assert frames.shape == (4, 384, 480, 3)
     assert frames.dtype == np.uint8
     # a node is a disc of its colour; node 7 is 3×3 row 2, column 1
@@ -270,7 +271,7 @@ def test_animation_draws_nodes_over_frames(channels, rounds):
 @pytest.mark.parametrize("heads", [1, 3])
 def test_attention_figure_shows_the_tensor(heads):
     trace = make_trace(heads=heads)
-    figure = attention_figure(trace, clip=1)
+    figure = attention_figure(view_clip(trace, clip=1))
     maps = artists(figure, "attention of round")
     assert len(maps) == 2
     expected = trace.attention[1].double().mean(dim=(0, 2)).numpy()
@@ -281,20 +282,22 @@ def test_attention_figure_shows_the_tensor(heads):
     assert labels[5] == "3×3 r1 c2 · 5"
     assert "receiver" in words(figure)
     assert "sender" in words(figure)
-    named = attention_figure(trace, node_names=[f"n{n}" for n in range(14)])
+    named = attention_figure(view_clip(trace), node_names=[f"n{n}" for n in range(14)])
     assert named.axes[0].get_yticklabels()[3].get_text() == "n3"
 
 
 def test_attention_of_either_sign_is_centred_on_zero():
     trace = make_trace()
     trace = dataclasses.replace(trace, attention=trace.attention - 0.5)
-    low, high = artists(attention_figure(trace), "attention")["attention of round 0"].get_clim()
+    maps = artists(attention_figure(view_clip(trace)), "attention")
+    low, high = maps["attention of round 0"].get_clim()
     assert low == -high
 
 
 def test_kernels_figure_shows_the_kernels_and_their_boxes():
     trace = make_trace()
-    figure = kernels_figure(make_video(), trace, clip=1, nodes=[2, 9], frames=[0, 3])
+    view = view_clip(trace, make_video(), clip=1)
+    figure = kernels_figure(view, nodes=[2, 9], frames=[0, 3])
     heat = artists(figure, "kernel of node")
     assert len(heat) == 4
     for node in (2, 9):
@@ -450,7 +453,7 @@ def test_drawing_leaves_matplotlib_alone():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    graph_figure(make_video(), make_trace())
+    graph_figure(view_clip(make_trace(), make_video()))
     assert dict(matplotlib.rcParams) == before
 
 
@@ -469,13 +472,13 @@ def test_errors_say_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="highlight must name boxes 0 to 1, got 2"):
         frames_figure(video, boxes=torch.zeros(4, 2, 4), highlight=[2])
     with pytest.raises(ValueError, match="the video has 5 frames and the trace 4"):
-        graph_figure(make_video(time=5), trace)
+        view_clip(trace, make_video(time=5))
     with pytest.raises(ValueError, match="clip must be 0 to 1, got 2"):
-        attention_figure(trace, clip=2)
+        view_clip(trace, clip=2)
     with pytest.raises(ValueError, match="rounds must be in 0 to 1, got 2"):
-        graph_figure(video, trace, rounds=[2])
+        graph_figure(view_clip(trace, video), rounds=[2])
     with pytest.raises(ValueError, match="K = 0 rounds; draw its regions with"):
-        attention_figure(make_trace(rounds=0))
+        attention_figure(view_clip(make_trace(rounds=0)))
     with pytest.raises(ValueError, match=r"sum to 1.*logits\.softmax"):
         prediction_figure(scores * 3, NAMES)
     with pytest.raises(ValueError, match="label must be 0 to 10, got 11"):
@@ -506,5 +509,5 @@ def test_values_that_are_not_numbers_are_refused(name):
     broken[1, 2].view(-1)[0] = float("nan")
     trace = dataclasses.replace(trace, **{name: broken})
     with pytest.raises(ValueError, match=f"trace.{name} must be finite.*clip 1, frame 2"):
-        view_clip(trace, 1)
-    view_clip(trace, 0)
+        view_clip(trace, clip=1)
+    view_clip(trace, clip=0)

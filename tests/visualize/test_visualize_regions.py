@@ -61,7 +61,7 @@ def pixels(axes, points):
 
 def test_rectangles_are_the_boxes_in_pixels(clip):
     video, objects, pair, trace = clip
-    figure = regions_figure(video, trace, boxes=objects, highlight=pair)
+    figure = regions_figure(view_clip(trace, video, boxes=objects, highlight=pair))
     assert len(figure.axes) == 10
     for t, axes in enumerate(figure.axes):
         boxes = trace.boxes[0, t].double().numpy()
@@ -85,7 +85,7 @@ def test_rectangles_are_the_boxes_in_pixels(clip):
 
 def test_paths_are_the_centres(clip):
     video, objects, _, trace = clip
-    figure = paths_figure(video, trace, boxes=objects)
+    figure = paths_figure(view_clip(trace, video, boxes=objects))
     together, *alone = figure.axes
     centres = trace.boxes[0, :, :, :2].double().numpy()
     assert len(alone) == 9
@@ -102,12 +102,12 @@ def test_paths_are_the_centres(clip):
             np.testing.assert_array_equal(path.get_xydata(), objects[:, d, :2].double())
     below = together.images[0].get_array()[..., 0]
     np.testing.assert_allclose(below, video[:, 0].float().mean(0), atol=0.51)
-    last = paths_figure(video, trace, over="last").axes[0].images[0].get_array()[..., 0]
+    last = paths_figure(view_clip(trace, video), over="last").axes[0].images[0].get_array()[..., 0]
     np.testing.assert_allclose(last, 0.75 * video[-1, 0].float(), atol=0.51)
 
 
 def test_sizes_are_the_half_extents(clip):
-    figure = sizes_figure(clip[3], nodes=[2, 7])
+    figure = sizes_figure(view_clip(clip[3]), nodes=[2, 7])
     for n, axes in zip((2, 7), figure.axes, strict=True):
         for k, name in enumerate("xy"):
             (line,) = (a for a in axes.lines if a.get_gid() == f"r{name} of node {n}")
@@ -120,7 +120,7 @@ def test_sizes_are_the_half_extents(clip):
 
 def test_kernels_of_regions_stand_in_columns(clip):
     video, _, _, trace = clip
-    figure = kernels_figure(video, trace)
+    figure = kernels_figure(view_clip(trace, video))
     assert len(figure.axes) == 4 * 9
     for axes in figure.axes:
         heat = axes.images[1]
@@ -136,7 +136,8 @@ def test_the_film_outlines_regions_where_they_are():
     boxes = torch.tensor([[0.25, 0.25, 0.125, 0.125], [0.75, 0.75, 0.125, 0.1875]]).expand(4, 2, 4)
     boxes = boxes.clone()
     boxes[:, 0, 0] += 0.125 * torch.arange(4)  # node 0 goes right
-    frames = animate_regions(torch.zeros(4, 1, 32, 40, dtype=torch.uint8), trace_of(boxes[None]))
+    view = view_clip(trace_of(boxes[None]), torch.zeros(4, 1, 32, 40, dtype=torch.uint8))
+    frames = animate_regions(view)
     assert frames.shape == (4, 384, 480, 3)
     assert frames.dtype == np.uint8
     for t, frame in enumerate(frames):
@@ -151,7 +152,7 @@ def test_the_film_outlines_regions_where_they_are():
                          (round(384 * (cy + ry / 3)), right)):  # fmt: skip
                 near = frame[y - 1 : y + 1, x - 1 : x + 1].reshape(-1, 3).astype(int)
                 assert np.abs(near - colour).sum(axis=-1).min() < 40
-    alone = animate_regions(np.zeros((4, 1, 32, 40), np.uint8), trace_of(boxes[None]), trail=0)
+    alone = animate_regions(view, trail=0)
     assert (alone[0] == frames[0]).all()
     assert (alone[3] != frames[3]).any()  # the trail
 
@@ -207,7 +208,7 @@ def test_a_report_shows_regions_that_move(clip, report, tmp_path):
 
 
 def test_a_film_too_large_for_a_gif_is_an_mp4(clip, monkeypatch):
-    film = animate_regions(clip[0], clip[3])
+    film = animate_regions(view_clip(clip[3], clip[0]))
     assert explaining.film_for_page(film)[:4] == b"GIF8"
     monkeypatch.setattr(explaining, "LARGEST_GIF", 1000)
     encoded = explaining.film_for_page(film)
@@ -215,7 +216,8 @@ def test_a_film_too_large_for_a_gif_is_an_mp4(clip, monkeypatch):
     with av.open(io.BytesIO(encoded)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 10
     monkeypatch.setitem(__import__("sys").modules, "av", None)
-    assert explaining.film_for_page(film) is None
+    with pytest.raises(ImportError, match=r"need av; run: pip install .*plot"):
+        explaining.film_for_page(film)
 
 
 def test_regions_that_rest_have_no_paths(clip):
@@ -249,8 +251,8 @@ def test_models_stand_side_by_side(clip):
     still = trace_of(trace.boxes.mean(1, keepdim=True).expand(-1, 10, -1, -1))
     kernels = trace.kernels.flip(-1)
     traces = {"constant": still, "semantic": trace_of(trace.boxes, kernels=kernels), "full": trace}
-    figure = compare_figure(video, traces, maps=["semantic"], map_node=4, frames=[1, 8],
-                            boxes=objects)  # fmt: skip
+    views = {name: view_clip(one, video, boxes=objects) for name, one in traces.items()}
+    figure = compare_figure(views, maps=["semantic"], map_node=4, frames=[1, 8])
     panels = dict(zip([(n, t) for n in traces for t in (1, 8)], figure.axes, strict=True))
     for (name, t), axes in panels.items():
         regions = drawn(axes, "region of node")
@@ -265,7 +267,7 @@ def test_models_stand_side_by_side(clip):
             np.testing.assert_allclose(regions[n].get_bbox().bounds, bounds, rtol=1e-9)
     for name in ("constant", "semantic", "full", "node 4: map", "frame 8"):
         assert name in words(figure)
-    many = compare_figure(video, {f"model {n}": trace for n in range(7)}, frames=[0])
+    many = compare_figure({f"model {n}": views["full"] for n in range(7)}, frames=[0])
     assert len(many.axes) == 7
     assert len({round(axes.get_position().y0, 6) for axes in many.axes}) == 2
 
@@ -273,7 +275,7 @@ def test_models_stand_side_by_side(clip):
 def test_the_most_concentrated_map_is_shown():
     boxes = torch.tensor([[0.5, 0.5, 0.4, 0.4], [0.5, 0.5, 0.1, 0.1], [0.5, 0.5, 0.3, 0.3]])
     trace = trace_of(boxes.expand(1, 4, 3, 4))
-    figure = compare_figure(np.zeros((4, 1, 8, 8), np.uint8), {"a": trace}, maps={"a"})
+    figure = compare_figure({"a": view_clip(trace)}, maps={"a"})
     assert "node 1: map" in words(figure)
 
 
@@ -334,7 +336,7 @@ def test_a_node_keeps_its_colour_in_all_figures(clip):
     assert view_clip(trace).colours == [node_colour(n) for n in range(9)]
     assert node_colour(9) == node_colour(0)
     first, tenth = (
-        drawn(regions_figure(video, moving_trace(clip[1], 12), frames=[0]).axes[0],
+        drawn(regions_figure(view_clip(moving_trace(clip[1], 12), video), frames=[0]).axes[0],
               "region of node")[n].get_linestyle() for n in (0, 9)
     )  # fmt: skip
     assert first != tenth  # the same colour, another line
@@ -361,15 +363,16 @@ def test_one_frame_one_node_many_nodes(figure, time, nodes):
     video = np.zeros((time, 3, 24, 40), np.uint8)  # black
     objects = torch.rand(time, 3, 4, generator=torch.Generator().manual_seed(1)) * 0.5 + 0.2
     trace = moving_trace(objects, nodes)
+    view = view_clip(trace, video)
     if figure == "film":
-        assert animate_regions(video, trace).shape == (time, 384, 640, 3)
+        assert animate_regions(view).shape == (time, 384, 640, 3)
         return
     made = {
-        "regions": lambda: regions_figure(video, trace),
-        "paths": lambda: paths_figure(video, trace),
-        "sizes": lambda: sizes_figure(trace),
-        "kernels": lambda: kernels_figure(video, trace),
-        "compare": lambda: compare_figure(video, {"a": trace}),
+        "regions": lambda: regions_figure(view),
+        "paths": lambda: paths_figure(view),
+        "sizes": lambda: sizes_figure(view),
+        "kernels": lambda: kernels_figure(view),
+        "compare": lambda: compare_figure({"a": view}),
     }[figure]()
     made.canvas.draw()
     if figure in ("regions", "paths"):
@@ -378,7 +381,7 @@ def test_one_frame_one_node_many_nodes(figure, time, nodes):
     if nodes > 20 and figure != "kernels":
         assert "20 of 24 nodes" in words(made)
     if figure == "regions":
-        assert list(drawn(regions_figure(video, trace, nodes=[0]).axes[0], "region of node")) == [0]
+        assert list(drawn(regions_figure(view, nodes=[0]).axes[0], "region of node")) == [0]
 
 
 def test_one_frame_and_a_black_video_are_explained():
@@ -393,27 +396,23 @@ def test_wrong_values_are_refused(clip):
     video, _, pair, trace = clip
     broken = dataclasses.replace(trace, boxes=trace.boxes.clone())
     broken.boxes[0, 4, 2, 1] = torch.nan
-    for draw in (regions_figure, paths_figure, animate_regions):
-        with pytest.raises(ValueError, match=r"trace\.boxes must be finite.*frame 4"):
-            draw(video, broken)
-    with pytest.raises(ValueError, match=r"trace\.boxes must be finite"):
-        sizes_figure(broken)
-    with pytest.raises(ValueError, match=r"trace\.boxes must be finite"):
-        compare_figure(video, {"broken": broken})
+    with pytest.raises(ValueError, match=r"trace\.boxes must be finite.*frame 4"):
+        view_clip(broken, video)
+    view = view_clip(trace, video)
     with pytest.raises(ValueError, match="at least one model"):
-        compare_figure(video, {})
-    with pytest.raises(ValueError, match="maps must name models in traces, got 'b'; choose from a"):
-        compare_figure(video, {"a": trace}, maps=["b"])
+        compare_figure({})
+    with pytest.raises(ValueError, match="maps must name models in views, got 'b'; choose from a"):
+        compare_figure({"a": view}, maps=["b"])
     with pytest.raises(ValueError, match="map_node must be in 0 to 8, got 9"):
-        compare_figure(video, {"a": trace}, maps=["a"], map_node=9)
+        compare_figure({"a": view}, maps=["a"], map_node=9)
     with pytest.raises(ValueError, match="nodes must be in 0 to 8, got 12"):
-        regions_figure(video, trace, nodes=[12])
+        regions_figure(view, nodes=[12])
     with pytest.raises(ValueError, match="over must be 'mean' or 'last', got 'first'"):
-        paths_figure(video, trace, over="first")
+        paths_figure(view, over="first")
     with pytest.raises(ValueError, match="trail must be 0 or more"):
-        animate_regions(video, trace, trail=-1)
+        animate_regions(view, trail=-1)
     with pytest.raises(ValueError, match="highlight names boxes, got no boxes"):
-        regions_figure(video, trace, highlight=pair)
+        view_clip(trace, video, highlight=pair)
     mean = trace.boxes[0].mean(0)
     with pytest.raises(ValueError, match=r"before must be \(N, 4\).*got \(10, 9, 4\)"):
         places_figure(trace.boxes[0], mean)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from interlace.commands import Precision, ProtocolName, say, say_result
 from interlace.training.options import ModelOptions, RecipeOptions, TrainerOptions
+
+if TYPE_CHECKING:
+    pass
 
 
 def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: TrainerOptions) -> None:
@@ -23,7 +26,7 @@ def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: Traine
         trainer: where and how to run.
     """
     from interlace.reports.run import write_page
-    from interlace.reports.trained import open_trained, write_evaluation
+    from interlace.reports.trained import ClipChoice, open_trained, write_evaluation
     from interlace.training import train
     from interlace.training.loop import is_first
 
@@ -31,10 +34,10 @@ def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: Traine
     if not is_first():
         return
     bf16, path = trainer.precision == "bf16", weights.parent / "evaluation.json"
-    on_files, reading = data.name == "clips", {}
+    on_files, clips = data.name == "clips", ClipChoice()
     if on_files:
-        reading = {"batch_size": recipe.batch_size, "workers": data.workers, "skip_bad": True}
-    trained = open_trained(weights, bf16=bf16, **reading)
+        clips = ClipChoice(skip_bad=True, batch_size=recipe.batch_size, workers=data.workers)
+    trained = open_trained(weights, clips=clips, bf16=bf16)
     result = write_evaluation(trained, path, bf16=bf16)
     say_result(result, trained.called, path)
     page = write_page(trained, path.with_name("report.html"), result, clips=6 if on_files else 4)
@@ -83,14 +86,23 @@ def evaluate(
         out: the JSON file; next to the weights if left out.
         precision: "bf16" is autocast to bfloat16.
     """
-    from interlace.reports.trained import open_trained, takes_files, write_evaluation
+    from interlace.reports.trained import (
+        ClipChoice,
+        DigitChoice,
+        open_trained,
+        takes_files,
+        write_evaluation,
+    )
 
     bf16 = precision == "bf16"
     trained = open_trained(
-        weights, path=path, labels=labels, split=split, classes=classes, protocol=protocol,
-        manifest=manifest, skip_bad=skip_bad, boxes=boxes, batch_size=batch_size, workers=workers,
-        digits=digits, num_digits=num_digits, videos=videos, bf16=bf16,
-    )  # fmt: skip
+        weights,
+        clips=ClipChoice(
+            path, labels, split, classes, protocol, manifest, skip_bad, boxes, batch_size, workers
+        ),
+        digits=DigitChoice(digits, num_digits, videos),
+        bf16=bf16,
+    )
     named = f".{protocol}.evaluation.json" if takes_files(trained.card) else ".evaluation.json"
     json_file = Path(out) if out else Path(weights).with_suffix(named)
     result = write_evaluation(trained, json_file, bf16=bf16)

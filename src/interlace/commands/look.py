@@ -48,16 +48,21 @@ def explain(
         return
     from interlace.models.weights import read_card
     from interlace.reports.run import write_page
-    from interlace.reports.trained import open_trained, takes_files, write_evaluation
+    from interlace.reports.trained import (
+        ClipChoice,
+        DigitChoice,
+        open_trained,
+        takes_files,
+        write_evaluation,
+    )
 
     if weights not in (None, source):
         raise ValueError(f"{source} and {weights} are both weights: name a video and one of them")
     if videos is None and not takes_files(read_card(source)):
         videos = 500
     bf16, path = precision == "bf16", Path(out) / "evaluation.json"
-    trained = open_trained(
-        source, classes=classes, digits=digits, num_digits=num_digits, videos=videos, bf16=bf16
-    )
+    told = DigitChoice(digits, num_digits, videos)
+    trained = open_trained(source, clips=ClipChoice(classes=classes), digits=told, bf16=bf16)
     result = write_evaluation(trained, path, bf16=bf16)
     say_result(result, trained.called, path)
     title = f"What {Path(source).stem} looks at"

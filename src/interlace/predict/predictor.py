@@ -1,87 +1,29 @@
-"""Predict: a path or an array in; labels, scores and boxes out."""
+"""Trained weights, ready to be asked: a path or an array in; labels, scores and boxes out."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from interlace.data.clips.dataset import read_views
-from interlace.data.clips.sampling import Crop, spread_crops
 from interlace.data.clips.shape import ClipShape, ProtocolName
-from interlace.data.clips.transforms import crop, resize_short_side
+from interlace.data.clips.transforms import crop
 from interlace.data.labels.class_names import class_names
-from interlace.data.video.read import Source, VideoError, read_frames
+from interlace.data.video.read import Source, VideoError
 from interlace.data.video.sources import find_sources, is_one, source_name
 from interlace.graph.trace import Trace
 from interlace.models.classifier import VideoClassifier
 from interlace.models.detector import BoxDetector, WithDetector
-from interlace.models.insertion.probe import FRAMES, sees_clips
 from interlace.models.registry import open_weights
+from interlace.predict.prediction import Prediction, area_of, whole_boxes
+from interlace.predict.stream import Stream
 
 GRAPH = "graph"  # the name of a graph that is not one of several
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of a video.
-
-    Attributes:
-        name: path of the video, or "array", or "stream".
-        classes: (C) names.
-        scores: (C,) probabilities, averaged over the views; empty where there is an error.
-        frames: numbers, from 0, of the T frames that the boxes are of.
-        boxes: by the name of the graph, (T, N, 4) where its nodes looked: (cx, cy, rx, ry) as
-            fractions of the whole frame, of which the model saw `area`.
-        area: (cx, cy, rx, ry), the part of the frame that the model was shown with these boxes.
-        error: why the video cannot be read; empty of a good one.
-    """
-
-    name: str
-    classes: Sequence[str] = field(repr=False)
-    scores: Tensor = field(default_factory=lambda: torch.zeros(0))
-    frames: list[int] = field(default_factory=list)
-    boxes: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    area: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
-    error: str = ""
-
-    @property
-    def label(self) -> str | None:
-        """The most probable class; None where there is an error."""
-        return None if self.error else self.top(1)[0][0]
-
-    def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The most probable classes with their scores, at most so many."""
-        best = self.scores.topk(min(max(count, 1), len(self.scores)))
-        return [
-            (self.classes[index], score)
-            for index, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
-
-    def as_text(self, top: int = 5) -> str:
-        """One line, such as "cat.mp4: sleeping 93.1 %, jumping 4 %"."""
-        if self.error:
-            return f"{self.name}: {self.error.removeprefix(self.name).strip()}"
-        said = (f"{label} {round(100 * score, 1):g} %" for label, score in self.top(top))
-        return f"{self.name}: {', '.join(said)}"
-
-    def as_dict(self, top: int = 5) -> dict[str, Any]:
-        """For JSON."""
-        if self.error:
-            return {"name": self.name, "error": self.error}
-        return {
-            "name": self.name,
-            "labels": [{"label": label, "score": round(s, 6)} for label, s in self.top(top)],
-            "frames": self.frames,
-            "area": _rounded(torch.tensor(self.area)),
-            "boxes": {name: _rounded(boxes) for name, boxes in self.boxes.items()},
-        }
 
 
 class Shown(NamedTuple):
@@ -118,14 +60,14 @@ class Predictor:
         ValueError: the weights are not for video files, or not for these classes.
 
     Example:
-        >>> import interlace
+        >>> import interlace, numpy
         >>> from interlace.models.backbones.small import Normalise
         >>> from interlace.models.backbones.resnet import resnet_trunk
         >>> graph = interlace.DyReg(256, nodes=3, width=16)
         >>> body = interlace.insert(resnet_trunk(18), {"layer3": graph})
         >>> model = interlace.VideoClassifier(Normalise(), body, num_classes=2)
         >>> predict = interlace.Predictor(model, classes=["left", "right"])
-        >>> prediction = predict(np.zeros((20, 90, 120, 3), np.uint8))
+        >>> prediction = predict(numpy.zeros((20, 90, 120, 3), numpy.uint8))
         >>> prediction.label in ("left", "right"), prediction.frames[:4]
         (True, [0, 1, 3, 4])
         >>> prediction.boxes["layer3"].shape
@@ -267,91 +209,3 @@ class Predictor:
                 f"{self.name} takes frames of {side} x {side} pixels only, and the protocol "
                 f"{self.protocol!r} shows {shown} x {shown}: take the protocol 'central'"
             )
-
-
-class Stream:
-    """Frames go in as they come, and what the model says of all so far comes out.
-
-    Made by `Predictor.stream`. What it carries does not grow with the frames.
-
-    Args:
-        predictor: of a model whose frames do not depend on later ones.
-    """
-
-    def __init__(self, predictor: Predictor):
-        self._predictor = predictor
-        self._state: Any = None
-        self._seen = 0
-        shape, frames = predictor.clips, FRAMES[sees_clips(predictor.model)]
-        empty = torch.zeros(frames, 3, shape.size, shape.size, dtype=torch.uint8)
-        _, _, state = predictor.run(empty, return_state=True, return_trace=False)
-        if state is None:
-            raise ValueError(
-                f"{predictor.name} sees later frames of a clip, or whole clips only, so it cannot "
-                "follow a stream: take a causal model, such as c2d_r18 or tsm_r18_causal, alone or "
-                "with graphs (`interlace list` shows all)"
-            )
-
-    def push(self, frames: np.ndarray | Tensor) -> Prediction:
-        """What the model says of all frames so far.
-
-        Args:
-            frames: uint8 (T, H, W, 3), or one, (H, W, 3); as far apart in time as those that the
-                model was trained on. Its boxes are of these frames.
-        """
-        shape, predictor = self._predictor.clips, self._predictor
-        video = read_frames(frames[None] if frames.ndim == 3 else frames)
-        video = resize_short_side(video, shape.short_side)
-        height, width = video.shape[2:]
-        (central,) = spread_crops(height, width, shape.size)
-        logits, traces, self._state = predictor.run(
-            crop(video, central), self._state, return_state=True, return_trace=True
-        )
-        area = area_of(central, height, width)
-        numbers = list(range(self._seen, self._seen + len(video)))
-        self._seen += len(video)
-        boxes = {
-            name: whole_boxes(trace.boxes[0], area, len(video)) for name, trace in traces.items()
-        }
-        return Prediction("stream", predictor.classes, logits.softmax(-1), numbers, boxes, area)
-
-
-# --- from the part that a model sees to the whole frame -----------------------------------------
-
-
-def area_of(part: Crop, height: int, width: int) -> tuple[float, float, float, float]:
-    """A crop of frames of that size as a box (cx, cy, rx, ry), fractions of the whole frame.
-
-    Example:
-        >>> area_of(Crop(top=0, left=20, height=50, width=50), height=50, width=100)
-        (0.45, 0.5, 0.25, 0.5)
-    """
-    top, left, high, wide = part
-    return (
-        (left + wide / 2) / width,
-        (top + high / 2) / height,
-        wide / 2 / width,
-        high / 2 / height,
-    )
-
-
-def whole_boxes(
-    boxes: Tensor, area: tuple[float, float, float, float], frames: int | None = None
-) -> Tensor:
-    """Boxes (T', N, 4) in fractions of an area -> (frames, N, 4), in fractions of the whole frame.
-
-    A network that strides in time has boxes for fewer frames: they hold until the next.
-    """
-    boxes = boxes.float().cpu()
-    cx, cy, rx, ry = area
-    size = torch.tensor([2 * rx, 2 * ry])
-    centres = boxes[..., :2] * size + torch.tensor([cx - rx, cy - ry])
-    placed = torch.cat((centres, boxes[..., 2:] * size), dim=-1)
-    if frames is None or frames == len(placed):
-        return placed
-    return placed[torch.arange(frames) * len(placed) // frames]
-
-
-def _rounded(values: Tensor) -> Any:
-    """Nested lists of numbers with four digits, a hundredth of a pixel."""
-    return [_rounded(value) for value in values] if values.dim() else round(float(values), 4)

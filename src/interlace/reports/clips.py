@@ -12,14 +12,15 @@ from torch import Tensor
 
 from interlace.data.video.read import Source, VideoError, VideoInfo, read_frames, video_info
 from interlace.graph.trace import Trace
-from interlace.predict.predictor import GRAPH, Prediction, Predictor, Shown
+from interlace.predict.prediction import Prediction
+from interlace.predict.predictor import GRAPH, Predictor, Shown
 from interlace.reports import ClipReport, explain_graph, save_pictures, write_report
 from interlace.reports.explained import verdict
 from interlace.reports.explained_regions import gif_if_small
 from interlace.visualize import frames_figure, prediction_figure, regions_figure
 from interlace.visualize.film import boxes_between, draw_film, film_options, inside_of
 from interlace.visualize.frames import encode_mp4
-from interlace.visualize.view import Array, ClipView, PlacedTrace, view_clip
+from interlace.visualize.view import Array, ClipView, choose, view_clip
 
 LONGEST = 900  # frames of a film; of a longer video it shows every second, third, ... one
 LARGEST = 900_000  # bytes of a film of a page on one clip, about
@@ -70,15 +71,14 @@ def explain_video(
     page = Path(out) / "report.html"
     largest = min(LARGEST, 3 * LARGEST // max(len(shown.traces), 1))
     for name, trace in shown.traces.items():
-        pictures, placed = _placed(video, shown, trace)
-        view = view_clip(placed)
+        view = _placed(video, shown, trace)
         film, speed = _film(source, info, view, largest=largest)
-        section = explain_graph(pictures, placed, film=film)
+        section = explain_graph(view, film=film)
         section.above, section.title = "Graph", f"After {name}" if name != GRAPH else "The graph"
         section.text.append(_film_in_words(speed))
         save_pictures(
             page.parent / "pictures",
-            _with_own_files(section, pictures, placed, view),
+            _with_own_files(section, view),
             prefix=f"{_file_name(name)}_",
             photographs=True,
         )
@@ -150,20 +150,18 @@ def _short_report(predictor: Predictor, source: Source, label: int | None) -> Cl
     title = f"{Path(prediction.name).name}: {title[0].lower()}{title[1:]}"
     report = ClipReport(title, [said, f"{prediction.name}: {info.frames:,} frames."])
     short_side, largest = SMALL
-    views = {}
-    for name, trace in shown.traces.items():
-        views[name] = (*_placed(video, shown, trace), name)
+    views = {name: _placed(video, shown, trace) for name, trace in shown.traces.items()}
     if views:
-        _, last, name = list(views.values())[-1]
-        film, speed = _film(source, info, view_clip(last), short_side=short_side, largest=largest)
+        name, last = list(views.items())[-1]
+        film, speed = _film(source, info, last, short_side=short_side, largest=largest)
         report.figures[f"Regions {_where(name)} in motion"] = film
         report.text.append(_film_in_words(speed))
     report.figures["What it says"] = prediction_figure(
         prediction.scores, predictor.classes, label=label
     )
-    for pictures, placed, name in views.values():
-        five = np.unique(np.linspace(0, len(pictures) - 1, 5).round()).astype(int).tolist()
-        report.figures[f"Regions {_where(name)}"] = regions_figure(pictures, placed, frames=five)
+    for name, view in views.items():
+        five = choose(None, view.num_frames, "frames", most=5)
+        report.figures[f"Regions {_where(name)}"] = regions_figure(view, frames=five)
     if not views:
         report.figures["The frames it was shown"] = frames_figure(video, numbers=shown.frames)
     return report
@@ -180,15 +178,15 @@ def _darker_outside(shown: Shown) -> Tensor:
     return video
 
 
-def _placed(video: Tensor, shown: Shown, trace: Trace) -> tuple[Tensor, PlacedTrace]:
-    """The frames that a trace is of, and the trace with where those are.
+def _placed(video: Tensor, shown: Shown, trace: Trace) -> ClipView:
+    """A trace on the frames that it is of.
 
     A network that strides in time has a trace of fewer: each stands for the frames up to the next.
     """
     frames, traced = len(video), trace.boxes.shape[1]
     chosen = [(2 * t + 1) * frames // (2 * traced) for t in range(traced)]
-    numbers = tuple(shown.frames[t] for t in chosen)
-    return video[chosen], PlacedTrace(**vars(trace), area=shown.area, numbers=numbers)
+    numbers = [shown.frames[t] for t in chosen]
+    return view_clip(trace, video[chosen], area=shown.area, numbers=numbers)
 
 
 def _film(
@@ -222,14 +220,12 @@ def _frames(source: Source, info: VideoInfo, numbers: Sequence[int]) -> Iterator
         yield from read_frames(source, numbers[first : first + at_once]).permute(0, 2, 3, 1).numpy()
 
 
-def _with_own_files(
-    section: ClipReport, video: Tensor, trace: PlacedTrace, view: ClipView
-) -> ClipReport:
+def _with_own_files(section: ClipReport, view: ClipView) -> ClipReport:
     """The files of a section, a gif of the frames that were seen, and each node alone."""
     nodes = [] if any(view.names) else range(view.num_nodes)  # cells of a grid are all alike
-    alone = {f"node_{n}": regions_figure(video, trace, nodes=[n]) for n in nodes}
+    alone = {f"node_{n}": regions_figure(view, nodes=[n]) for n in nodes}
     frames = draw_film(
-        video.permute(0, 2, 3, 1).numpy(),
+        view.frames,
         view.boxes,
         area=view.area,
         colours=view.colours,

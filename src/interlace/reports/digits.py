@@ -15,38 +15,27 @@ from interlace.data.digits.moving import MovingDigits as Videos
 from interlace.evaluation.evaluate import Evaluation, classify, evaluate
 from interlace.models.registry import open_weights
 from interlace.reports.explained import ClipReport, explain_clip
-from interlace.reports.trained import Trained
+from interlace.reports.trained import DigitChoice, Trained
 from interlace.training.renamed import upgraded
 
 
 class HeldOutDigits(Trained):
-    """Weights for synthetic videos, and the test videos that their card describes.
+    """Weights for synthetic videos, with the test videos that their card describes.
 
     Args:
         weights: a safetensors file with a card.
-        digits: "mnist", "embedded" or a folder, instead of what the card says.
-        num_digits: on screen, likewise.
-        videos: how many, likewise.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or its card describes no videos.
+        choice: what is other than the card says.
     """
 
     called = "videos"
-    choice = "those in which digits move together, right and wrong ones in turn"
+    shown = "those in which digits move together, right and wrong ones in turn"
 
-    def __init__(
-        self,
-        weights: Path,
-        *,
-        digits: str | None = None,
-        num_digits: int | None = None,
-        videos: int | None = None,
-    ):
+    def __init__(self, weights: Path, choice: DigitChoice = DigitChoice()):  # noqa: B008, frozen
         self.weights = weights
         self.model, self.card = open_weights(weights)
-        chosen: dict[str, Any] = {"digits": digits, "num_digits": num_digits, "test_size": videos}
+        chosen: dict[str, Any] = {
+            "digits": choice.digits, "num_digits": choice.num_digits, "test_size": choice.videos,
+        }  # fmt: skip
         try:
             data = upgraded({"data": self.card["data"]})["data"]
             options = video_options(data["name"])(**data)

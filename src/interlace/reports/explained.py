@@ -16,11 +16,11 @@ from interlace.reports.explained_regions import (
     region_pictures,
     regions_in_words,
 )
+from interlace.visualize.canvas import is_photograph
 from interlace.visualize.charts import as_scores, check_label, percent, prediction_figure
 from interlace.visualize.frames import frames_figure
 from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
-from interlace.visualize.photograph import is_photograph
 from interlace.visualize.regions import animate_regions
 from interlace.visualize.view import (
     Array,
@@ -81,79 +81,61 @@ def explain_clip(
         boxes: (T, D, 4) true boxes, where known.
         highlight: the boxes that decide the label, as indices or a mask (D,).
     """
-    frames = len(as_frames(video))
     title, said = verdict(scores, names, label)
+    frames = len(as_frames(video))
+    _, matters = as_objects(boxes, highlight, frames)
     strip = f"{frames} frames"
-    objects, matters = as_objects(boxes, highlight, frames)
-    if objects.shape[1]:
+    if len(matters):
         strip += ", with the true boxes"
         strip += " (green: those that decide the label)" if matters.any() else ""
-    numbers = None if trace is None else view_clip(trace, clip, num_frames=frames).numbers
     shown: dict[str, Figure | bytes] = {
         "What it says": prediction_figure(scores, names, label=label),
-        strip: frames_figure(video, boxes=boxes, highlight=highlight, numbers=numbers),
+        strip: frames_figure(video, boxes=boxes, highlight=highlight),
     }
     if trace is None:
         return ClipReport(title, [said, "This model has no graph to look at."], shown)
-    graph = explain_graph(video, trace, clip=clip, boxes=boxes, highlight=highlight)
+    graph = explain_graph(view_clip(trace, video, clip=clip, boxes=boxes, highlight=highlight))
     films = {caption: film for caption, film in graph.figures.items() if "in motion" in caption}
     return ClipReport(title, [said, *graph.text], films | shown | graph.figures, graph.files)
 
 
-def explain_graph(
-    video: Any,
-    trace: Trace,
-    *,
-    clip: int = 0,
-    boxes: Any = None,
-    highlight: Any = None,
-    film: bytes | None = None,
-) -> ClipReport:
+def explain_graph(view: ClipView, *, film: bytes | None = None) -> ClipReport:
     """What one graph of a model did on a clip, whatever the model then said.
 
     Args:
-        video: uint8 (T, C, H, W), of which a `PlacedTrace` saw a part.
-        clip: which clip of the trace this is.
-        boxes: (T, D, 4) true boxes, where known.
-        highlight: the boxes that decide the label, as indices or a mask (D,).
+        view: the clip, as the graph saw it.
         film: an mp4 of the regions in motion; None makes one of the frames at hand.
     """
-    pictures = as_frames(video)
-    view = view_clip(trace, clip, num_frames=len(pictures))
     text = [_graph_in_words(view)]
     if not any(view.names):
         text.append(regions_in_words(view))
     if view.num_rounds:
         text.append(_messages_in_words(view))
-    objects, matters = as_objects(boxes, highlight, len(pictures))
-    if view.num_rounds and matters.any():
-        text.append(_objects_in_words(view, objects[:, matters]))
+    if view.num_rounds and view.matters.any():
+        text.append(_objects_in_words(view))
 
-    photograph = is_photograph(pictures[0])
+    photograph = is_photograph(view.frames[0])
     figures: dict[str, Figure | bytes] = {}
     regions: dict[str, Figure] = {}
     files: dict[str, Figure | Array | bytes] = {}
     if film is not None:
         figures["Regions in motion"] = files["regions_in_motion"] = film
     if has_own_regions(view):
-        regions = region_pictures(video, trace, view, clip=clip, boxes=boxes, highlight=highlight)
+        regions = region_pictures(view)
         if film is None:
-            drawn = animate_regions(video, trace, clip=clip, boxes=boxes, highlight=highlight)
-            if (embedded := film_for_page(drawn, photograph=photograph)) is not None:
-                figures["Regions in motion"] = embedded
+            drawn = animate_regions(view)
+            figures["Regions in motion"] = film_for_page(drawn, photograph=photograph)
             files["regions_in_motion"] = drawn
-    scale = 1 if photograph else None
-    motion = animate(video, trace, clip=clip, scale=scale, boxes=boxes, highlight=highlight)
-    if (embedded := film_for_page(motion, photograph=photograph)) is not None:
-        of_round = f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""
-        figures[f"The graph in motion{of_round}"] = embedded
+    motion = animate(view, scale=1 if photograph else None)
+    of_round = f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""
+    figures[f"The graph in motion{of_round}"] = film_for_page(motion, photograph=photograph)
     figures |= {
         **regions,
-        "The graph over frames and rounds": graph_figure(video, trace, clip=clip),
+        "The graph over frames and rounds": graph_figure(view),
     }
     if view.num_rounds:
-        figures["Who listens to whom"] = attention_figure(trace, clip=clip)
-    kernels = figures["Where nodes look"] = kernels_figure(video, trace, clip=clip)
+        figures["Who listens to whom"] = attention_figure(view)
+    kernels = figures["Where nodes look"] = kernels_figure(view)
     if regions:
         files |= {caption.lower().replace(" ", "_"): figure for caption, figure in regions.items()}
         files["kernels"] = kernels
@@ -224,8 +206,9 @@ def _messages_in_words(view: ClipView) -> str:
     return " ".join(sentences)
 
 
-def _objects_in_words(view: ClipView, boxes: Array) -> str:
-    """The share of attention that goes to regions on the boxes, beside that of even attention."""
+def _objects_in_words(view: ClipView) -> str:
+    """The share of attention to regions on boxes that matter, beside that of even attention."""
+    boxes = view.objects[:, view.matters]
     last = np.abs(view.attention[:, -1])  # (T, N, N)
     distance = np.abs(boxes[:, None, :, :2] - view.boxes[:, :, None, :2])  # (T, N, D, 2)
     holds = (distance <= view.boxes[:, :, None, 2:]).all(axis=-1).any(axis=-1)  # (T, N)

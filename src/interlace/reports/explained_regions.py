@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlace.graph.trace import Trace
 from interlace.visualize.frames import gif_bytes, mp4_bytes
 from interlace.visualize.paths import paths_figure
 from interlace.visualize.regions import regions_figure, sizes_figure
@@ -16,7 +14,6 @@ from interlace.visualize.view import Array, ClipView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-log = logging.getLogger(__name__)
 LARGEST_GIF = 1_000_000  # bytes, of one in a page
 
 
@@ -42,35 +39,19 @@ def regions_move(view: ClipView) -> bool:
     return not np.allclose(view.boxes, view.boxes[:1], atol=1e-4)
 
 
-def region_pictures(
-    video: Any, trace: Trace, view: ClipView, *, clip: int, boxes: Any, highlight: Any
-) -> dict[str, Figure]:
+def region_pictures(view: ClipView) -> dict[str, Figure]:
     """The figures of a clip's regions, caption -> figure."""
-    figures = {
-        "Regions on the frames": regions_figure(
-            video, trace, clip=clip, boxes=boxes, highlight=highlight
-        )
-    }
+    figures = {"Regions on the frames": regions_figure(view)}
     if regions_move(view):
-        figures["Paths of the nodes"] = paths_figure(video, trace, clip=clip, boxes=boxes)
-        figures["Sizes of the regions"] = sizes_figure(trace, clip=clip)
+        figures["Paths of the nodes"] = paths_figure(view)
+        figures["Sizes of the regions"] = sizes_figure(view)
     return figures
 
 
-def film_for_page(film: Array, *, photograph: bool = False) -> bytes | None:
-    """A gif where that is below 1 MB, else an mp4; None, and a warning, without PyAV.
-
-    Of photographs an mp4 first, which is a tenth of a gif.
-    """
-    if not photograph and (encoded := gif_if_small(film)) is not None:
-        return encoded
-    try:
-        return mp4_bytes(film)
-    except ImportError as error:
-        if photograph and (encoded := gif_if_small(film)) is not None:
-            return encoded
-        log.warning("a film of %.1f MB was left out of the page: %s", film.nbytes / 1e6, error)
-        return None
+def film_for_page(film: Array, *, photograph: bool = False) -> bytes:
+    """A gif where that is below 1 MB, else an mp4, which of photographs is a tenth of a gif."""
+    encoded = None if photograph else gif_if_small(film)
+    return mp4_bytes(film) if encoded is None else encoded
 
 
 def gif_if_small(film: Array) -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import numpy as np
 from interlace.files import writing
 from interlace.reports.explained import ClipReport
 from interlace.visualize.frames import save_gif, save_mp4
-
-log = logging.getLogger(__name__)
 
 
 def save_pictures(
@@ -23,8 +20,6 @@ def save_pictures(
     photographs: bool = False,
 ) -> list[Path]:
     """Writes `clip.files`: each figure as a png, each film as a gif and an mp4.
-
-    Without PyAV there is no mp4, and a warning says how to install it.
 
     Args:
         folder: made where there is something to write.
@@ -38,11 +33,7 @@ def save_pictures(
     for name, picture in clip.files.items():
         path = Path(folder) / f"{prefix}{name}"
         if isinstance(picture, np.ndarray):
-            written.append(save_gif(f"{path}.gif", picture))
-            try:
-                written.append(save_mp4(f"{path}.mp4", picture))
-            except ImportError as error:
-                log.warning("no mp4 was written: %s", error)
+            written += [save_gif(f"{path}.gif", picture), save_mp4(f"{path}.mp4", picture)]
             continue
         if isinstance(picture, bytes):
             kind = "gif" if picture.startswith(b"GIF8") else "mp4"

@@ -65,7 +65,7 @@ def write_page(
         "Hardest classes": ", ".join(f"{name} {rate:.0%}" for rate, name in hardest),
         "Model": trained.card["model"],
         trained.called.capitalize(): trained.about,
-        "Explained below": trained.choice,
+        "Explained below": trained.shown,
         "Weights": str(trained.weights),
         "Commit": str(about["commit"]),
         "Hardware": about["hardware"],

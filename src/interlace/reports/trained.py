@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Trained(ABC):
         classes: what they are called.
         called: what people call the videos, "videos" of digits or "clips".
         about: the videos, in a few words.
-        choice: which of them `explain` takes, in a few words.
+        shown: which of them `explain` takes, in a few words.
     """
 
     weights: Path
@@ -40,7 +41,7 @@ class Trained(ABC):
     classes: list[str]
     called: str
     about: str
-    choice: str
+    shown: str
 
     @abstractmethod
     def evaluate(self, *, bf16: bool) -> tuple[Evaluation, dict[str, Any]]:
@@ -51,56 +52,84 @@ class Trained(ABC):
         """Pictures and sentences for some of the videos, those that tell most."""
 
 
+@dataclass(frozen=True)
+class ClipChoice:
+    """Which video files, and how they are shown to a model.
+
+    Args:
+        path: folder of the videos; None: those that the run of the weights held out.
+        labels: what they show, see `open_clips`.
+        split: of the folder or the labels.
+        classes: a file of their names, in the order of the model's; None: as the weights say.
+        protocol: how many views of each, and which.
+        manifest: of the folder, from `interlace scan`; None: the run's, else all are decoded once.
+        skip_bad: leave videos out that cannot be read; else they are an error.
+        boxes: Something-Else's file of where objects are, to measure regions on.
+        batch_size: videos at once, with all their views.
+        workers: processes that read; None: one per core that is not busy.
+    """
+
+    path: Path_ | None = None
+    labels: Path_ | None = None
+    split: SplitName | None = None
+    classes: Path_ | None = None
+    protocol: ProtocolName = "central"
+    manifest: Path_ | None = None
+    skip_bad: bool = False
+    boxes: Path_ | None = None
+    batch_size: int = 4
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class DigitChoice:
+    """Which synthetic videos, where these are not those that the card of the weights names.
+
+    Args:
+        digits: "mnist", "embedded" or a folder.
+        num_digits: on screen.
+        videos: how many.
+    """
+
+    digits: str | None = None
+    num_digits: int | None = None
+    videos: int | None = None
+
+
 def open_trained(
     weights: Path_,
     *,
-    path: Path_ | None = None,
-    labels: Path_ | None = None,
-    split: SplitName | None = None,
-    classes: Path_ | None = None,
-    protocol: ProtocolName = "central",
-    manifest: Path_ | None = None,
-    skip_bad: bool = False,
-    boxes: Path_ | None = None,
-    batch_size: int = 4,
-    workers: int | None = None,
-    digits: str | None = None,
-    num_digits: int | None = None,
-    videos: int | None = None,
+    clips: ClipChoice = ClipChoice(),
+    digits: DigitChoice = DigitChoice(),
     bf16: bool = False,
 ) -> Trained:
     """Opens weights with held-out videos: those that the card or the run names, or others.
 
-    From `path` to `workers` options are for models of video files, see `HeldOutClips`; from
-    `digits` to `videos` for models of synthetic videos, see `HeldOutDigits`.
+    Args:
+        weights: a safetensors file with a card.
+        clips: for a model of video files; another takes none of its options.
+        digits: for a model of synthetic videos, likewise.
+        bf16: whether to autocast to bfloat16 where video files are explained.
 
     Raises:
         FileNotFoundError: there are no such weights.
         ValueError: the file is damaged, its card describes no videos, or an option is not for it.
+        VideoError: a video cannot be read, or the manifest is of others.
     """
     weights = Path(weights)
-    of_files = {
-        "path": path, "labels": labels, "split": split, "classes": classes,
-        "protocol": protocol if protocol != "central" else None, "manifest": manifest,
-        "skip_bad": skip_bad or None, "boxes": boxes, "workers": workers,
-    }  # fmt: skip
-    of_digits = {"digits": digits, "num_digits": num_digits, "videos": videos}
     on_files = takes_files(read_card(weights))
-    for name, value in (of_digits if on_files else of_files).items():
-        if value is not None:
+    other: ClipChoice | DigitChoice = digits if on_files else clips
+    for field in fields(other):
+        if getattr(other, field.name) != field.default:
             takes = "video files" if on_files else "videos of digits"
-            raise ValueError(f"--{name} is not for {weights}, whose model takes {takes}")
-    if not on_files:
-        from interlace.reports.digits import HeldOutDigits
+            raise ValueError(f"--{field.name} is not for {weights}, whose model takes {takes}")
+    if on_files:
+        from interlace.reports.held_out_clips import HeldOutClips
 
-        return HeldOutDigits(weights, digits=digits, num_digits=num_digits, videos=videos)
-    from interlace.reports.held_out_clips import HeldOutClips
+        return HeldOutClips(weights, clips, bf16=bf16)
+    from interlace.reports.digits import HeldOutDigits
 
-    return HeldOutClips(
-        weights, path=path, labels=labels, split=split, classes=classes, protocol=protocol,
-        manifest=manifest, skip_bad=skip_bad, boxes=boxes, batch_size=batch_size, workers=workers,
-        bf16=bf16,
-    )  # fmt: skip
+    return HeldOutDigits(weights, digits)
 
 
 def takes_files(card: dict[str, Any]) -> bool:

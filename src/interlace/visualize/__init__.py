@@ -1,7 +1,8 @@
 """Pictures of what a graph saw and said: figures, gifs and mp4s.
 
 Everything is drawn from `interlace.graph.trace.Trace` and plain arrays, with matplotlib's objects
-only: no window, no global state. Pictures need `pip install "interlace[plot]"`.
+only: no window, no global state. `view_clip` takes a clip out of a trace and checks it; what a
+graph did is drawn from that. Pictures need `pip install "interlace[plot]"`.
 
 Example:
     >>> import torch
@@ -17,10 +18,10 @@ from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
 from interlace.visualize.paths import paths_figure, places_figure
 from interlace.visualize.regions import animate_regions, regions_figure, sizes_figure
-from interlace.visualize.view import PlacedTrace
+from interlace.visualize.view import ClipView, view_clip
 
 __all__ = [
-    "PlacedTrace",
+    "ClipView",
     "animate",
     "animate_regions",
     "attention_figure",
@@ -39,4 +40,5 @@ __all__ = [
     "save_gif",
     "save_mp4",
     "sizes_figure",
+    "view_clip",
 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlace.visualize.photograph import is_photograph
 from interlace.visualize.view import Array
 
 if TYPE_CHECKING:
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 INK, MUTED, LINE, ACCENT = "#1f2328", "#59636e", "#d1d9e0", "#0969da"
 GOOD = "#1a7f37"
 HEAT = "#2f81f7"  # on white and on black
+PHOTOGRAPH = 160  # pixels of the shorter side from which a frame is one
 WHOLE = 9.6  # inches of a figure as wide as the page; at 100 dots per inch, 960 pixels
 
 
-def need(module: str, install: str = '"interlace[plot]"') -> ModuleType:
+def need(module: str) -> ModuleType:
     """Imports an optional package, or says how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.split(".")[0]
-        raise ImportError(f"pictures need {package}; run: pip install {install}") from error
+        raise ImportError(f'pictures need {package}; run: pip install "interlace[plot]"') from error
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -86,6 +87,76 @@ def resized(picture: Array, height: int, width: int) -> Array:
         image.Resampling.BOX if height < picture.shape[0] // 2 else image.Resampling.BICUBIC,
     )
     return np.asarray(small)
+
+
+def is_photograph(frame: Array) -> bool:
+    """Whether a frame (H, W, 3) is too large for anybody to look at its pixels one by one."""
+    return min(frame.shape[:2]) >= PHOTOGRAPH
+
+
+def backdrop(frames: Array) -> float:
+    """How much frames (T, H, W, 3) are dimmed below regions: bright ones more than dark ones.
+
+    Photographs, in which there is more to see than bright strokes, are dimmed least.
+    """
+    return 0.75 if is_photograph(frames[0]) or frames.mean() <= 64 else 0.5
+
+
+def show_heat(
+    axes: Axes,
+    kernel: Array,
+    colour: str,
+    *,
+    most: float,
+    gid: str,
+    alpha: float,
+    area: Sequence[float] = (0.5, 0.5, 0.5, 0.5),
+) -> None:
+    """A kernel (H, W) as heat on an area (cx, cy, rx, ry) of a frame; `most` gets full colour."""
+    cx, cy, rx, ry = area
+    axes.imshow(
+        kernel,
+        extent=(cx - rx, cx + rx, cy + ry, cy - ry),
+        aspect="auto",
+        interpolation="none",
+        cmap=fade(colour),
+        alpha=alpha,
+        vmin=0,
+        vmax=most or 1,
+        gid=gid,
+    )
+    axes.set_xlim(0, 1)  # all of the frame, of which the kernel may be a part
+    axes.set_ylim(1, 0)
+
+
+def show_matrix(
+    axes: Axes,
+    values: Array,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    size: float,
+    **style: Any,
+) -> Any:
+    """Numbers (R, C) as squares of colour, with names beside and below, as matplotlib's image."""
+    axes.axis("on")
+    heat = axes.imshow(values, interpolation="none", **style)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(colors=MUTED, labelsize=size, length=0, pad=2)
+    for spine in axes.spines.values():
+        spine.set_color(LINE)
+    return heat
+
+
+def scale_bar(figure: Figure, heat: Any, left: float, top: float, height: float) -> Any:
+    """What the colours of an image mean, placed in inches, as matplotlib's colour bar."""
+    axes = picture_axes(figure, left, top, 0.1, height)
+    axes.axis("on")
+    bar = figure.colorbar(heat, cax=axes)
+    bar.outline.set_edgecolor(LINE)
+    axes.tick_params(colors=MUTED, labelsize=7, length=0, pad=3)
+    return bar
 
 
 def fade(colour: str) -> Any:

@@ -22,6 +22,8 @@ from interlace.visualize.canvas import (
     new_figure,
     picture_axes,
     quiet,
+    scale_bar,
+    show_matrix,
 )
 from interlace.visualize.view import Array, as_array
 
@@ -115,37 +117,31 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
     left, top = max(0.95, 0.35 + 0.075 * longest), 0.12
     side = min(side, WHOLE - left - 0.8)
     figure = new_figure(WHOLE, top + side + 0.4 + 0.075 * longest * upright)
+    each = -(-classes // 80)  # of more than 80 classes, not every one finds room for its name
+    named = [name if k % each == 0 else "" for k, name in enumerate(labels)]
     axes = picture_axes(figure, left, top, side, side)
-    axes.axis("on")
-    heat = axes.imshow(
+    heat = show_matrix(
+        axes,
         shares,
+        named,
+        named,
+        size=float(np.clip(0.66 * 72 * side / classes * each, 4, 8)),
         cmap=fade(HEAT),
         norm=PowerNorm(0.5, vmin=0, vmax=1),  # so that an error in a hundred is seen
-        interpolation="none",
         gid="confusion",
     )
-    each = -(-classes // 80)  # of more than 80 classes, not every one finds room for its name
-    axes.set_xticks(range(0, classes, each), labels[::each], rotation=90 if upright else 0)
-    axes.set_yticks(range(0, classes, each), labels[::each])
-    size = float(np.clip(0.66 * 72 * side / classes * each, 4, 8))
-    axes.tick_params(colors=MUTED, labelsize=size, length=0, pad=2)
+    axes.tick_params(axis="x", rotation=90 if upright else 0)
     axes.set_xticks(np.arange(0.5, classes - 1), minor=True)
     axes.set_yticks(np.arange(0.5, classes - 1), minor=True)
     axes.grid(which="minor", color=LINE, lw=0.35)
     axes.tick_params(which="minor", length=0)
     axes.set_xlabel("predicted", fontsize=8.5, color=INK)
     axes.set_ylabel("true", fontsize=8.5, color=INK)
-    for spine in axes.spines.values():
-        spine.set_color(LINE)
     for row, column in np.argwhere(counts > 0) if classes <= 12 else ():
         axes.text(column, row, f"{counts[row, column]:g}", ha="center", va="center", fontsize=7.5,
                   color="#ffffff" if shares[row, column] > 0.5 else INK)  # fmt: skip
-    bar = picture_axes(figure, left + side + 0.12, top, 0.1, min(side, 2.4))
-    bar.axis("on")
-    scale = figure.colorbar(heat, cax=bar)
+    scale = scale_bar(figure, heat, left + side + 0.12, top, min(side, 2.4))
     scale.set_ticks([0, 0.01, 0.1, 0.5, 1], labels=["0 %", "1 %", "10 %", "50 %", "100 %"])
-    scale.outline.set_edgecolor(LINE)
-    bar.tick_params(colors=MUTED, labelsize=7, length=0, pad=3)
     return figure
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlace.graph.trace import Trace
 from interlace.visualize.canvas import (
     INK,
     WHOLE,
-    fade,
+    backdrop,
     new_figure,
     picture_axes,
     show_frame,
+    show_heat,
     write,
 )
-from interlace.visualize.palette import backdrop
 from interlace.visualize.regions import draw_objects, draw_regions
-from interlace.visualize.view import Array, as_frames, as_objects, choose, choose_nodes, view_clip
+from interlace.visualize.view import Array, ClipView, choose, choose_nodes
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -30,49 +28,41 @@ MAP = "#ffa51f"  # of maps; not a node's, as only one node's map is drawn
 
 
 def compare_figure(
-    video: Any,
-    traces: Mapping[str, Trace],
+    views: Mapping[str, ClipView],
     *,
-    clip: int = 0,
     frames: Sequence[int] | None = None,
     maps: Collection[str] = (),
     map_node: int | None = None,
     nodes: Sequence[int] | None = None,
-    boxes: Any = None,
-    highlight: Any = None,
 ) -> Figure:
     """What several models looked at in the same frames (DyReg-GNN, Figure 2).
 
     Args:
-        video: uint8 (T, C, H, W).
-        traces: name of a model -> its trace of this video.
-        clip: which clip of every trace.
+        views: name of a model -> its view of one clip, all with the same frames. True boxes are
+            drawn as thin grey lines, those that matter white.
         frames: which frames (rows); default: three, evenly spread.
         maps: names of models whose kernels are maps of any form and not regions, as those of
             semantic nodes: one node's kernel is drawn as heat.
         map_node: which; default: the node whose maps are the most concentrated.
         nodes: which nodes of the other models; default: all, of more than 20 as many spread evenly.
-        boxes: (T, D, 4) true boxes of objects, drawn as thin grey lines.
-        highlight: the boxes that matter, as indices or a mask (D,); drawn white.
     """
-    if not traces:
-        raise ValueError("traces must name at least one model, got none; pass {name: trace}")
+    if not views:
+        raise ValueError(
+            "views must name at least one model, got none; pass {name: view_clip(trace, video)}"
+        )
     for name in maps:
-        if name not in traces:
+        if name not in views:
             raise ValueError(
-                f"maps must name models in traces, got {name!r}; choose from {', '.join(traces)}"
+                f"maps must name models in views, got {name!r}; choose from {', '.join(views)}"
             )
-    pictures = as_frames(video)
-    views = {name: view_clip(trace, clip, num_frames=len(pictures))
-             for name, trace in traces.items()}  # fmt: skip
-    shown = choose(frames, len(pictures), "frames", most=3)
-    objects, matters = as_objects(boxes, highlight, len(pictures))
+    first = next(iter(views.values()))
+    shown = choose(frames, first.num_frames, "frames", most=3)
 
     columns = min(len(views), 5)
     blocks = -(-len(views) // columns)
     gap, left, top = 0.07, 0.26, 0.4
     across = min((WHOLE - left + gap) / columns - gap, 3.0)
-    down = across * pictures.shape[1] / pictures.shape[2]
+    down = across * first.ratio
     high = top + len(shown) * (down + gap)
     regions = [name for name in views if name not in maps]
     figure = new_figure(WHOLE, blocks * high + 0.28)
@@ -93,10 +83,11 @@ def compare_figure(
         for row, t in enumerate(shown):
             at = y + top + row * (down + gap)
             axes = picture_axes(figure, x, at, across, down)
-            show_frame(axes, pictures[t], dim=backdrop(pictures))
-            draw_objects(axes, objects[t], matters)
+            show_frame(axes, view.frames[t], dim=backdrop(view.frames))
+            draw_objects(axes, view, t)
             if name in maps:
-                draw_map(axes, view.kernels[t, node], node, t, most=view.kernels[shown, node].max())
+                show_heat(axes, view.kernels[t, node], MAP, most=view.kernels[shown, node].max(),
+                          alpha=0.85, gid=f"kernel of node {node} in frame {t}")  # fmt: skip
             else:
                 draw_regions(axes, view.boxes[t], chosen)
             if place % columns == 0:
@@ -108,21 +99,6 @@ def compare_figure(
         )
     write(figure, left, blocks * high + 0.04, note.strip(), fontsize=7.5)
     return figure
-
-
-def draw_map(axes: Axes, kernel: Array, node: int, t: int, *, most: float) -> None:
-    """A kernel (H, W) as heat; `most` gets the full colour."""
-    axes.imshow(
-        kernel,
-        extent=(0, 1, 1, 0),
-        aspect="auto",
-        interpolation="none",
-        cmap=fade(MAP),
-        alpha=0.85,
-        vmin=0,
-        vmax=most or 1,
-        gid=f"kernel of node {node} in frame {t}",
-    )
 
 
 def most_concentrated(kernels: Array) -> int:

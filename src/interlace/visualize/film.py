@@ -67,8 +67,8 @@ def draw_film(
     Returns:
         Frames, uint8 (H', W', 3), one after the other.
     """
-    image, draw = need("PIL.Image"), need("PIL.ImageDraw")
-    inks = [_rgb(ink) for ink in colours or map(node_colour, range(boxes.shape[1]))]
+    image, draw, rgb = need("PIL.Image"), need("PIL.ImageDraw"), need("PIL.ImageColor").getrgb
+    dark, inks = rgb(DARK), [rgb(ink) for ink in colours or map(node_colour, range(boxes.shape[1]))]
     for t, frame in enumerate(frames):
         height, width = _film_size(frame.shape[0], frame.shape[1], short_side)
         picture = image.fromarray(_dimmed(resized(frame, height, width), area))
@@ -89,17 +89,17 @@ def draw_film(
                 for corner in (np.array([cx - rx, cy - ry]), np.array([cx + rx, cy + ry]))
             )
             outer = (low[0] - 1, low[1] - 1, high[0] + 1, high[1] + 1)
-            pen.rectangle(outer, outline=(*_rgb(DARK), 170), width=line + 2)
+            pen.rectangle(outer, outline=(*dark, 170), width=line + 2)
             pen.rectangle((*low, *high), outline=inks[n], width=line)
             x, y, r = cx * width, cy * height, 3.2 * unit
-            pen.ellipse((x - r, y - r, x + r, y + r), fill=inks[n], outline=_rgb(DARK))
+            pen.ellipse((x - r, y - r, x + r, y + r), fill=inks[n], outline=dark)
         for n in range(boxes.shape[1]):
             badge = _badge(n, inks[n], round(17 * unit))
             half = badge.width / 2
             # always the same place on the outline, so that numbers do not jump about
             x, y = places[n, n % places.shape[1]].clip(half, size - half)
             picture.paste(badge, (round(x - half), round(y - half)), badge)
-        bar = np.full((BAR, width, 3), _rgb(DARK), np.uint8)
+        bar = np.full((BAR, width, 3), dark, np.uint8)
         for place in seen:
             column = round(place * (width - 3))
             bar[4:-4, column : column + 3] = 150
@@ -145,13 +145,7 @@ def _badge(node: int, ink: tuple[int, int, int], size: int) -> Any:
     large = 4 * size
     badge = image.new("RGBA", (large, large), (0, 0, 0, 0))
     pen = draw.Draw(badge)
-    pen.ellipse((1, 1, large - 2, large - 2), fill=ink, outline=_rgb(DARK),
-                width=4)  # fmt: skip
-    pen.text((large / 2, large / 2), str(node), fill=_rgb(DARK), anchor="mm",
+    pen.ellipse((1, 1, large - 2, large - 2), fill=ink, outline=DARK, width=4)
+    pen.text((large / 2, large / 2), str(node), fill=DARK, anchor="mm",
              font=font.load_default(0.62 * large), stroke_width=1)  # fmt: skip
     return badge.resize((size, size), image.Resampling.LANCZOS)
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-    return red, green, blue

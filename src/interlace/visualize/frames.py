@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from interlace.visualize.canvas import INK, WHOLE, need, new_figure, picture_axe
 from interlace.visualize.view import NODE_COLOURS, Array, as_boxes, as_frames, as_objects
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MATTERS, BYSTANDER = "#a3e635", "#94a3b8"  # boxes that decide the label, and the others
@@ -56,18 +57,19 @@ def draw_clip(
             f"colors must be one per box, {boxes.shape[1]}, got {len(colors)}; "
             "leave them out for ten colours in turn"
         )
+    image, draw = need("PIL.Image"), need("PIL.ImageDraw")
     line = max(1, min(frames.shape[1:3]) // 160)
     size = np.array([width * scale, height * scale])
     starts = np.rint((boxes[..., :2] - boxes[..., 2:]) * size).astype(int)
     ends = np.rint((boxes[..., :2] + boxes[..., 2:]) * size).astype(int)
-    for n in range(boxes.shape[1]):
-        colour = _rgb(chosen[n % len(chosen)])
-        for frame, (x0, y0), (x1, y1) in zip(frames, starts[:, n], ends[:, n], strict=True):
-            _fill(frame, x0, y0, x1, y0 + line, colour)
-            _fill(frame, x0, y1 - line, x1, y1, colour)
-            _fill(frame, x0, y0, x0 + line, y1, colour)
-            _fill(frame, x1 - line, y0, x1, y1, colour)
-    return frames
+    pictures = [image.fromarray(frame) for frame in frames]
+    for picture, low, high in zip(pictures, starts, ends - 1, strict=True):
+        pen = draw.Draw(picture)
+        for n in np.flatnonzero((low <= high).all(axis=1)).tolist():
+            colour = chosen[n % len(chosen)]
+            ink = colour if isinstance(colour, str) else tuple(colour)
+            pen.rectangle((*low[n].tolist(), *high[n].tolist()), outline=ink, width=line)
+    return np.stack([np.asarray(picture) for picture in pictures])
 
 
 def frames_figure(
@@ -176,7 +178,7 @@ def encode_mp4(frames: Iterable[Array], fps: float, options: Mapping[str, str]) 
 
     An odd last row or column is doubled.
     """
-    av = need("av", '"interlace[video]"')
+    av = need("av")
     file = io.BytesIO()
     with av.open(file, mode="w", format="mp4") as container:
         stream = container.add_stream("h264", rate=Fraction(fps).limit_denominator(1000))
@@ -192,6 +194,26 @@ def encode_mp4(frames: Iterable[Array], fps: float, options: Mapping[str, str]) 
         for packet in stream.encode():
             container.mux(packet)
     return file.getvalue()
+
+
+def drawn_frames(pictures: Array, scale: int | None, draw: Callable[[Axes, int], None]) -> Array:
+    """Frames of which `draw(axes, t)` draws each: uint8 (T, H * scale, W * scale, 3).
+
+    Args:
+        pictures: (T, H, W, 3), for their size.
+        scale: see `frame_scale`; None: the shorter side gets 384 pixels or more.
+        draw: on axes that span all of the frame.
+    """
+    time, height, width, _ = pictures.shape
+    scale = frame_scale(scale, height, width, 384)
+    size = width * scale / 100, height * scale / 100  # inches
+    drawn = []
+    for t in range(time):
+        figure = new_figure(*size)
+        draw(picture_axes(figure, 0, 0, *size), t)
+        figure.canvas.draw()
+        drawn.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
+    return np.stack(drawn)
 
 
 def frame_scale(scale: int | None, height: int, width: int, least: int) -> int:
@@ -215,19 +237,3 @@ def _drawn(frames: Any, fps: float) -> Array:
     if not 0 < fps <= 50:
         raise ValueError(f"fps must be above 0 and at most 50, got {fps}; 5 suits short clips")
     return frames
-
-
-def _fill(frame: Array, x0: int, y0: int, x1: int, y1: int, colour: Array) -> None:
-    frame[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = colour
-
-
-def _rgb(colour: Any) -> Array:
-    if isinstance(colour, str):
-        digits = colour.removeprefix("#")
-        try:
-            return np.frombuffer(bytes.fromhex(digits), dtype=np.uint8).reshape(3)
-        except ValueError as error:
-            raise ValueError(
-                f"a colour must be '#rrggbb' or (r, g, b) in 0..255, got {colour!r}"
-            ) from error
-    return np.asarray(colour, dtype=np.uint8).reshape(3)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlace.graph.trace import Trace
 from interlace.visualize.canvas import (
     WHOLE,
     new_figure,
@@ -15,18 +14,15 @@ from interlace.visualize.canvas import (
     show_frame,
     write,
 )
-from interlace.visualize.frames import BYSTANDER, MATTERS, frame_scale, outline
+from interlace.visualize.frames import BYSTANDER, MATTERS, drawn_frames, outline
+from interlace.visualize.palette import draw_label, panel_unit
 from interlace.visualize.view import (
     Array,
     ClipView,
-    as_frames,
-    as_objects,
     choose,
     heads_note,
-    message_strength,
     message_threshold,
     spread_centres,
-    view_clip,
 )
 
 if TYPE_CHECKING:
@@ -35,10 +31,8 @@ if TYPE_CHECKING:
 
 
 def graph_figure(
-    video: Any,
-    trace: Trace,
+    view: ClipView,
     *,
-    clip: int = 0,
     frames: Sequence[int] | None = None,
     rounds: Sequence[int] | None = None,
     threshold: float | None = None,
@@ -50,14 +44,11 @@ def graph_figure(
     of the message, averaged over heads, on one scale for the whole figure.
 
     Args:
-        video: uint8 (T, C, H, W), the frames that the trace is of.
         frames: which frames; default: four, evenly spread.
         rounds: which rounds; default: all.
         threshold: weight from which a message is drawn; default: the one that about ten messages a
             panel reach. The figure states it.
     """
-    pictures = as_frames(video)
-    view = view_clip(trace, clip, num_frames=len(pictures))
     shown = choose(frames, view.num_frames, "frames", most=4)
     levels = choose(rounds, view.num_rounds, "rounds", most=view.num_rounds)
     weights = view.attention[np.ix_(shown, levels)]  # (frames, rounds, N, N)
@@ -66,7 +57,7 @@ def graph_figure(
     gap, left, top, foot = 0.07, 0.26, 0.24, 0.3
     rows, columns = max(1, len(levels)), len(shown)
     across = min((WHOLE - left + gap) / columns - gap, 3.0)
-    down = across * pictures.shape[1] / pictures.shape[2]
+    down = across * view.ratio
     figure = new_figure(WHOLE, top + rows * (down + gap) + foot)
     for column, t in enumerate(shown):
         x = left + column * (across + gap)
@@ -74,7 +65,7 @@ def graph_figure(
         for row in range(rows):
             axes = picture_axes(figure, x, top + row * (down + gap), across, down)
             message = weights[column, row] if levels else None
-            draw_graph(axes, pictures[t], view, t, message, threshold, strongest)
+            draw_graph(axes, view, t, message, threshold, strongest)
     for row, k in enumerate(levels):
         y = top + row * (down + gap) + down / 2
         write(figure, 0.03, y, f"round {k}", rotation=90, va="center")
@@ -83,55 +74,31 @@ def graph_figure(
     return figure
 
 
-def animate(
-    video: Any,
-    trace: Trace,
-    *,
-    clip: int = 0,
-    scale: int | None = None,
-    boxes: Any = None,
-    highlight: Any = None,
-    threshold: float | None = None,
-) -> Array:
+def animate(view: ClipView, *, scale: int | None = None, threshold: float | None = None) -> Array:
     """The clip, enlarged, with its nodes and the strongest messages of the last round.
 
     Args:
         scale: how many pixels wide a pixel becomes; default: the shorter side gets 384 or more.
-        boxes: (T, D, 4) true boxes to outline.
-        highlight: those that matter, as indices or a mask (D,).
         threshold: as in `graph_figure`.
 
     Returns:
         uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`.
     """
-    pictures = as_frames(video)
-    time, height, width, _ = pictures.shape
-    view = view_clip(trace, clip, num_frames=time)
-    scale = frame_scale(scale, height, width, 384)
     weights = view.attention[:, -1:]  # (T, 1 or 0, N, N)
     threshold, strongest = _drawing_range(weights, threshold)
-    objects, matters = as_objects(boxes, highlight, time)
-    drawn = []
-    for t in range(time):
-        figure = new_figure(width * scale / 100, height * scale / 100)
-        axes = picture_axes(figure, 0, 0, width * scale / 100, height * scale / 100)
+
+    def draw(axes: Axes, t: int) -> None:
         message = weights[t, 0] if view.num_rounds else None
-        draw_graph(axes, pictures[t], view, t, message, threshold, strongest)
-        for n in range(len(matters)):
-            outline(axes, objects[t, n], MATTERS if matters[n] else BYSTANDER, 1.5, zorder=1.5)
-        figure.canvas.draw()
-        drawn.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
-    return np.stack(drawn)
+        draw_graph(axes, view, t, message, threshold, strongest)
+        for n, matters in enumerate(view.matters):
+            colour = MATTERS if matters else BYSTANDER
+            outline(axes, view.objects[t, n], colour, 1.5, zorder=1.5)
+
+    return drawn_frames(view.frames, scale, draw)
 
 
 def draw_graph(
-    axes: Axes,
-    frame: Array,
-    view: ClipView,
-    t: int,
-    weights: Array | None,
-    threshold: float,
-    strongest: float,
+    axes: Axes, view: ClipView, t: int, weights: Array | None, threshold: float, strongest: float
 ) -> None:
     """One frame of a graph: dimmed picture, regions, messages of `threshold` or more, nodes.
 
@@ -141,9 +108,8 @@ def draw_graph(
     """
     from matplotlib.patches import FancyArrowPatch
 
-    show_frame(axes, frame, dim=0.5)
-    points = 72 * axes.get_window_extent().width / axes.figure.dpi
-    unit = float(np.clip(points / 160, 0.7, 2.0))  # lines and letters grow with the panel
+    show_frame(axes, view.frames[t], dim=0.5)
+    unit, _, _ = panel_unit(axes, view.num_nodes)
     places = spread_centres(view.boxes[t])
     for n in range(view.num_nodes):
         box, colour = view.boxes[t, n].copy(), view.colours[n]
@@ -155,7 +121,7 @@ def draw_graph(
             weight = float(weights[receiver, sender])
             if weight == 0 or abs(weight) < threshold:
                 continue
-            strength = message_strength(weight, strongest)
+            strength = abs(weight) / strongest
             style: dict[str, Any] = {
                 "lw": message_width(strength) * unit,
                 "alpha": strength,
@@ -180,10 +146,8 @@ def draw_graph(
                     **style,
                 )
             )
-    for n, (x, y) in enumerate(places):
-        axes.plot(x, y, "o", ms=8.6 * unit, mfc=view.colours[n], mec="#0b0f14", mew=0.5, zorder=3)
-        axes.text(x, y, str(n), fontsize=4.9 * unit, color="#0b0f14", weight="bold",
-                  ha="center", va="center_baseline", zorder=4)  # fmt: skip
+    for n, place in enumerate(places):
+        draw_label(axes, place, n, unit, colour=view.colours[n])
 
 
 def message_width(strength: float) -> float:

@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlace.graph.trace import Trace
 from interlace.visualize.canvas import (
     HEAT,
     INK,
-    LINE,
     MUTED,
     WHOLE,
     fade,
     new_figure,
     picture_axes,
+    scale_bar,
     show_frame,
+    show_heat,
+    show_matrix,
     write,
 )
 from interlace.visualize.frames import outline
-from interlace.visualize.view import Array, ClipView, as_frames, choose, view_clip
+from interlace.visualize.view import ClipView, choose
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def attention_figure(
-    trace: Trace, *, clip: int = 0, node_names: Sequence[str] | None = None
-) -> Figure:
+def attention_figure(view: ClipView, *, node_names: Sequence[str] | None = None) -> Figure:
     """Attention averaged over frames and heads, receiver x sender, one map per round.
 
-    The drawn values are the tensor's: `trace.attention[clip].mean((0, 2))`, on one colour scale.
+    The drawn values are those of `trace.attention[clip].mean((0, 2))`, on one colour scale.
 
     Args:
         node_names: per node, what to write beside its row; default: where it looks.
     """
-    view = view_clip(trace, clip)
     if not view.num_rounds:
         raise ValueError(
             "attention_figure needs a graph with messages, got K = 0 rounds; "
@@ -65,29 +62,24 @@ def attention_figure(
     for k in range(view.num_rounds):
         x, y = left + (k % columns) * (side + between), top + (k // columns) * step
         axes = picture_axes(figure, x, y, side, side)
-        axes.axis("on")
-        heat = axes.imshow(
+        first = k % columns == 0
+        heat = show_matrix(
+            axes,
             mean[k],
+            labels if first else [""] * view.num_nodes,
+            [str(n) for n in range(view.num_nodes)],
+            size=size,
             cmap="RdBu_r" if signed else fade(HEAT),
-            interpolation="none",
             gid=f"attention of round {k}",
             vmin=-most if signed else 0,
             vmax=most,
         )
         axes.set_title(f"round {k}", fontsize=8.5, color=INK, pad=5)
-        axes.set_xticks(range(view.num_nodes), [str(n) for n in range(view.num_nodes)])
         axes.set_xlabel("sender", fontsize=8, color=MUTED)
-        first = k % columns == 0
-        axes.set_yticks(range(view.num_nodes), labels if first else [""] * view.num_nodes)
         if first:
             axes.set_ylabel("receiver", fontsize=8, color=MUTED)
-        axes.tick_params(colors=MUTED, labelsize=size, length=0, pad=2)
-        for spine in axes.spines.values():
-            spine.set_color(LINE)
         if k == columns - 1:
-            bar = picture_axes(figure, x + side + 0.1, y, 0.1, side)
-            bar.axis("on")
-            _scale_bar(figure, heat, bar)
+            scale_bar(figure, heat, x + side + 0.1, y, side)
     heads = f" and {view.heads} heads" if view.heads > 1 else ""
     foot = "Weight of the message, mean over frames" + heads + "."
     write(figure, left, rows * step - 0.13, foot, fontsize=7.5)
@@ -95,12 +87,7 @@ def attention_figure(
 
 
 def kernels_figure(
-    video: Any,
-    trace: Trace,
-    *,
-    clip: int = 0,
-    nodes: Sequence[int] | None = None,
-    frames: Sequence[int] | None = None,
+    view: ClipView, *, nodes: Sequence[int] | None = None, frames: Sequence[int] | None = None
 ) -> Figure:
     """Where nodes pool from: region kernels as heat over the picture.
 
@@ -111,8 +98,6 @@ def kernels_figure(
         nodes: which nodes; default: a cell from each grid, or up to nine regions.
         frames: which frames; default: six, or four where nodes are columns, evenly spread.
     """
-    pictures = as_frames(video)
-    view = view_clip(trace, clip, num_frames=len(pictures))
     named = any(view.names)
     if nodes is None and len(set(view.colours)) < view.num_nodes and named:
         nodes = [view.colours.index(colour) for colour in dict.fromkeys(view.colours)]
@@ -122,9 +107,8 @@ def kernels_figure(
     gap, left, top, foot = 0.06, (1.05 if named else 0.26), (0.24 if named else 0.42), 0.3
     across_all, down_all = (len(shown), len(chosen)) if named else (len(chosen), len(shown))
     across = min((WHOLE - left + gap) / across_all - gap, 2.2)
-    down = across * pictures.shape[1] / pictures.shape[2]
+    down = across * view.ratio
     figure = new_figure(WHOLE, top + down_all * (down + gap) + foot)
-    cx, cy, rx, ry = view.area
     for place, n in enumerate(chosen):
         most = float(view.kernels[shown, n].max())
         full = f"full colour: {most:.3g}"
@@ -136,26 +120,15 @@ def kernels_figure(
         else:
             x = left + place * (across + gap) + across / 2
             write(figure, x, 0.04, f"node {n}", color=INK, fontsize=8.5, ha="center")
-            write(figure, x, 0.22, f"max {most:.3g}",
-                  fontsize=7, ha="center")  # fmt: skip
+            write(figure, x, 0.22, f"max {most:.3g}", fontsize=7, ha="center")
         for index, t in enumerate(shown):
             column, row = (index, place) if named else (place, index)
             x, y = left + column * (across + gap), top + row * (down + gap)
             axes = picture_axes(figure, x, y, across, down)
-            show_frame(axes, grey(pictures[t]), dim=0.6)
-            axes.imshow(
-                view.kernels[t, n],
-                extent=(cx - rx, cx + rx, cy + ry, cy - ry),
-                aspect="auto",
-                interpolation="none",
-                cmap=fade(view.colours[n]),
-                alpha=0.6,
-                vmin=0,
-                vmax=most or 1,
-                gid=f"kernel of node {n} in frame {t}",
-            )
-            axes.set_xlim(0, 1)  # all of the frame, of which the kernel may be a part
-            axes.set_ylim(1, 0)
+            grey = view.frames[t].mean(-1, keepdims=True).repeat(3, axis=-1)
+            show_frame(axes, grey, dim=0.6)
+            show_heat(axes, view.kernels[t, n], view.colours[n], most=most, alpha=0.6,
+                      area=view.area, gid=f"kernel of node {n} in frame {t}")  # fmt: skip
             outline(axes, view.boxes[t, n], view.colours[n], 0.8)
             if place == 0 and named:
                 write(figure, x + across / 2, 0.04, f"frame {view.numbers[t]}", ha="center")
@@ -170,11 +143,6 @@ def kernels_figure(
     return figure
 
 
-def grey(frame: Array) -> Array:
-    """A frame without colours, in which that of heat is seen."""
-    return np.broadcast_to(frame.mean(axis=-1, keepdims=True), frame.shape)
-
-
 def _short_names(view: ClipView) -> list[str]:
     """Names for an axis: "3×3 r2 c1 · 7", the node's number last, as below its column."""
     short = [
@@ -182,9 +150,3 @@ def _short_names(view: ClipView) -> list[str]:
         for name in view.names
     ]
     return [f"{name} · {n}" if name else str(n) for n, name in enumerate(short)]
-
-
-def _scale_bar(figure: Figure, heat: Any, axes: Axes) -> None:
-    bar = figure.colorbar(heat, cax=axes)
-    bar.outline.set_edgecolor(LINE)
-    axes.tick_params(colors=MUTED, labelsize=7, length=0, pad=3)

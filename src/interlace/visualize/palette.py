@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interlace.visualize.photograph import is_photograph
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -98,16 +96,6 @@ def panel_unit(axes: Axes, count: int) -> tuple[float, float, float]:
     return unit, label, 4.3 * label / points
 
 
-def backdrop(frames: Array) -> float:
-    """How much frames (T, H, W, 3) are dimmed below regions: bright ones more than dark ones.
-
-    Photographs, in which there is more to see than bright strokes, are dimmed least.
-    """
-    if is_photograph(frames[0]) or frames.mean() <= 64:
-        return 0.75
-    return 0.5
-
-
 def casing(line: float) -> Any:
     """A dark edge on both sides of a line, which keeps its colour legible on any picture."""
     from matplotlib.patheffects import Normal, Stroke
@@ -115,9 +103,14 @@ def casing(line: float) -> Any:
     return [Stroke(linewidth=line + 1.2, foreground=DARK, alpha=0.7), Normal()]
 
 
-def draw_label(axes: Axes, place: Array, node: int, unit: float, *, hollow: bool = False) -> None:
-    """A disc in the node's colour with its number; a hollow one is dark with a coloured number."""
-    colour = node_colour(node)
+def draw_label(
+    axes: Axes, place: Array, node: int, unit: float, *, hollow: bool = False, colour: str = ""
+) -> None:
+    """A disc with the number of a node, in the node's own colour if none is named.
+
+    A hollow one is dark with a coloured number.
+    """
+    colour = colour or node_colour(node)
     paper, ink = (DARK, colour) if hollow else (colour, DARK)
     x, y = place
     axes.plot(x, y, "o", ms=8.6 * unit, mfc=paper, mec=ink, mew=0.5, zorder=5,

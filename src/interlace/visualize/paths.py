@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from interlace.graph.trace import Trace
-from interlace.visualize.canvas import INK, WHOLE, need, new_figure, picture_axes, show_frame, write
+from interlace.visualize.canvas import (
+    INK,
+    WHOLE,
+    backdrop,
+    need,
+    new_figure,
+    picture_axes,
+    show_frame,
+    write,
+)
 from interlace.visualize.palette import (
     DARK,
     around,
-    backdrop,
     casing,
     draw_label,
     node_colour,
@@ -21,15 +28,7 @@ from interlace.visualize.palette import (
     place_labels,
 )
 from interlace.visualize.regions import draw_regions
-from interlace.visualize.view import (
-    Array,
-    as_array,
-    as_frames,
-    as_objects,
-    choose_nodes,
-    nodes_note,
-    view_clip,
-)
+from interlace.visualize.view import Array, ClipView, as_array, choose_nodes, nodes_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,28 +36,20 @@ if TYPE_CHECKING:
 
 
 def paths_figure(
-    video: Any,
-    trace: Trace,
+    view: ClipView,
     *,
-    clip: int = 0,
     nodes: Sequence[int] | None = None,
     over: Literal["mean", "last"] = "mean",
-    boxes: Any = None,
 ) -> Figure:
     """The paths of the centres of regions over a clip: all together, and each node alone.
 
     Args:
-        video: uint8 (T, C, H, W).
+        view: a clip; the paths of its true boxes are drawn grey.
         nodes: which nodes; default: all, of more than 20 as many spread evenly.
         over: what lies below: the mean of the frames, which shows where things moved, or the last.
-        boxes: (T, D, 4) true boxes, whose paths are drawn grey.
     """
-    pictures = as_frames(video)
-    view = view_clip(trace, clip, num_frames=len(pictures))
     chosen = choose_nodes(nodes, view.num_nodes)
-    objects, _ = as_objects(boxes, None, len(pictures))
-    below = _below(pictures, over)
-    ratio = pictures.shape[1] / pictures.shape[2]
+    below, ratio = _below(view.frames, over), view.ratio
 
     columns = 5 if len(chosen) > 12 else 4 if len(chosen) > 9 else max(1, min(3, len(chosen)))
     rows = max(1, -(-len(chosen) // columns))
@@ -71,7 +62,7 @@ def paths_figure(
     write(figure, 0, 0.03, "all nodes" if len(chosen) > 1 else f"node {chosen[0]}", color=INK)
     axes = picture_axes(figure, 0, title, large, large * ratio)
     show_frame(axes, below)
-    _object_paths(axes, objects)
+    _object_paths(axes, view.objects)
     unit, size, radius = panel_unit(axes, len(chosen))
     ends = view.boxes[-1, chosen, :2]
     starts = view.boxes[0, chosen, :2]
@@ -86,10 +77,10 @@ def paths_figure(
         write(figure, x + 0.13, y + 0.03, f"node {n}", color=INK, fontsize=7.5)
         axes = picture_axes(figure, x, y + title, small, small * ratio)
         show_frame(axes, below)
-        _object_paths(axes, objects)
+        _object_paths(axes, view.objects)
         draw_path(axes, view.boxes[:, n, :2], n, 0.8)
     note = f"Paths of the centres of regions over the {over} frame, from the ring to the full dot."
-    if objects.shape[1]:
+    if len(view.matters):
         note += " Grey: paths of the true boxes."
     write(figure, 0, title + large * ratio + 0.07, note + nodes_note(chosen, view.num_nodes),
           fontsize=7.5)  # fmt: skip
@@ -117,17 +108,24 @@ def places_figure(
     """
     if not ratio > 0 or not np.isfinite(ratio):
         raise ValueError(f"ratio must be height / width of a frame, above 0, got {ratio}")
-    boxes = [_mean_boxes(before, "before"), _mean_boxes(after, "after")]
+    boxes = [
+        _per_node(mean, name, "mean", "N", 4)
+        for mean, name in ((before, "before"), (after, "after"))
+    ]
     if boxes[0].shape != boxes[1].shape:
         raise ValueError(
             f"before and after must hold the same nodes, got {boxes[0].shape} and "
             f"{boxes[1].shape}; pass one mean box for each node"
         )
     count = len(boxes[0])
-    spreads = [
-        None if spread is None else _spread(spread, name, count)
-        for spread, name in ((before_spread, "before_spread"), (after_spread, "after_spread"))
-    ]
+    spreads = {"before_spread": before_spread, "after_spread": after_spread}
+    for name, spread in spreads.items():
+        if spread is not None:
+            spreads[name] = _per_node(spread, name, "standard deviation", count, 2, 4)[:, :2]
+            if spreads[name].min() < 0:
+                raise ValueError(
+                    f"{name} must be finite and not negative; check what it was made from"
+                )
     chosen = choose_nodes(None, count)
     need("matplotlib.patches")
     from matplotlib.patches import Ellipse
@@ -136,7 +134,9 @@ def places_figure(
     side = min(side, 6.0 / ratio)
     left = (WHOLE - 2 * side - gap) / 2
     figure = new_figure(WHOLE, top + side * ratio + foot)
-    for column, (mean, spread, title) in enumerate(zip(boxes, spreads, titles, strict=True)):
+    for column, (mean, spread, title) in enumerate(
+        zip(boxes, spreads.values(), titles, strict=True)
+    ):
         x = left + column * (side + gap)
         write(figure, x + side / 2, 0.05, title, ha="center", color=INK, fontsize=9.5)
         axes = picture_axes(figure, x, top, side, side * ratio)
@@ -160,7 +160,7 @@ def places_figure(
             )
         draw_regions(axes, mean, chosen)
     note = "Mean region of each node: its outline and its centre."
-    if any(spread is not None for spread in spreads):
+    if any(spread is not None for spread in spreads.values()):
         note += " Ellipse: one standard deviation of the centre."
     write(figure, left, top + side * ratio + 0.08, note + nodes_note(chosen, count), fontsize=7.5)
     return figure
@@ -193,25 +193,14 @@ def _below(pictures: Array, over: str) -> Array:
     return (below * (1.0 if dark else backdrop(pictures))).round().astype(np.uint8)
 
 
-def _mean_boxes(values: Any, name: str) -> Array:
-    boxes = as_array(values).astype(np.float64)
-    if boxes.ndim != 2 or boxes.shape[-1] != 4 or not len(boxes):
+def _per_node(values: Any, name: str, what: str, nodes: int | str, *sizes: int) -> Array:
+    """Numbers (N, size) of one of these sizes, finite."""
+    found = as_array(values).astype(np.float64)
+    if found.ndim != 2 or nodes not in ("N", len(found)) or found.shape[1] not in sizes:
         raise ValueError(
-            f"{name} must be (N, 4), one mean (cx, cy, rx, ry) per node, got {boxes.shape}; "
-            "use boxes.flatten(0, 1).mean(0) of boxes (B, T, N, 4)"
+            f"{name} must be {' or '.join(f'({nodes}, {size})' for size in sizes)}, one {what} of "
+            f"the boxes (B, T, N, 4) over all frames per node, got {found.shape}"
         )
-    if not np.isfinite(boxes).all():
+    if not np.isfinite(found).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity; check the model's weights")
-    return boxes
-
-
-def _spread(values: Any, name: str, count: int) -> Array:
-    spread = as_array(values).astype(np.float64)
-    if spread.ndim != 2 or spread.shape[0] != count or spread.shape[1] not in (2, 4):
-        raise ValueError(
-            f"{name} must be ({count}, 2) or ({count}, 4), one standard deviation per node and "
-            f"coordinate, got {spread.shape}; use boxes.flatten(0, 1).std(0)"
-        )
-    if not np.isfinite(spread).all() or spread.min() < 0:
-        raise ValueError(f"{name} must be finite and not negative; check what it was made from")
-    return spread[:, :2]
+    return found

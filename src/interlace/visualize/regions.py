@@ -6,16 +6,16 @@ Every node has one colour in all of these pictures (`palette.node_colour`), and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlace.graph.trace import Trace
 from interlace.visualize.canvas import (
     INK,
     LINE,
     MUTED,
     WHOLE,
+    backdrop,
     need,
     new_figure,
     picture_axes,
@@ -23,11 +23,10 @@ from interlace.visualize.canvas import (
     show_frame,
     write,
 )
-from interlace.visualize.frames import frame_scale, outline
+from interlace.visualize.frames import drawn_frames, outline
 from interlace.visualize.palette import (
     DARK,
     along_outline,
-    backdrop,
     casing,
     draw_label,
     node_colour,
@@ -35,15 +34,7 @@ from interlace.visualize.palette import (
     panel_unit,
     place_labels,
 )
-from interlace.visualize.view import (
-    Array,
-    as_frames,
-    as_objects,
-    choose,
-    choose_nodes,
-    nodes_note,
-    view_clip,
-)
+from interlace.visualize.view import Array, ClipView, choose, choose_nodes, nodes_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,66 +44,48 @@ OBJECT, OTHER_OBJECT = "#ffffff", "#9aa4b0"
 
 
 def regions_figure(
-    video: Any,
-    trace: Trace,
-    *,
-    clip: int = 0,
-    nodes: Sequence[int] | None = None,
-    frames: Sequence[int] | None = None,
-    boxes: Any = None,
-    highlight: Any = None,
+    view: ClipView, *, nodes: Sequence[int] | None = None, frames: Sequence[int] | None = None
 ) -> Figure:
     """Regions on frames: the outline and the centre of each node's region, with its number.
 
     DyReg-GNN, Figures 2 to 4.
 
     Args:
-        video: uint8 (T, C, H, W), the frames that the trace is of.
-        clip: which clip of the trace.
+        view: a clip; its true boxes are drawn as thin grey lines, those that matter white.
         nodes: which nodes; default: all, of more than 20 as many spread evenly.
         frames: which frames; default: all, of more than ten as many spread evenly.
-        boxes: (T, D, 4) true boxes of objects, drawn as thin grey lines.
-        highlight: the boxes that matter, as indices or a mask (D,); drawn white.
     """
-    pictures = as_frames(video)
-    view = view_clip(trace, clip, num_frames=len(pictures))
     chosen = choose_nodes(nodes, view.num_nodes)
     shown = choose(frames, view.num_frames, "frames", most=10)
-    objects, matters = as_objects(boxes, highlight, len(pictures))
 
     columns = min(len(shown), 5)
     rows = -(-len(shown) // columns)
     gap, top, foot = 0.07, 0.24, 0.3
     across = min((WHOLE + gap) / columns - gap, 3.0)
-    down = across * pictures.shape[1] / pictures.shape[2]
+    down = across * view.ratio
     step = top + down + gap
     figure = new_figure(WHOLE, rows * step + foot)
     for place, t in enumerate(shown):
         x, y = place % columns * (across + gap), place // columns * step
         write(figure, x + across / 2, y + 0.06, f"frame {view.numbers[t]}", ha="center")
         axes = picture_axes(figure, x, y + top, across, down)
-        show_frame(axes, pictures[t], dim=backdrop(pictures))
-        draw_objects(axes, objects[t], matters)
+        show_frame(axes, view.frames[t], dim=backdrop(view.frames))
+        draw_objects(axes, view, t)
         draw_regions(axes, view.boxes[t], chosen)
     note = "Rectangles: what each node pools from. Dots: their centres."
-    if objects.shape[1]:
-        note += " Thin grey lines: true boxes" + (
-            "; white: those that decide the label." if matters.any() else "."
-        )
+    if len(view.matters):
+        white = "; white: those that decide the label" if view.matters.any() else ""
+        note += f" Thin grey lines: true boxes{white}."
     note += nodes_note(chosen, view.num_nodes)
     write(figure, 0.02, rows * step + 0.06, note, fontsize=7.5)
     return figure
 
 
 def animate_regions(
-    video: Any,
-    trace: Trace,
+    view: ClipView,
     *,
-    clip: int = 0,
     nodes: Sequence[int] | None = None,
     scale: int | None = None,
-    boxes: Any = None,
-    highlight: Any = None,
     trail: int = 6,
 ) -> Array:
     """The clip, enlarged, with its regions and the last steps of their centres.
@@ -125,31 +98,23 @@ def animate_regions(
     Returns:
         uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`.
     """
-    pictures = as_frames(video)
-    time, height, width, _ = pictures.shape
-    view = view_clip(trace, clip, num_frames=time)
     chosen = choose_nodes(nodes, view.num_nodes)
-    objects, matters = as_objects(boxes, highlight, time)
     if trail < 0:
         raise ValueError(f"trail must be 0 or more steps, got {trail}; use 0 for none")
-    scale = frame_scale(scale, height, width, 384)
-    drawn = []
-    for t in range(time):
-        figure = new_figure(width * scale / 100, height * scale / 100)
-        axes = picture_axes(figure, 0, 0, width * scale / 100, height * scale / 100)
-        show_frame(axes, pictures[t], dim=backdrop(pictures))
-        draw_objects(axes, objects[t], matters, line=1.2)
+
+    def draw(axes: Axes, t: int) -> None:
+        show_frame(axes, view.frames[t], dim=backdrop(view.frames))
+        draw_objects(axes, view, t, line=1.2)
         for n in chosen:
             steps = view.boxes[max(0, t - trail) : t + 1, n, :2]
             if trail and len(steps) > 1:
                 axes.plot(*steps.T, color=node_colour(n), lw=1.6, alpha=0.55, zorder=2.5)
         draw_regions(axes, view.boxes[t], chosen)
-        figure.canvas.draw()
-        drawn.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
-    return np.stack(drawn)
+
+    return drawn_frames(view.frames, scale, draw)
 
 
-def sizes_figure(trace: Trace, *, clip: int = 0, nodes: Sequence[int] | None = None) -> Figure:
+def sizes_figure(view: ClipView, *, nodes: Sequence[int] | None = None) -> Figure:
     """How large each node's region is in each frame: rx solid, ry dashed, one panel a node.
 
     Half extents as fractions of the frame, on one scale; the other nodes lie grey behind.
@@ -157,7 +122,6 @@ def sizes_figure(trace: Trace, *, clip: int = 0, nodes: Sequence[int] | None = N
     Args:
         nodes: which nodes; default: all, of more than 20 as many spread evenly.
     """
-    view = view_clip(trace, clip)
     chosen = choose_nodes(nodes, view.num_nodes)
     need("matplotlib.ticker")
     from matplotlib.ticker import MaxNLocator
@@ -228,8 +192,8 @@ def draw_regions(axes: Axes, boxes: Array, nodes: Sequence[int]) -> None:
         draw_label(axes, label, n, size)
 
 
-def draw_objects(axes: Axes, boxes: Array, matters: Array, *, line: float = 0.7) -> None:
-    """True boxes (D, 4) of one frame as thin lines, those that matter white and on top."""
-    for n in np.argsort(matters, kind="stable"):
-        colour = OBJECT if matters[n] else OTHER_OBJECT
-        outline(axes, boxes[n], colour, line, alpha=0.9, zorder=2, gid=f"object {n}")
+def draw_objects(axes: Axes, view: ClipView, t: int, *, line: float = 0.7) -> None:
+    """True boxes of one frame as thin lines, those that matter white and on top."""
+    for n in np.argsort(view.matters, kind="stable"):
+        colour = OBJECT if view.matters[n] else OTHER_OBJECT
+        outline(axes, view.objects[t, n], colour, line, alpha=0.9, zorder=2, gid=f"object {n}")

@@ -22,24 +22,11 @@ NODE_COLOURS = (
 
 
 @dataclass(frozen=True)
-class PlacedTrace(Trace):
-    """A trace of a part of larger frames, some of a longer video; pictures show them whole.
-
-    Attributes:
-        area: (cx, cy, rx, ry), the part that the graph saw, as fractions of the whole frame; the
-            boxes of the trace are fractions of this part.
-        numbers: of the frames, as pictures are to call them; None counts them from 0.
-    """
-
-    area: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
-    numbers: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True)
 class ClipView:
-    """One clip of a trace, checked, on the CPU.
+    """One clip of a trace with its frames, checked, on the CPU: what pictures are drawn from.
 
     Attributes:
+        frames: uint8 (T, H, W, 3); one black pixel each where no video was given.
         boxes: (T, N, 4) regions, (cx, cy, rx, ry) in [0, 1] of the frame.
         kernels: (T, N, H, W) what each node pooled, over the `area`.
         attention: (T, K, N, N) weight of the message to the receiver (second last axis) from the
@@ -47,18 +34,28 @@ class ClipView:
         heads: how many heads were averaged.
         names: per node, "3×3 grid, row 1, column 0" for the cells of a grid, else "".
         colours: per node, one colour per grid, or one per node where the regions are no grid.
+        objects: (T, D, 4) true boxes; D = 0 where none were given.
+        matters: bool (D,) which of them matter.
         area: (cx, cy, rx, ry), the part of the frame that the graph saw.
         numbers: of the T frames, as pictures call them.
     """
 
+    frames: Array
     boxes: Array
     kernels: Array
     attention: Array
     heads: int
     names: list[str]
     colours: list[str]
+    objects: Array
+    matters: Array
     area: tuple[float, float, float, float]
     numbers: list[int]
+
+    @property
+    def ratio(self) -> float:
+        """Height of a frame / its width."""
+        return self.frames.shape[1] / self.frames.shape[2]
 
     @property
     def num_frames(self) -> int:
@@ -144,46 +141,60 @@ def as_objects(boxes: Any, highlight: Any, num_frames: int) -> tuple[Array, Arra
     return boxes, matters
 
 
-def view_clip(trace: Trace, clip: int = 0, *, num_frames: int | None = None) -> ClipView:
-    """Takes one clip out of a trace and checks that it can be drawn.
+_SHAPES = {
+    "boxes": ("B", "T", "N", "4"),
+    "kernels": ("B", "T", "N", "H", "W"),
+    "attention": ("B", "T", "K", "heads", "N", "N"),
+}
+
+
+def view_clip(
+    trace: Trace,
+    video: Any = None,
+    *,
+    clip: int = 0,
+    boxes: Any = None,
+    highlight: Any = None,
+    area: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5),
+    numbers: Sequence[int] | None = None,
+) -> ClipView:
+    """Takes one clip out of a trace, checked, with the frames that it is of.
 
     Args:
-        clip: which clip of the batch.
-        num_frames: frames of the video that the trace must belong to.
+        trace: of a graph, as its model returned it.
+        video: uint8 (T, C, H, W), the frames that the trace is of; None for pictures without.
+        clip: which clip of the trace.
+        boxes: (T, D, 4) true boxes of objects, where known.
+        highlight: the boxes that matter, as those that decide a label: indices or a mask (D,).
+        area: (cx, cy, rx, ry), the part that the graph saw, as fractions of the whole frame; the
+            boxes of the trace are fractions of this part.
+        numbers: of the frames, as pictures are to call them; None counts them from 0.
     """
-    shapes = {name: tuple(getattr(trace, name).shape) for name in ("boxes", "kernels", "attention")}
-    if len(shapes["boxes"]) != 4 or shapes["boxes"][-1] != 4:
-        raise ValueError(
-            f"trace.boxes must be (B, T, N, 4), got {shapes['boxes']}; "
-            "pass the trace as the model returned it, and the clip by its index"
-        )
-    batch, time, nodes, _ = shapes["boxes"]
-    if len(shapes["kernels"]) != 5 or shapes["kernels"][:3] != (batch, time, nodes):
-        raise ValueError(
-            f"trace.kernels must be ({batch}, {time}, {nodes}, H, W) to go with the boxes, "
-            f"got {shapes['kernels']}; pass the trace as the model returned it"
-        )
-    attention_shape = shapes["attention"]
-    if (
-        len(attention_shape) != 6
-        or attention_shape[:2] != (batch, time)
-        or attention_shape[4:] != (nodes, nodes)
-    ):
-        raise ValueError(
-            f"trace.attention must be ({batch}, {time}, K, heads, {nodes}, {nodes}) to go with "
-            f"the boxes, got {attention_shape}; pass the trace as the model returned it"
-        )
+    sizes = {"4": 4}  # of axes that were seen
+    for name, axes in _SHAPES.items():
+        shape = tuple(getattr(trace, name).shape)
+        fits = len(shape) == len(axes)
+        for axis, size in zip(axes, shape, strict=False):
+            fits &= sizes.setdefault(axis, size) == size
+        if not fits:
+            raise ValueError(
+                f"trace.{name} must be ({', '.join(axes)}) to go with the boxes, got {shape}; "
+                "pass the trace as the model returned it, and the clip by its index"
+            )
+    batch, time, nodes = (sizes[axis] for axis in "BTN")
     if not 0 <= clip < batch:
         raise ValueError(
             f"clip must be 0 to {batch - 1}, got {clip}; the trace holds {batch} clip(s)"
         )
-    if num_frames is not None and num_frames != time:
+    frames = np.zeros((time, 1, 1, 3), np.uint8) if video is None else as_frames(video)
+    if len(frames) != time:
         raise ValueError(
-            f"the video has {num_frames} frames and the trace {time}; "
+            f"the video has {len(frames)} frames and the trace {time}; "
             "pass the frames that the traced features stand for"
         )
-    boxes, kernels, attention = (as_array(getattr(trace, name)[clip]) for name in shapes)
-    for name, values in {"boxes": boxes, "kernels": kernels, "attention": attention}.items():
+    objects, matters = as_objects(boxes, highlight, time)
+    boxes, kernels, attention = (as_array(getattr(trace, name)[clip]) for name in _SHAPES)
+    for name, values in zip(_SHAPES, (boxes, kernels, attention), strict=True):
         if not np.isfinite(values).all():
             where = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(
@@ -197,14 +208,15 @@ def view_clip(trace: Trace, clip: int = 0, *, num_frames: int | None = None) -> 
         if attention.size
         else np.zeros((time, 0, nodes, nodes))
     )
-    placed = trace if isinstance(trace, PlacedTrace) else PlacedTrace(**vars(trace))
-    numbers = range(time) if placed.numbers is None else placed.numbers
-    if len(numbers) != time:
+    called = list(range(time) if numbers is None else numbers)
+    if len(called) != time:
         raise ValueError(
-            f"numbers must be one for each of the {time} frames of the trace, got {len(numbers)}"
+            f"numbers must be one for each of the {time} frames of the trace, got {len(called)}"
         )
-    boxes = on_whole_frame(boxes, placed.area)
-    return ClipView(boxes, kernels, mean, heads, names, colours, placed.area, list(numbers))
+    boxes = on_whole_frame(boxes, area)
+    return ClipView(
+        frames, boxes, kernels, mean, heads, names, colours, objects, matters, area, called
+    )
 
 
 def on_whole_frame(boxes: Array, area: Sequence[float]) -> Array:
@@ -299,11 +311,6 @@ def message_threshold(weights: Array, *, edges_per_panel: int = 10) -> float:
     weight = float(size[wanted])
     digits = 1 - int(np.floor(np.log10(weight)))
     return round(float(np.floor(weight * 10.0**digits)) / 10.0**digits, digits)
-
-
-def message_strength(weight: float, strongest: float) -> float:
-    """How boldly a message is drawn, in [0, 1]: its weight as a share of the strongest drawn."""
-    return abs(weight) / strongest if strongest else 0.0
 
 
 def strongest_message(weights: Array) -> tuple[int, int, int, float]:
