@@ -251,6 +251,7 @@ def weights(tmp_path_factory):
         "model": name,
         "num_classes": videos.num_classes,
         "data": dataclasses.asdict(TINY),
+        "seed": 7,
     }
     return save_weights(model, tmp_path_factory.mktemp("weights") / "some.safetensors", card=card)
 
@@ -312,7 +313,7 @@ def test_evaluate_writes_what_the_model_does_on_the_test_videos(weights, tmp_pat
     )
     assert record["data"] == dataclasses.asdict(TINY)
     assert {"commit", "hardware", "date", "torch"} <= record["environment"].keys()
-    assert (record["seed"], record["model"], record["bf16"]) == (0, "rstg_all_temp_small", False)
+    assert (record["seed"], record["model"], record["bf16"]) == (7, "rstg_all_temp_small", False)
     said = capsys.readouterr().out
     assert f"{record['top1']:.1%}" in said
     with torch.no_grad():
@@ -395,8 +396,8 @@ def test_explain_of_a_model_without_a_graph_shows_its_prediction(tmp_path):
     videos = load_split(TINY, "test")
     model = create_model("mean_lstm_small", num_classes=videos.num_classes)
     (report,) = explain_videos(model, videos, [3])
-    assert "no graph" in report.text[0]
-    assert report.title.endswith(f"is {videos.class_name(int(videos[3].label))}")
+    assert "no graph" in report.text[1]
+    assert report.title.endswith(f"it is “{videos.class_name(int(videos[3].label))}”")
     assert len(report.figures) == 2
 
 
