@@ -280,6 +280,8 @@ def test_without_training_only_the_page_is_written(clone, monkeypatch, capsys):
     assert "small_net.json is stale: model.name was mean_lstm_small and is resnet18_small" in said
     assert "[record](reproduce/results/tiny/small_net.json) (stale)" in page
     assert all(table.strip() in said for table in page.split("\n\n")[1:-1])
+    assert main(["reproduce", "dyreg-5", "--only=resnet18"]) == 0
+    assert "1 results are there, 0 to make" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

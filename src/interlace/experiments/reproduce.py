@@ -176,9 +176,11 @@ def _wanted(
 
 
 def _is_missing(experiment: Experiment, path: Path, force: bool) -> bool:
-    if not path.exists():
+    early = path.with_stem(path.stem.removesuffix("_seed0"))  # those that say no seed
+    there = [one for one in (path, early) if one.exists()]
+    if not there:
         return True
-    return force and experiment.difference(read_record(path)["options"]) is not None
+    return force and experiment.difference(read_record(there[0])["options"]) is not None
 
 
 def _steps(recipe: DigitRecipeOptions) -> list[int]:

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlace.data.clips.sampling import Crop, random_crop, random_flip
+from interlace.data.clips.sampling import Crop
 from interlace.data.clips.transforms import (
     MEAN,
     STD,
@@ -12,7 +12,6 @@ from interlace.data.clips.transforms import (
     normalise,
     resize_short_side,
     short_side_size,
-    training_clip,
 )
 
 video = torch.randint(0, 256, (4, 3, 30, 44), generator=torch.Generator().manual_seed(0)).byte()
@@ -85,24 +84,3 @@ def test_normalised_by_hand():
     )
     with pytest.raises(ValueError, match="normalised already"):
         normalise(normalise(video))
-
-
-def test_a_training_clip_is_a_function_of_what_is_passed():
-    mirrored = torch.tensor([1, 0, 2, -1])
-    flips = 0
-    for index in range(20):
-        random = (5, index)
-        resized = resize_short_side(video, 24)
-        expected = crop(resized, random_crop(*resized.shape[2:], 16, random=random))
-        sizes = {"short_side": 24, "size": 16, "random": random}
-        clip, label = training_clip(video, 0, **sizes)
-        assert torch.equal(clip, expected)
-        assert label == 0
-        flipped = random_flip(random=random)
-        flips += flipped
-        for before, after in ((0, 1), (1, 0), (2, 2), (3, 3)):
-            clip, label = training_clip(video, before, mirrored=mirrored, **sizes)
-            turned = flipped and before != 3
-            assert label == (after if turned else before)
-            assert torch.equal(clip, expected.flip(-1) if turned else expected)
-    assert 3 < flips < 17

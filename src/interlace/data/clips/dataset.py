@@ -11,8 +11,9 @@ from torch.utils.data import Dataset
 
 from interlace.data.clips.clip_list import ClipList
 from interlace.data.clips.order import Place
+from interlace.data.clips.sampling import random_crop, random_flip
 from interlace.data.clips.shape import ClipShape, ProtocolName, View
-from interlace.data.clips.transforms import crop, resize_short_side, training_clip
+from interlace.data.clips.transforms import crop, resize_short_side
 from interlace.data.counter_random import stream_key
 from interlace.data.video.read import Source, read_frames
 
@@ -34,6 +35,8 @@ class Clip(NamedTuple):
 
 class TrainingClips(Dataset[Clip]):
     """Random frames, a random square of them, and flipped or not: a function of (epoch, index).
+
+    DyReg, section 4.2: the shorter side is resized to 256, the square is 224.
 
     Args:
         clips: which videos.
@@ -67,15 +70,15 @@ class TrainingClips(Dataset[Clip]):
         Raises:
             VideoError: it cannot be read; the message names it.
         """
-        index = place[1]
-        video, label = training_clip(
-            read_frames(self.clips.path(index), partial(self.frames, place)),
-            self.clips.items[index].label,
-            random=self._random(place),
-            short_side=self.shape.short_side,
-            size=self.shape.size,
-            mirrored=self.mirrored,
-        )
+        index, random = place[1], self._random(place)
+        label = self.clips.items[index].label
+        video = read_frames(self.clips.path(index), partial(self.frames, place))
+        video = resize_short_side(video, self.shape.short_side)
+        height, width = video.shape[2:]
+        video = crop(video, random_crop(height, width, self.shape.size, random=random))
+        mirror = -1 if self.mirrored is None else int(self.mirrored[label])
+        if mirror >= 0 and random_flip(random=random):
+            return Clip(video.flip(-1), mirror, index)
         return Clip(video, label, index)
 
     def frames(self, place: Place, count: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from interlace.data.clips.sampling import Crop, Random, random_crop, random_flip
+from interlace.data.clips.sampling import Crop
 
 # of ImageNet, red first, for values in [0, 1]: what pretrained backbones were trained with
 MEAN = (0.485, 0.456, 0.406)
@@ -89,35 +89,3 @@ def normalise(video: Tensor, *, mean: Sequence[float] = MEAN, std: Sequence[floa
     center = 255 * torch.tensor(mean, device=video.device)[:, None, None]
     scale = 255 * torch.tensor(std, device=video.device)[:, None, None]
     return (video - center) / scale
-
-
-def training_clip(
-    video: Tensor,
-    label: int,
-    *,
-    random: Random,
-    short_side: int = 256,
-    size: int = 224,
-    mirrored: Tensor | None = None,
-) -> tuple[Tensor, int]:
-    """A clip as it is trained on: resized, a random square of it, and flipped or not.
-
-    DyReg, section 4.2: the shorter side is 256, the square 224.
-
-    Args:
-        video: uint8 (N, 3, H, W).
-        label: of its class.
-        random: draws the square and the flip.
-        short_side: of the resized frames, in pixels.
-        size: of the square, in pixels.
-        mirrored: from `mirrored_labels`; None: never flip.
-
-    Returns:
-        uint8 (N, 3, size, size), and its label, another one if it was flipped.
-    """
-    video = resize_short_side(video, short_side)
-    video = crop(video, random_crop(video.shape[2], video.shape[3], size, random=random))
-    flipped = random_flip(random=random)
-    if mirrored is None or not flipped or mirrored[label] < 0:
-        return video, label
-    return video.flip(-1), int(mirrored[label])
