@@ -89,11 +89,7 @@ def open_experiment(configs: Path, config: str) -> Experiment:
 
 
 def varied(experiment: Experiment, *, digits: str, budget: int | None) -> Experiment:
-    """The experiment on other digits, and within a budget.
-
-    Raises:
-        ValueError: if the budget is no smaller than the config's videos, or too small.
-    """
+    """The experiment on other digits, and within a budget."""
     options = replace(experiment.options, data=replace(experiment.options.data, digits=digits))
     if budget is not None:
         options = replace(options, recipe=scaled(options.recipe, budget))
@@ -110,6 +106,16 @@ def videos_of(recipe: DigitRecipeOptions) -> int:
 
 def scaled(recipe: DigitRecipeOptions, budget: int) -> DigitRecipeOptions:
     """The recipe with all that counts videos in proportion to a budget; pre-training stays."""
+    share = budget / videos_of(recipe)
+    return replace(
+        recipe,
+        videos=round(recipe.videos * share),
+        lessons=[replace(one, videos=round(one.videos * share)) for one in recipe.lessons],
+    )
+
+
+def check_budget(recipe: DigitRecipeOptions, budget: int) -> None:
+    """Raises ValueError if a budget is no smaller than the recipe's videos, or too small."""
     total = videos_of(recipe)
     part = min([recipe.videos, *(lesson.videos for lesson in recipe.lessons)])
     least = -(-recipe.batch_size * total // part)
@@ -118,9 +124,3 @@ def scaled(recipe: DigitRecipeOptions, budget: int) -> DigitRecipeOptions:
             f"budget_videos must be at least {least:,}, a batch for every lesson, and below the "
             f"config's own {total:,} videos, got {budget:,}; leave it out to train on all"
         )
-    share = budget / total
-    return replace(
-        recipe,
-        videos=round(recipe.videos * share),
-        lessons=[replace(one, videos=round(one.videos * share)) for one in recipe.lessons],
-    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from interlace.data.digits import load_digits
-from interlace.experiments.experiment import Experiment, varied
+from interlace.experiments.experiment import Experiment, check_budget, varied
 from interlace.experiments.tables import Tables, read_record
 from interlace.record import write_json
 from interlace.reports.run import read_curves
@@ -69,11 +69,11 @@ def reproduce(
         raise ValueError(_unknown("table", name, ["all", *tables.rows]))
     names = list(tables.rows) if name == "all" else [name]
     if train_missing:
-        kind = digits_kind(digits)
-        wanted = [
-            varied(one, digits=kind, budget=budget_videos)
-            for one in _wanted(tables, names, setting, only)
-        ]
+        kind, found = digits_kind(digits), _wanted(tables, names, setting, only)
+        if budget_videos is not None:
+            for one in found:
+                check_budget(one.options.recipe, budget_videos)
+        wanted = [varied(one, digits=kind, budget=budget_videos) for one in found]
         todo = [
             (one, seed, path)
             for seed in seeds
