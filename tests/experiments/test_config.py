@@ -1,5 +1,6 @@
 """A config states differences only, on top of its base."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_what_is_no_config_is_named(tmp_path, text, says):
 def test_a_config_is_understood_and_states_only_differences(path):
     """From its base, or else from the defaults; names may be said anyway."""
     name = path.relative_to(CONFIGS).with_suffix("").as_posix()
-    whole = open_experiment(CONFIGS, name).options.as_dict()
+    whole = asdict(open_experiment(CONFIGS, name).options)
     stated = yaml.safe_load(path.read_text())
     base = stated.pop("base", None)
     below = read_config(path.parent / base) if base else {}

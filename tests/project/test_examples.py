@@ -4,8 +4,12 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
+from interlace.commands.cli import main
 from interlace.data.clips.motion import MOTIONS
+from interlace.data.digits.datasets import DATASETS, load_split, video_options
+from interlace.models.weights import read_card
 
 FOLDER = Path(__file__).parents[2] / "examples"
 README = FOLDER.parent / "README.md"
@@ -31,6 +35,25 @@ def test_own_clips_are_learnt_from_and_predicted(tmp_path, capsys):
     assert boxes.shape == (4, 9, 4)
     assert f"{name}: regions (4, 9, 4) on frames {prediction.frames}" in capsys.readouterr().out
     assert (tmp_path / "run/best.safetensors").exists()
+
+
+def test_videos_of_ones_own_are_learnt_from_by_name(tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(DATASETS, "_parts", {**DATASETS._parts})
+        weights = example("own_videos")(str(tmp_path / "python"), videos=96)
+    assert read_card(weights)["data"]["speed"] == 3
+
+    monkeypatch.chdir(FOLDER)
+    words = ["--data.digits", "embedded", "--data.test_size", "20", "--data.validation_size", "20"]
+    words += ["--recipe.pretrain_frames", "0", "--recipe.videos", "96", "--trainer.device", "cpu"]
+    words += ["--data", "own_videos:Sliding", "--data.speed", "2", "--model", "rstg_demo"]
+    assert main(["train", *words, "--trainer.out", str(tmp_path / "typed")]) == 0
+    options = video_options("own_videos:Sliding")(digits="embedded", speed=2)
+    boxes = load_split(options, "test").batch(range(8)).boxes[:, :, 0, :2]  # (B, T, 2)
+    moved = (boxes[:, 1:] - boxes[:, :-1]).abs().amax(-1) * 60
+    assert torch.allclose(moved, torch.full_like(moved, 2.0), atol=1e-4)
+    assert main(["evaluate", str(tmp_path / "typed/best.safetensors"), "--videos", "10"]) == 0
+    assert "on 10 videos" in capsys.readouterr().out
 
 
 def test_a_stream_is_its_clip(capsys):

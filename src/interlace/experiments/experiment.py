@@ -43,7 +43,7 @@ class Experiment:
     @cached_property
     def stated(self) -> dict[str, dict[str, Any]]:
         """The options that make the result, for JSON; not where and how it is run."""
-        stated = self.options.as_dict()
+        stated = asdict(self.options)
         made_by = ("precision", "validate_every")
         return stated | {"trainer": {key: stated["trainer"][key] for key in made_by}}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def claim(options: Options, *, write: bool = True) -> bool:
         ValueError: if the folder holds another run.
         OSError: if it cannot be written.
     """
-    folder, stated = options.folder, json.loads(json.dumps(options.as_dict()))
+    folder, stated = options.folder, json.loads(json.dumps(asdict(options)))
     config, record = folder / "config.json", folder / "run.json"
     longer = False
     if any((folder / name).exists() for name in ("last.ckpt", "best.safetensors")):

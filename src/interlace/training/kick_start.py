@@ -210,21 +210,19 @@ def freeze_batch_norm(model: nn.Module) -> nn.Module:
 
 
 class _Frozen(nn.modules.batchnorm._BatchNorm):
+    """As it was when it was frozen: always in eval mode."""
+
     def train(self, mode: bool = True) -> _Frozen:
-        """Stays in eval mode."""
         return super().train(False)
 
 
-class FrozenBatchNorm1d(_Frozen, nn.BatchNorm1d):
-    """As it was when it was frozen."""
+class FrozenBatchNorm1d(_Frozen, nn.BatchNorm1d): ...
 
 
-class FrozenBatchNorm2d(_Frozen, nn.BatchNorm2d):
-    """As it was when it was frozen."""
+class FrozenBatchNorm2d(_Frozen, nn.BatchNorm2d): ...
 
 
-class FrozenBatchNorm3d(_Frozen, nn.BatchNorm3d):
-    """As it was when it was frozen."""
+class FrozenBatchNorm3d(_Frozen, nn.BatchNorm3d): ...
 
 
 _FROZEN: dict[type[nn.Module], type[nn.Module]] = {

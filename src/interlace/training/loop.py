@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def run(options: Options, callbacks: Sequence[Callback] = ()) -> Path:
         write_json(
             folder / "run.json",
             {
-                "options": options.as_dict(),
+                "options": asdict(options),
                 **task.record,
                 "seconds": round(timer.time_elapsed(), 1),
                 "environment": environment(),
@@ -123,7 +123,8 @@ def _fit(loop: L.Trainer, module: Training, last: Path) -> None:
         ) from error
     except SystemExit:
         raise KeyboardInterrupt from None  # Lightning makes an exit of it
-    if loop.should_stop:
+    stop = loop.early_stopping_callback
+    if stop is not None and stop.stopped_epoch:
         log.info(f"stops: no better for {module.task.patience} looks at the validation videos")
 
 

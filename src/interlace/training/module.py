@@ -49,12 +49,13 @@ class Training(L.LightningModule):
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def train_dataloader(self) -> Stretch:
+    def train_dataloader(self) -> Batches:
         accumulate, step = self.task.recipe.accumulate, self.global_step
         if self._batches is None:
             self._batches = self.task.batches(step * accumulate, self.device)
         end = next((look for look in self.task.boundaries() if look > step), step)
-        return Stretch(self._batches, (end - self.began) * accumulate, (end - step) * accumulate)
+        left = islice(self._batches, (end - step) * accumulate)
+        return Batches(left, (end - self.began) * accumulate)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         part = batch_idx % self.task.recipe.accumulate
@@ -96,7 +97,7 @@ class Training(L.LightningModule):
     def val_dataloader(self) -> Any:
         if self.global_step < self.task.first_look < self.task.steps:
             return []  # after a pre-training there is nothing to see yet
-        return self.task.validation_batches(self.device)
+        return Batches(*self.task.validation_batches(self.device))
 
     def on_validation_epoch_start(self) -> None:
         self._sums: dict[str, float] = {}
@@ -158,22 +159,20 @@ class Training(L.LightningModule):
         self._batches = None  # processes that read end with it
 
 
-class Stretch:
-    """What is left of the batches up to the next look.
+class Batches:
+    """So many batches, once: Lightning wants to know how many.
 
     Args:
-        batches: of the whole run, where it is now.
-        length: of the stretch, with what was seen before the run went on.
-        left: of it.
+        batches: to be taken, in their order.
+        length: how many there are, with those that were taken before the run went on.
     """
 
-    def __init__(self, batches: Iterator[Any], length: int, left: int):
+    def __init__(self, batches: Iterator[Any], length: int):
         self.batches = batches
         self.length = length
-        self.left = left
 
     def __len__(self) -> int:
         return self.length
 
     def __iter__(self) -> Iterator[Any]:
-        yield from islice(self.batches, self.left)
+        return self.batches

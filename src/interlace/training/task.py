@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -31,10 +31,6 @@ class Options:
     def folder(self) -> Path:
         """Of the run: last.ckpt there is where it goes on."""
         return Path(self.trainer.out or f"runs/{self.data.name.rpartition(':')[2]}")
-
-    def as_dict(self) -> dict[str, dict[str, Any]]:
-        """For JSON."""
-        return asdict(self)
 
 
 class Processes(NamedTuple):
@@ -127,8 +123,8 @@ class Task(ABC):
         """The batches of this process from one on: a function of their numbers alone."""
 
     @abstractmethod
-    def validation_batches(self, device: torch.device) -> Iterable[Any]:
-        """The validation videos, this process's share of them."""
+    def validation_batches(self, device: torch.device) -> tuple[Iterator[Any], int]:
+        """This process's share of the validation videos, and how many batches that is."""
 
     @abstractmethod
     def loss(self, batch: Any, step: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -194,8 +195,9 @@ class ClipTask(Task):
     def batches(self, first: int, device: torch.device) -> Iterator[Clip]:
         return self.read.train(first)
 
-    def validation_batches(self, device: torch.device) -> DataLoader[Clip]:
-        return self.read.held_out()
+    def validation_batches(self, device: torch.device) -> tuple[Iterator[Clip], int]:
+        loader = self.read.held_out()
+        return chain.from_iterable([loader]), len(loader)  # reads when asked, not before
 
     # --- losses ---------------------------------------------------------------------------------
 

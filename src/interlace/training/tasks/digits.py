@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -75,7 +75,8 @@ class DigitTask(Task):
             )
         check_digit_options(recipe, recipe.batch_size * recipe.accumulate * processes.world)
         places = recipe.pretrain_frames > 0 and recipe.pretrain_task == "placement"
-        if places and DATASETS[data.name].classes_repeat and not model.pretrained:
+        repeat = getattr(DATASETS[data.name], "classes_repeat", False)
+        if places and repeat and not model.pretrained:
             raise ValueError(
                 "recipe.pretrain_task=placement tells digits apart by their class, and in "
                 f"{data.name} classes repeat: choose presence, or recipe.pretrain_frames=0"
@@ -121,10 +122,10 @@ class DigitTask(Task):
         phase, inner = self.plan.at(step)
         return phase.batch(inner, part, device)
 
-    def validation_batches(self, device: torch.device) -> Watched:
+    def validation_batches(self, device: torch.device) -> tuple[Iterator[VideoBatch], int]:
         rank, world = self.processes
         indices = torch.arange(rank, len(self.watched), world).split(100)
-        return Watched(self.watched, indices, device)
+        return (self.watched.batch(one, device=device) for one in indices), len(indices)
 
     # --- losses ---------------------------------------------------------------------------------
 
@@ -175,25 +176,3 @@ class DigitTask(Task):
 
     def plateau(self) -> int | None:
         return self.recipe.plateau if self.recipe.optimizer == "sgd" else None
-
-
-class Watched:
-    """Validation videos, batch by batch.
-
-    Args:
-        videos: all of them.
-        indices: of each batch.
-        device: where they are made.
-    """
-
-    def __init__(self, videos: MovingDigits, indices: Sequence[Tensor], device: torch.device):
-        self.videos = videos
-        self.indices = indices
-        self.device = device
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[VideoBatch]:
-        for indices in self.indices:
-            yield self.videos.batch(indices, device=self.device)
