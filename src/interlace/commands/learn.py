@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from interlace.commands import Precision, ProtocolName, say, say_result
 from interlace.training.clip_options import (
@@ -13,9 +13,6 @@ from interlace.training.clip_options import (
     ClipTrainerOptions,
 )
 from interlace.training.options import DataOptions, ModelOptions, RecipeOptions, TrainerOptions
-
-if TYPE_CHECKING:
-    from interlace.reports.trained import ClipChoice
 
 
 def train(
@@ -65,9 +62,7 @@ def train_files(
         _report(weights, trainer.precision, shown=6, clips=clips)
 
 
-def _report(
-    weights: Path, precision: Precision, *, shown: int, clips: ClipChoice | None = None
-) -> None:
+def _report(weights: Path, precision: Precision, *, shown: int, clips: Any = None) -> None:
     """Evaluates what a run has learnt, and writes its JSON and its page beside it."""
     from interlace.reports.run import write_page
     from interlace.reports.trained import ClipChoice, open_trained, write_evaluation
