@@ -27,8 +27,8 @@ from interlace.visualize import (
     save_gif,
     save_mp4,
 )
-from interlace.visualize.graph import message_width
-from interlace.visualize.view import message_threshold, name_nodes, spread_centres, view_clip
+from interlace.visualize.graph import message_threshold, message_width
+from interlace.visualize.view import name_nodes, spread_centres, view_clip
 
 NAMES = [f"{i}-{j}" for i in range(5) for j in range(i)] + ["none"]
 CELLS = [(s, r, c) for s in (3, 2, 1) for r in range(s) for c in range(s)]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from interlace.commands import Precision, ProtocolName, say, say_result
 from interlace.training.options import ModelOptions, RecipeOptions, TrainerOptions
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: TrainerOptions) -> None:

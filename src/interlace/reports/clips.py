@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -21,6 +22,9 @@ from interlace.visualize import frames_figure, prediction_figure, regions_figure
 from interlace.visualize.film import boxes_between, draw_film, film_options, inside_of
 from interlace.visualize.frames import encode_mp4
 from interlace.visualize.view import Array, ClipView, choose, view_clip
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LONGEST = 900  # frames of a film; of a longer video it shows every second, third, ... one
 LARGEST = 900_000  # bytes of a film of a page on one clip, about
@@ -49,33 +53,27 @@ def explain_video(
     Raises:
         VideoError: the video cannot be read.
     """
-    info = video_info(source)
-    prediction, shown = predictor.look(source)
-    video = _darker_outside(shown)
-    title, said = verdict(prediction.scores, predictor.classes, label)
+    looked = _look(predictor, source, label)
+    info, prediction, views = looked.info, looked.prediction, looked.views
+    strip = frames_figure(looked.video, numbers=prediction.frames)
     sections = [
         ClipReport(
-            title,
-            [said, _what_was_shown(prediction, info), _graphs_in_words(shown.traces)],
+            looked.title,
+            [looked.said, _what_was_shown(prediction, info), _graphs_in_words(views)],
             {
-                "What it says": prediction_figure(
-                    prediction.scores, predictor.classes, label=label
-                ),
-                "The frames it was shown; darker, what it was not": frames_figure(
-                    video, numbers=shown.frames
-                ),
+                "What it says": looked.bars,
+                "The frames it was shown; darker, what it was not": strip,
             },
             above="The clip",
         )
     ]
     page = Path(out) / "report.html"
-    largest = min(LARGEST, 3 * LARGEST // max(len(shown.traces), 1))
-    for name, trace in shown.traces.items():
-        view = _placed(video, shown, trace)
-        film, speed = _film(source, info, view, largest=largest)
+    largest = min(LARGEST, 3 * LARGEST // max(len(views), 1))
+    for name, view in views.items():
+        film, in_words = _film(source, info, view, largest=largest)
         section = explain_graph(view, film=film)
         section.above, section.title = "Graph", f"After {name}" if name != GRAPH else "The graph"
-        section.text.append(_film_in_words(speed))
+        section.text.append(in_words)
         save_pictures(
             page.parent / "pictures",
             _with_own_files(section, view),
@@ -83,18 +81,17 @@ def explain_video(
             photographs=True,
         )
         sections.append(section)
+    ((guess, probability),) = prediction.top(1)
     summary = {
-        "Prediction": predictor.classes[int(prediction.scores.argmax())],
-        "Probability": f"{float(prediction.scores.max()):.1%}",
+        "Prediction": guess,
+        "Probability": f"{probability:.1%}",
         "Frames": f"{info.frames:,}",
         "Size": f"{info.width} x {info.height}",
         "Video": prediction.name,
         "Model": predictor.name,
     }
-    return write_report(
-        page, title=f"What {Path(predictor.name).stem} looks at in {Path(info.name).name}",
-        summary=summary, figures={}, clips=sections,
-    )  # fmt: skip
+    title = f"What {Path(predictor.name).stem} looks at in {Path(info.name).name}"
+    return write_report(page, title=title, summary=summary, figures={}, clips=sections)
 
 
 def explain_clips(
@@ -143,39 +140,51 @@ def clip_reports(
 
 def _short_report(predictor: Predictor, source: Source, label: int | None) -> ClipReport:
     """What was said, a small film with the regions of the last graph, all on five frames."""
-    info = video_info(source)
-    prediction, shown = predictor.look(source)
-    video = _darker_outside(shown)
-    title, said = verdict(prediction.scores, predictor.classes, label)
-    title = f"{Path(prediction.name).name}: {title[0].lower()}{title[1:]}"
-    report = ClipReport(title, [said, f"{prediction.name}: {info.frames:,} frames."])
+    looked = _look(predictor, source, label)
+    title = f"{Path(looked.prediction.name).name}: {looked.title[0].lower()}{looked.title[1:]}"
+    frames = f"{looked.prediction.name}: {looked.info.frames:,} frames."
+    report = ClipReport(title, [looked.said, frames])
     short_side, largest = SMALL
-    views = {name: _placed(video, shown, trace) for name, trace in shown.traces.items()}
-    if views:
-        name, last = list(views.items())[-1]
-        film, speed = _film(source, info, last, short_side=short_side, largest=largest)
+    if looked.views:
+        name, last = list(looked.views.items())[-1]
+        film, in_words = _film(source, looked.info, last, short_side=short_side, largest=largest)
         report.figures[f"Regions {_where(name)} in motion"] = film
-        report.text.append(_film_in_words(speed))
-    report.figures["What it says"] = prediction_figure(
-        prediction.scores, predictor.classes, label=label
-    )
-    for name, view in views.items():
+        report.text.append(in_words)
+    report.figures["What it says"] = looked.bars
+    for name, view in looked.views.items():
         five = choose(None, view.num_frames, "frames", most=5)
         report.figures[f"Regions {_where(name)}"] = regions_figure(view, frames=five)
-    if not views:
-        report.figures["The frames it was shown"] = frames_figure(video, numbers=shown.frames)
+    if not looked.views:
+        numbers = looked.prediction.frames
+        report.figures["The frames it was shown"] = frames_figure(looked.video, numbers=numbers)
     return report
 
 
-# --- pictures -----------------------------------------------------------------------------------
+class _Looked(NamedTuple):
+    """What a model said of a video, in words and bars, and what its graphs did."""
+
+    info: VideoInfo
+    prediction: Prediction
+    title: str
+    said: str
+    bars: Figure
+    video: Tensor  # uint8 (T, 3, H, W), what the model did not see darker
+    views: dict[str, ClipView]
 
 
-def _darker_outside(shown: Shown) -> Tensor:
-    """The frames, with what the model did not see darker."""
+def _look(predictor: Predictor, source: Source, label: int | None) -> _Looked:
+    info = video_info(source)
+    prediction, shown = predictor.look(source)
+    title, said = verdict(prediction.scores, predictor.classes, label)
+    bars = prediction_figure(prediction.scores, predictor.classes, label=label)
     rows, columns = inside_of(shown.area, *shown.video.shape[2:])
     video = shown.video // 2
     video[..., rows, columns] = shown.video[..., rows, columns]
-    return video
+    views = {name: _placed(video, shown, trace) for name, trace in shown.traces.items()}
+    return _Looked(info, prediction, title, said, bars, video, views)
+
+
+# --- pictures -----------------------------------------------------------------------------------
 
 
 def _placed(video: Tensor, shown: Shown, trace: Trace) -> ClipView:
@@ -196,8 +205,8 @@ def _film(
     *,
     short_side: int | None = None,
     largest: int = LARGEST,
-) -> tuple[bytes, int]:
-    """The mp4 of a video with the regions of a graph, and of how many frames it shows one."""
+) -> tuple[bytes, str]:
+    """The mp4 of a video with the regions of a graph, and what it shows, in words."""
     speed = -(-info.frames // LONGEST)
     numbers = range(0, info.frames, speed)
     fps = min(info.rate or RATE, 60.0)
@@ -210,7 +219,12 @@ def _film(
         trail=round(fps / 2),
         short_side=short_side,
     )
-    return encode_mp4(frames, fps, film_options(len(numbers), fps, largest)), speed
+    in_words = (
+        "The film has the video's own rate. The graph saw the frames that are marked on the line "
+        "of time below it; between them regions are drawn on their way to the next."
+    )
+    in_words += f" It shows one frame in {speed}." if speed > 1 else ""
+    return encode_mp4(frames, fps, film_options(len(numbers), fps, largest)), in_words
 
 
 def _frames(source: Source, info: VideoInfo, numbers: Sequence[int]) -> Iterator[Array]:
@@ -250,27 +264,19 @@ def _what_was_shown(prediction: Prediction, info: VideoInfo) -> str:
     )
 
 
-def _graphs_in_words(traces: Mapping[str, Trace]) -> str:
-    if GRAPH in traces:
+def _graphs_in_words(graphs: Collection[str]) -> str:
+    if GRAPH in graphs:
         return "It has a graph, of which there is a section."
-    if not traces:
+    if not graphs:
         return "This model has no graph, so there are no regions to show: only its prediction."
-    where = ", ".join(f"after {name}" for name in traces)
-    if len(traces) == 1:
+    where = ", ".join(_where(name) for name in graphs)
+    if len(graphs) == 1:
         return f"It has a graph {where}, of which there is a section."
-    return f"It has {len(traces)} graphs: {where}. Each has a section."
+    return f"It has {len(graphs)} graphs: {where}. Each has a section."
 
 
 def _where(name: str) -> str:
     return "of the graph" if name == GRAPH else f"after {name}"
-
-
-def _film_in_words(speed: int) -> str:
-    faster = f" It shows one frame in {speed}." if speed > 1 else ""
-    return (
-        "The film has the video's own rate. The graph saw the frames that are marked on the line "
-        f"of time below it; between them regions are drawn on their way to the next.{faster}"
-    )
 
 
 def _file_name(graph: str) -> str:

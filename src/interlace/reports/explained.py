@@ -27,7 +27,6 @@ from interlace.visualize.view import (
     ClipView,
     as_frames,
     as_objects,
-    strongest_message,
     view_clip,
 )
 
@@ -187,7 +186,7 @@ def _graph_in_words(view: ClipView) -> str:
 def _messages_in_words(view: ClipView) -> str:
     sentences = []
     for k in range(view.num_rounds):
-        frame, receiver, sender, weight = strongest_message(view.attention[:, k])
+        frame, receiver, sender, weight = _strongest(view.attention[:, k])
         called = view.numbers[frame]
         sentences.append(
             f"The strongest message of round {k} is in frame {called}: {view.describe(receiver)} "
@@ -204,6 +203,13 @@ def _messages_in_words(view: ClipView) -> str:
             f"{view.describe(most)}, with {percent(heard[most] / total)} of all attention."
         )
     return " ".join(sentences)
+
+
+def _strongest(weights: Array) -> tuple[int, int, int, float]:
+    """Frame, receiver, sender and weight of the strongest message in (T, N, N)."""
+    flat = int(np.abs(weights).argmax())
+    frame, receiver, sender = (int(i) for i in np.unravel_index(flat, weights.shape))
+    return frame, receiver, sender, float(weights[frame, receiver, sender])
 
 
 def _objects_in_words(view: ClipView) -> str:

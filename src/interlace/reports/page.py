@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from interlace.files import writing
 from interlace.reports.explained import ClipReport
-from interlace.visualize.canvas import ACCENT, GOOD, INK, LINE, MUTED, PHOTOGRAPH
+from interlace.visualize.canvas import ACCENT, GOOD, INK, LINE, MUTED, PHOTOGRAPH, need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,10 +45,8 @@ def write_report(
     Returns:
         The path.
     """
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    markup = need("markupsafe").Markup  # Jinja2's own: text that is HTML already
+    environment = need("jinja2").Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["unbroken"] = _unbroken
     environment.tests["narrow"] = _is_narrow
     template = environment.from_string(files(__package__).joinpath("page.html").read_text())
@@ -58,7 +56,7 @@ def write_report(
         figures=figures,
         clips=clips,
         contents="Contents" if any(clip.above for clip in clips) else "Clips",
-        picture=lambda picture, caption: Markup(_picture(picture, caption)),
+        picture=lambda picture, caption: markup(_picture(picture, caption)),
     )
     with writing(path) as file:
         file.write_text(page, encoding="utf-8")

@@ -130,11 +130,7 @@ def save_gif(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Pa
 
     Equal frames that follow each other become one that stays longer.
     """
-    path = Path(path)
-    encoded = gif_bytes(frames, fps=fps)
-    with writing(path) as file:
-        file.write_bytes(encoded)
-    return path
+    return _saved(path, gif_bytes(frames, fps=fps))
 
 
 def gif_bytes(frames: Any, *, fps: float = 5) -> bytes:
@@ -161,11 +157,7 @@ def gif_bytes(frames: Any, *, fps: float = 5) -> bytes:
 
 def save_mp4(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Path:
     """Writes frames, uint8 (T, H, W, 3), as H.264; an odd last row or column is doubled."""
-    path = Path(path)
-    encoded = mp4_bytes(frames, fps=fps)
-    with writing(path) as file:
-        file.write_bytes(encoded)
-    return path
+    return _saved(path, mp4_bytes(frames, fps=fps))
 
 
 def mp4_bytes(frames: Any, *, fps: float = 5) -> bytes:
@@ -225,6 +217,12 @@ def frame_scale(scale: int | None, height: int, width: int, least: int) -> int:
             f"scale must be a whole number from 1, got {scale}; leave it out for {least} pixels"
         )
     return int(scale)
+
+
+def _saved(path: str | os.PathLike[str], encoded: bytes) -> Path:
+    with writing(path) as file:
+        file.write_bytes(encoded)
+    return Path(path)
 
 
 def _drawn(frames: Any, fps: float) -> Array:

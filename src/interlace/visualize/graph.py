@@ -16,14 +16,7 @@ from interlace.visualize.canvas import (
 )
 from interlace.visualize.frames import BYSTANDER, MATTERS, drawn_frames, outline
 from interlace.visualize.palette import draw_label, panel_unit
-from interlace.visualize.view import (
-    Array,
-    ClipView,
-    choose,
-    heads_note,
-    message_threshold,
-    spread_centres,
-)
+from interlace.visualize.view import Array, ClipView, choose, spread_centres
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,6 +148,21 @@ def message_width(strength: float) -> float:
     return 0.3 + 2.2 * strength
 
 
+def message_threshold(weights: Array, *, edges_per_panel: int = 10) -> float:
+    """A weight, two digits long, that about `edges_per_panel` messages of a panel reach.
+
+    Args:
+        weights: (..., N, N) the attention of all panels drawn together.
+    """
+    size = np.sort(np.abs(weights[weights != 0]))[::-1]
+    wanted = edges_per_panel * int(np.prod(weights.shape[:-2]))
+    if wanted >= len(size):
+        return 0.0
+    weight = float(size[wanted])
+    digits = 1 - int(np.floor(np.log10(weight)))
+    return round(float(np.floor(weight * 10.0**digits)) / 10.0**digits, digits)
+
+
 def _drawing_range(weights: Array, threshold: float | None) -> tuple[float, float]:
     """The weight from which messages are drawn, and the strongest of them all."""
     if not weights.size:
@@ -167,8 +175,9 @@ def _drawing_range(weights: Array, threshold: float | None) -> tuple[float, floa
 def _message_caption(view: ClipView, threshold: float, strongest: float) -> str:
     if not view.num_rounds:
         return "Nodes at the centres of their regions. This graph passes no messages (K = 0)."
+    heads = f" (mean of {view.heads} heads)" if view.heads > 1 else ""
     drawn = f"of weight {threshold:g} and more" if threshold else "of every weight above 0"
     return (
-        f"Arrows: messages {drawn}{heads_note(view)}, sender to receiver, in the sender's colour; "
+        f"Arrows: messages {drawn}{heads}, sender to receiver, in the sender's colour; "
         f"boldest: {strongest:.3f}."
     )

@@ -296,30 +296,3 @@ def choose_nodes(chosen: Sequence[int] | None, count: int) -> list[int]:
 def nodes_note(shown: Sequence[int], count: int) -> str:
     """What a caption adds where not every node is drawn."""
     return "" if len(shown) == count else f" {len(shown)} of {count} nodes are drawn."
-
-
-def message_threshold(weights: Array, *, edges_per_panel: int = 10) -> float:
-    """A weight, two digits long, that about `edges_per_panel` messages of a panel reach.
-
-    Args:
-        weights: (..., N, N) the attention of all panels drawn together.
-    """
-    size = np.sort(np.abs(weights[weights != 0]))[::-1]
-    wanted = edges_per_panel * int(np.prod(weights.shape[:-2]))
-    if wanted >= len(size):
-        return 0.0
-    weight = float(size[wanted])
-    digits = 1 - int(np.floor(np.log10(weight)))
-    return round(float(np.floor(weight * 10.0**digits)) / 10.0**digits, digits)
-
-
-def strongest_message(weights: Array) -> tuple[int, int, int, float]:
-    """Frame, receiver, sender and weight of the strongest message in (T, N, N)."""
-    flat = int(np.abs(weights).argmax())
-    frame, receiver, sender = (int(i) for i in np.unravel_index(flat, weights.shape))
-    return frame, receiver, sender, float(weights[frame, receiver, sender])
-
-
-def heads_note(view: ClipView) -> str:
-    """What a caption adds where a weight is a mean of several heads."""
-    return f" (mean of {view.heads} heads)" if view.heads > 1 else ""
