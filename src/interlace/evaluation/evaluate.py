@@ -67,7 +67,8 @@ def classify(
             boxes = getattr(batch, "boxes", None) if getattr(model, "needs_boxes", False) else None
             asked: dict[str, Any] = {"return_trace": True} if return_trace else {}
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                out = model(video.to(device, non_blocking=True), **asked, **given(boxes))
+                told = given(None if boxes is None else boxes.to(device))
+                out = model(video.to(device, non_blocking=True), **asked, **told)
             logits, trace = out if return_trace else (out, None)
             logs = logits.float().log_softmax(1).unflatten(0, (-1, views))  # (B, V, num_classes)
             yield batch, Said(logs.logsumexp(1) - torch.tensor(views).log(), trace)
@@ -103,7 +104,7 @@ def evaluate(
     for batch, said in classify(model, batches, bf16=bf16, return_trace=regions):
         tally.add(said.scores, batch.label)
         if said.trace is not None and batch.boxes.numel() > 0:
-            meter.add(said.trace.boxes, batch.boxes)
+            meter.add(said.trace.boxes, batch.boxes.to(said.trace.boxes.device))
     return tally.result(meter.result() if meter.frames else None)
 
 
