@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.kernels import DenseKernel, Kernel, coverage_kernel
-from interlace.graph.regions.simple import Regions
+from interlace.graph.regions.regions import Regions
 
 
 def gaussian_maps(boxes: Tensor, *, size: int = 6, sigma: float = 2.0) -> Tensor:
