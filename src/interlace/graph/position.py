@@ -71,7 +71,8 @@ class KernelPositions(nn.Module):
     def forward(self, regions: Regions) -> Tensor:
         """Regions of N nodes -> (B, T, N, D)."""
         picture = kernel_picture(regions.pool, self.grid).flatten(-2)  # (B, T, N, grid * grid)
-        return self.linear(picture.to(self.linear.weight.dtype))
+        weight = self.linear.weight  # of a quantised layer a method, and it takes float32
+        return self.linear(picture.to(weight.dtype if isinstance(weight, Tensor) else torch.float))
 
 
 def kernel_picture(kernel: Kernel, grid: int) -> Tensor:

@@ -43,6 +43,11 @@ class Send(nn.Module):
             if positions is None:
                 raise ValueError("this space stage sends positions, but the graph gave it none")
             nodes = torch.cat((nodes, positions.to(nodes.dtype).expand(*nodes.shape[:-1], -1)), -1)
+        elif positions is not None:
+            size = positions.shape[-1]
+            raise ValueError(
+                f"the graph gives positions that `Send` does not take: Send(..., positions={size})"
+            )
         messages = edges.add(self.sender(nodes), self.receiver(nodes)).relu()
         for layer in self.deeper:
             messages = layer(messages).relu()

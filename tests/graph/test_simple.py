@@ -8,7 +8,6 @@ from graphs import draw, exact, randomise, weights_of
 from interlace.graph.boxes import anchors
 from interlace.graph.dyreg import DyReg
 from interlace.graph.kernels import pool
-from interlace.graph.regions.offsets import Offsets
 from interlace.graph.regions.simple import FixedRegions, GivenRegions, StaticRegions
 from tolerances import EXACT, FLOAT32
 
@@ -48,7 +47,7 @@ def test_fixed_regions_are_a_grid(nodes):
 
 
 def test_static_regions_are_learned_and_the_same_for_all_videos():
-    module = randomise(StaticRegions(Offsets(4, nodes=3, anchors="grid"), width=4))
+    module = randomise(StaticRegions(3, width=4, anchors="grid"))
     regions, _ = module(draw(2, 3, 5, 6, 6))
     other, _ = module(draw(1, 1, 5, 6, 6, seed=1))
     assert torch.equal(regions.boxes, other.boxes)
@@ -65,7 +64,7 @@ def test_static_regions_are_learned_and_the_same_for_all_videos():
 
 
 def test_fresh_static_regions_start_at_their_points():
-    regions, _ = StaticRegions(Offsets(4, nodes=3), width=4)(torch.zeros(1, 1, 1, 5, 5))
+    regions, _ = StaticRegions(3, width=4)(torch.zeros(1, 1, 1, 5, 5))
     start = torch.tensor([0.5, 0.5, 1 / 6, 1 / 6]).expand(1, 1, 3, 4)
     torch.testing.assert_close(regions.boxes, start, rtol=0, atol=1e-6)
 
