@@ -233,6 +233,7 @@ def test_a_subclass_is_called(make, quick):
 
 
 @GRAPHS
+@pytest.mark.filterwarnings("ignore")  # torch's, which moves these functions elsewhere
 def test_a_quantised_graph_is_close(make):
     block, clip = make(readout="vector").float(), draw(1, 2, 5, 6, 6).float()
     small = torch.ao.quantization.quantize_dynamic(block, {nn.Linear, nn.LSTM}, torch.qint8)

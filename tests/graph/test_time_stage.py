@@ -121,10 +121,13 @@ def test_a_large_call_runs_twice_and_gives_the_same(cell, monkeypatch):
         assert torch.equal(a, b)
 
 
-def test_a_cell_keeps_its_backward_pass_in_evaluation():
-    stage = TimeStage(4).eval()
-    assert not stage.training
-    assert stage.cell.training  # cuDNN has none otherwise, and a cell of one layer no dropout
+def test_half_precision_stays_half():
+    """A stage gives nodes of the type it was given, whatever its cell makes of them."""
+    for cell in ("lstm", "gru"):
+        with torch.autocast("cpu", torch.bfloat16):
+            assert TimeStage(4, cell=cell)(torch.zeros(1, 2, 3, 4).bfloat16())[0].dtype == (
+                torch.bfloat16
+            )
 
 
 def test_the_cells_are_the_librarys():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -53,27 +53,26 @@ class TimeStage(nn.Module):
         hidden = [part.flatten(0, 1)[None].contiguous() for part in state.split(width, -1)]
         sequences = nodes.transpose(0, 1).flatten(1, 2)  # (T, B * N, D)
         sequences, *hidden = again_if(nodes.numel() > LARGE, self._walk, sequences, *hidden)
+        if sequences.dtype == torch.float32:  # as a GRU under autocast
+            sequences = sequences.to(nodes.dtype)
         nodes = sequences.unflatten(1, (batch, count)).transpose(0, 1)  # (B, T, N, D)
         return nodes, torch.cat(hidden, -1)[0].unflatten(0, (batch, count)), None
 
     def _walk(self, x: Tensor, *hidden: Tensor) -> list[Tensor]:
         """x (T, M, D) and h, or h and c, (1, M, D) -> the same after it."""
-        if transformed():
+        stuck = x.is_cuda and torch.is_grad_enabled() and not self.cell.training  # cuDNN raises
+        if stuck or transformed():
             return frame_by_frame(self.cell, x, *hidden)
         if self.remembers == 1:
             return list(self.cell(x, *hidden))
         out, last = self.cell(x, hidden)
         return [out, *last]
 
-    def train(self, mode: bool = True) -> Self:
-        """The cell drops nothing out, and cuDNN has a backward pass in training mode only."""
-        super().train(mode)
-        self.cell.train()
-        return self
-
 
 def frame_by_frame(cell: nn.RNNBase, x: Tensor, h: Tensor, c: Tensor | None = None) -> list[Tensor]:
-    """An LSTM or GRU of one layer written out, for torch.func: the library's has no vmap, no jvp.
+    """An LSTM or GRU of one layer written out, for where the library's has no derivative.
+
+    That has no vmap and no jvp, and on a GPU in evaluation no backward pass.
 
     Args:
         cell: with the weights.

@@ -119,9 +119,11 @@ def _dyreg(
     @_register(name, f"DyReg, {about}")
     def build(size: Size, num_classes: int) -> VideoClassifier:
         if size == "paper":
-            body = Staged(graph(128, width=32), resnet18_stage(3), out_channels=256)
+            block = graph(128, width=32)
+            body: Any = Staged(block, resnet18_stage(3), out_channels=256)
             return VideoClassifier(ResNet18(), body, num_classes)
-        return VideoClassifier(_small_eye(), graph(64, rounds=1, readout="vector"), num_classes)
+        body = graph(64, rounds=1, readout="vector")
+        return VideoClassifier(_small_eye(), body, num_classes)
 
 
 def _small_eye() -> StridedCNN:
