@@ -13,6 +13,11 @@ from interlace.graph.recurrence import SCHEDULES
 from tolerances import EXACT
 
 
+@pytest.fixture(autouse=True)
+def fast_on_small_maps_too(monkeypatch):
+    monkeypatch.setattr("interlace.graph.fast.remap.LARGE", 0)
+
+
 def rstg(**options):
     return random_rstg(scales=(2, 1), rounds=1, positional=True, **options)
 
@@ -314,3 +319,9 @@ def test_float32_features_stay_exact_under_autocast(make, quick):
         nn.init.zeros_(block.branch.weight)
         nn.init.zeros_(block.branch.bias)
         assert torch.equal(block(clip), clip)
+
+
+def test_small_maps_go_the_plain_way(monkeypatch):
+    monkeypatch.undo()
+    assert ways_of(dyreg(), draw(1, 2, 5, 6, 6), monkeypatch) == 0
+    assert ways_of(dyreg().float(), torch.randn(1, 1, 5, 512, 512), monkeypatch) == 1
