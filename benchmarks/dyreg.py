@@ -4,7 +4,9 @@
     python benchmarks/dyreg.py --quick          # 1 minute, fewer repetitions
 
 On maps (B, T, C, H, W) of three sizes, with 9 nodes that are as wide as the map, and beside the
-same block as it would be written at first. Units, CPU time and peak memory are those of graph.py.
+same block as it would be written at first ("plain"), and without the faster ways of `graph/fast`
+("not fast"). The rows "plain / fast" say what these bring: of the whole block, and of remapping
+through the norm alone. Units, CPU time and peak memory are those of graph.py.
 """
 
 from __future__ import annotations
@@ -19,8 +21,13 @@ from measure import DEVICE, forward_of, in_turn, peak_bytes, table, train_of
 from torch import Tensor, nn
 
 from interlace import DyReg
+from interlace.graph import fast
 from interlace.graph.block import GraphBlock
 from interlace.graph.boxes import offset_boxes
+from interlace.graph.fast.remap import add_remapped, remap_suits
+from interlace.graph.kernels import RegionKernel
+from interlace.graph.readout import ToMap, ZeroStartNorm
+from interlace.graph.regions.dynamic import DynamicRegions
 from interlace.record import environment, write_json
 
 N, K = 9, 3
@@ -109,7 +116,8 @@ class PlainDyReg(nn.Module):
 
 def dyreg(channels: int, region_width: int) -> GraphBlock:
     """A block that all gradients flow through."""
-    block = DyReg(channels, nodes=N, width=channels, region_width=region_width, rounds=K)
+    regions = DynamicRegions.of(channels, N, width=region_width)
+    block = DyReg(channels, width=channels, regions=regions, rounds=K)
     nn.init.ones_(block.branch.weight)
     nn.init.normal_(block.regions.offsets.gamma, std=0.1)
     return block
@@ -126,7 +134,53 @@ def steps() -> dict[str, Callable[[], None]]:
                 name = f"{size}, {form}, {'bf16' if bf16 else 'fp32'}"
                 calls[f"{name}, forward"] = forward_of(block, features, bf16)
                 calls[f"{name}, train step"] = train_of(block, block, features, bf16)
+                if form == "block":
+                    for what in ("forward", "train step"):
+                        name = f"{size}, not fast, {'bf16' if bf16 else 'fp32'}, {what}"
+                        calls[name] = not_fast(calls[name.replace("not fast", form)])
     return calls
+
+
+def not_fast(call: Callable[[], None]) -> Callable[[], None]:
+    def plain() -> None:
+        with fast.use(False):
+            call()
+
+    return plain
+
+
+def remapping() -> dict[str, Callable[[], None]]:
+    """Nodes onto the features through the norm alone, in both memory orders, both ways."""
+    calls = {}
+    for size, (shape, _) in SIZES.items():
+        channels = shape[2]
+        norm = ZeroStartNorm(channels).to(DEVICE)
+        nn.init.ones_(norm.weight)
+        kernel = RegionKernel(*(torch.rand(*shape[:2], N, k, device=DEVICE) for k in shape[3:]))
+        for last in (False, True):
+            order = torch.channels_last if last else torch.contiguous_format
+            maps = torch.randn(shape, device=DEVICE).flatten(0, 1).contiguous(memory_format=order)
+            features = maps.unflatten(0, shape[:2])
+            graph = OnlyRemap(features, kernel, norm)
+            nodes = torch.randn(*shape[:2], N, channels, device=DEVICE)
+            for bf16 in (False, True):
+                name = f"{size}, {'last' if last else 'first'}, {'bf16' if bf16 else 'fp32'}"
+                call = train_of(graph, norm, nodes, bf16)
+                calls[f"{name}, fast"], calls[f"{name}, plain"] = call, not_fast(call)
+    return calls
+
+
+class OnlyRemap(nn.Module):
+    """The end of a block."""
+
+    def __init__(self, features: Tensor, kernel: RegionKernel, norm: ZeroStartNorm):
+        super().__init__()
+        self.features, self.kernel, self.norm, self.readout = features, kernel, norm, ToMap()
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        if remap_suits(self.features, self.readout, self.norm):
+            return add_remapped(self.features, nodes, self.kernel, self.norm)
+        return self.features + self.norm(self.readout(nodes, None, self.kernel)[0])
 
 
 def with_ratios(rows: dict[str, dict[str, float]], *columns: str) -> dict[str, dict[str, float]]:
@@ -136,6 +190,15 @@ def with_ratios(rows: dict[str, dict[str, float]], *columns: str) -> dict[str, d
         for column in columns if plain else ():
             row[f"{column} of plain"] = row[column] / plain[column]
     return rows
+
+
+def plain_by_fast(rows: dict[str, dict[str, float]], plain: str, fast: str) -> dict[str, float]:
+    """CPU time of the plain way, as a part of the faster one's."""
+    return {
+        name: rows[name.replace(fast, plain)]["cpu ms"] / row["cpu ms"]
+        for name, row in rows.items()
+        if fast in name
+    }
 
 
 def main() -> None:
@@ -158,6 +221,12 @@ def main() -> None:
     times = in_turn(calls, 3 if args.quick else args.repetitions)
     result["steps"] = with_ratios(times, "ms", "cpu ms")
     table(f"{N} nodes, K {K}, eager", result["steps"])
+    result["plain / fast, block"] = plain_by_fast(times, ", not fast,", ", block,")
+    alone = in_turn(remapping(), 3 if args.quick else args.repetitions)
+    result["plain / fast, remap"] = plain_by_fast(alone, ", plain", ", fast")
+    for what in ("block", "remap"):
+        for name, ratio in result[f"plain / fast, {what}"].items():
+            print(f"plain / fast, {what}: {name}: {ratio:.2f}")
     result["load_after"] = os.getloadavg()[0]
     where = args.out or Path(__file__).parent / "results" / f"dyreg_{DEVICE.type}.json"
     print("\nwritten:", write_json(where, result))

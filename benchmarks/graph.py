@@ -21,6 +21,7 @@ import torch
 from measure import DEVICE, forward_of, in_turn, peak_bytes, table, train_of
 from torch import Tensor, nn
 
+from interlace.graph import fast
 from interlace.graph.boxes import grid_boxes, neighbours
 from interlace.graph.kernels import RegionKernel, area_kernel, pool, remap
 from interlace.graph.recurrence import SCHEDULES, Recurrence
@@ -90,7 +91,7 @@ def steps(compiled: bool) -> dict[str, Callable[[], None]]:
             for bf16 in (False, True):
                 ways = {"eager": module}
                 if compiled and adjacency != "plain":
-                    ways["compiled"] = torch.compile(module, fullgraph=True)
+                    ways["compiled"] = torch.compile(module)  # all but the LSTM
                 for way, run in ways.items():
                     name = f"{size}, {adjacency}, {'bf16' if bf16 else 'fp32'}, {way}"
                     calls[f"{name}, forward"] = forward_of(run, nodes, bf16)
@@ -101,7 +102,29 @@ def steps(compiled: bool) -> dict[str, Callable[[], None]]:
         name = f"block on 14 x 14, sparse, {'bf16' if bf16 else 'fp32'}, eager"
         calls[f"{name}, forward"] = forward_of(block, features, bf16)
         calls[f"{name}, train step"] = train_of(block, block, features, bf16)
+        for what in ("forward", "train step"):
+            calls[f"{name}, {what}, not fast"] = not_fast(calls[f"{name}, {what}"])
     return calls
+
+
+def not_fast(call: Callable[[], None]) -> Callable[[], None]:
+    """Without the faster ways of `graph/fast`."""
+
+    def plain() -> None:
+        with fast.use(False):
+            call()
+
+    return plain
+
+
+def plain_by_fast(rows: dict[str, dict[str, float]]) -> dict[str, float]:
+    """What the faster ways bring: CPU time of the plain way, as a part of theirs."""
+    end = ", not fast"
+    return {
+        name.removesuffix(end): row["cpu ms"] / rows[name.removesuffix(end)]["cpu ms"]
+        for name, row in rows.items()
+        if name.endswith(end)
+    }
 
 
 def memory(calls: dict[str, Callable[[], None]]) -> dict[str, dict[str, float]]:
@@ -197,6 +220,9 @@ def main() -> None:
     table("peak memory of a train step", result["peak_memory"])
     result["steps"] = in_turn(steps(compiled=not args.quick), repetitions)
     table(f"B {B}, T {T}, D {D}, K {K}", result["steps"])
+    result["plain / fast"] = plain_by_fast(result["steps"])
+    for name, ratio in result["plain / fast"].items():
+        print(f"plain / fast: {name}: {ratio:.2f}")
     result["growth"] = growth(repetitions)
     table("growth, train step in fp32", result["growth"])
     result["pooling"] = pooling(repetitions)

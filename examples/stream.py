@@ -6,7 +6,7 @@ python examples/stream.py
 import torch
 
 import interlace
-from interlace.graph.block import ZeroStartNorm
+from interlace.graph.readout import ZeroStartNorm
 
 
 @torch.no_grad()

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive_dyreg as naive
-from graphs import draw, exact, random_dyreg, weights_of
+from graphs import draw, exact, random_dyreg, regions_of, weights_of
 from interlace.graph.boxes import anchors
 from interlace.graph.dyreg import DyReg, RegionKind
-from interlace.graph.regions.attention import KeypointRegions
-from interlace.graph.regions.simple import GivenRegions
+from interlace.graph.regions.dynamic import DynamicRegions
+from interlace.graph.regions.simple import FixedRegions, GivenRegions
 from tolerances import BFLOAT16, EXACT, FLOAT32
 
 KINDS = list(get_args(RegionKind))
@@ -32,9 +32,11 @@ def told(block, clip, *, count=3, seed=7):
     return {"boxes": boxes}
 
 
-def fresh(kind, **options):
+def fresh(kind, *, nodes=9, readout="map", **options):
     torch.manual_seed(0)
-    return DyReg(5, width=8, regions=kind, **options)
+    regions = regions_of(kind, 5, nodes, region_width=32, **options)
+    nodes = nodes if isinstance(regions, str) else None
+    return DyReg(5, width=8, nodes=nodes, regions=regions, readout=readout)
 
 
 # --- as in the paper -----------------------------------------------------------------------------
@@ -50,7 +52,7 @@ options = st.fixed_dictionaries(
     }
 )
 only_built = st.fixed_dictionaries(
-    {"learn_size": st.booleans(), "region_memory": st.booleans(), "send_layers": st.integers(1, 3)}
+    {"learn_size": st.booleans(), "memory": st.booleans(), "region_width": st.sampled_from([8, 5])}
 )
 
 
@@ -58,10 +60,7 @@ only_built = st.fixed_dictionaries(
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(options, only_built, st.sampled_from([8, 3]), st.integers(1, 6), st.integers(1, 3))
 def test_every_option_as_in_loops(kind, options, only_built, channels, height, frames):
-    regions = kind
-    if kind == "keypoints":
-        regions = KeypointRegions(channels, options["nodes"], hidden=4, size=options["size"])
-    block = random_dyreg(channels, regions=regions, **options, **only_built)
+    block = random_dyreg(channels, regions=kind, **options, **only_built)
     clip = draw(1, frames, channels, height, height + 2)
     boxes = told(block, clip)
     out, trace = block(clip, return_trace=True, **boxes)
@@ -122,11 +121,10 @@ def test_the_papers_values_are_the_defaults():
         {"rounds": 2},
         *[{"regions": kind} for kind in KINDS if kind != "dynamic"],
         {"region_width": 4},
-        {"region_memory": False},
+        {"memory": False},
         {"learn_size": False},
         {"size": 0.3},
         {"anchors": "grid"},
-        {"send_layers": 1},
         {"residual": False},
         {"readout": "vector"},
         {"readout": "mean-vector"},
@@ -143,6 +141,26 @@ def test_an_option_changes_the_output(change):
     clip = draw(1, 3, 5, 6, 6)
     a, b = plain(clip), other(clip, **told(other, clip))
     assert a.shape != b.shape or not torch.allclose(a, b, rtol=1e-3)
+
+
+def test_options_of_regions_change_no_first_weights_but_theirs():
+    """A fixed model has no memory of regions, so it starts the same whatever came before."""
+    weights = []
+    for regions in ("fixed", FixedRegions(9)):
+        torch.manual_seed(0)
+        weights.append(DyReg(5, width=8, regions=regions).state_dict())
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_the_plain_kinds_are_their_modules(light):
+    torch.manual_seed(0)
+    named = DyReg(5, width=8, nodes=4, regions="light" if light else "dynamic")
+    torch.manual_seed(0)
+    made = DyReg(5, width=8, regions=DynamicRegions.of(5, 4, light=light))
+    assert list(named.state_dict()) == list(made.state_dict())
+    for a, b in zip(named.parameters(), made.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_regions_of_ones_own():
@@ -357,10 +375,10 @@ def test_copies_compute_the_same(kind):
     assert torch.equal(other(clip, **boxes), out)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "dynamic"])
+@pytest.mark.parametrize("kind", ["light", *KINDS[3:]])
 def test_the_compiler_finds_one_unbroken_graph_of_regions(kind):
     torch._dynamo.reset()
-    block, clip = random_dyreg(regions=kind, nodes=3), draw(2, 3, 5, 6, 7)
+    block, clip = random_dyreg(regions=kind, nodes=3, memory=False), draw(2, 3, 5, 6, 7)
     compiled = torch.compile(block.regions, fullgraph=True, backend="eager")
     boxes = tuple(told(block, clip).values())
     (ours, state), (theirs, other) = (run(clip, None, *boxes) for run in (compiled, block.regions))
@@ -370,11 +388,11 @@ def test_the_compiler_finds_one_unbroken_graph_of_regions(kind):
 
 
 @pytest.mark.parametrize("kind", ["dynamic", "given"])
-def test_the_compiler_finds_one_unbroken_graph(kind):
+def test_compiled_is_eager(kind):
+    """The compiler leaves out the library's recurrence, and finds the rest."""
     torch._dynamo.reset()
     block, clip = random_dyreg(regions=kind, nodes=2, rounds=1), draw(2, 3, 5, 6, 7)
-    backend = "aot_eager" if kind == "dynamic" else "eager"
-    compiled = torch.compile(block, fullgraph=True, backend=backend)
+    compiled = torch.compile(block, backend="aot_eager" if kind == "dynamic" else "eager")
     boxes, results = told(block, clip), []
     for run in (compiled, block):
         out, state, trace = run(clip, return_state=True, return_trace=True, **boxes)
@@ -473,7 +491,7 @@ def test_regions_go_on_where_they_were():
 
 @pytest.mark.parametrize("memory", [True, False])
 def test_regions_constant_in_time_refuse_a_stream(memory):
-    block = random_dyreg(regions="constant", region_memory=memory)
+    block = random_dyreg(regions="constant", memory=memory)
     clip = draw(1, 4, 5, 6, 6)
     _, state = block(clip[:, :2], return_state=True)
     with pytest.raises(ValueError, match="pass it in one call, without a state"):
@@ -509,12 +527,13 @@ def test_states_of_other_clips_or_graphs_are_refused():
             "regions must be one of dynamic, light, constant, static, fixed, semantic, keypoints, "
             "given, got 'moving'",
         ),
-        ({"anchors": "corner"}, "anchors must be 'center' or 'grid', got 'corner'"),
         ({"readout": "vec"}, "readout must be one of map, vector, mean-vector, got 'vec'"),
         ({"rounds": 0}, "rounds must be at least 1, got 0"),
         ({"nodes": 0}, "at least one node, got nodes=0"),
-        ({"send_layers": 0}, "at least one layer"),
-        ({"size": -1}, "size of a region must not be negative, got -1"),
+        (
+            {"regions": GivenRegions(3), "nodes": 3},
+            r"regions=GivenRegions\(...\) says itself how many nodes there are: leave out nodes",
+        ),
     ],
 )
 def test_wrong_options(wrong, message):

@@ -14,10 +14,9 @@ from interlace.graph.kernels import (
     coverage_kernel,
     pool,
     remap,
-    remap_onto,
     triangle_kernel,
 )
-from tolerances import BFLOAT16, EXACT
+from tolerances import EXACT
 
 scales = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 side = st.integers(1, 9)
@@ -79,33 +78,6 @@ def test_gradients_of_features_and_of_boxes(function):
     else:
         given, call = draw(1, 2, 5, 2), lambda x, b: remap(x, coverage_kernel(b, (3, 4)))
     torch.autograd.gradcheck(call, (given.requires_grad_(), boxes.requires_grad_()))
-
-
-@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
-def test_nodes_are_added_to_features_in_their_order(order):
-    features = draw(6, 5, 3, 4).contiguous(memory_format=order).unflatten(0, (2, 3))
-    nodes, weights = draw(2, 3, 2, 5), draw(2, 3, 2, 12)
-    expected = features + torch.einsum("btnc,btnp->btcp", nodes, weights).unflatten(-1, (3, 4))
-    out = remap_onto(features, nodes, weights)
-    torch.testing.assert_close(out, expected, **EXACT)
-    assert out.flatten(0, 1).is_contiguous(memory_format=order)
-    torch.autograd.gradcheck(
-        remap_onto, [value.requires_grad_() for value in (features, nodes, weights)]
-    )
-
-
-def test_float32_features_stay_exact_under_autocast():
-    features = draw(1, 2, 5, 3, 4).float().requires_grad_()
-    nodes, weights = draw(1, 2, 2, 5).float(), draw(1, 2, 2, 12).float()
-    with torch.autocast("cpu", torch.bfloat16):
-        out = remap_onto(features, torch.zeros_like(nodes), weights)
-        assert torch.equal(out, features)
-        out = remap_onto(features, nodes, weights)
-    spread = torch.einsum("btnc,btnp->btcp", nodes, weights).unflatten(-1, (3, 4))
-    largest = float(spread.abs().max())
-    assert float((out - features - spread).detach().abs().max()) < BFLOAT16 * largest
-    out.sum().backward()
-    assert torch.equal(features.grad, torch.ones_like(features))
 
 
 def test_kernels_of_float64_boxes_serve_features_of_any_type():

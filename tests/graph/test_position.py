@@ -7,7 +7,7 @@ from graphs import draw, exact, randomise, weights_of
 from interlace.graph.boxes import grid_boxes
 from interlace.graph.kernels import DenseKernel, triangle_kernel
 from interlace.graph.position import KernelPositions, gaussian_maps, kernel_picture
-from interlace.graph.regions.simple import triangles
+from interlace.graph.regions.regions import triangles
 from tolerances import EXACT
 
 

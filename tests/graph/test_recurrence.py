@@ -12,7 +12,8 @@ from tolerances import EXACT
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_rounds_as_in_loops(schedule, rounds):
     """All frames through one stage after another = all stages for one frame after another."""
-    graph = random_rstg(schedule=schedule, rounds=rounds, scales=(2, 1)).recurrence
+    said = None if schedule == "time-only" else rounds
+    graph = random_rstg(schedule=schedule, rounds=said, scales=(2, 1)).recurrence
     nodes = draw(2, 4, 5, 8)
     out, _, attention = graph(nodes)
     heard = [[j for j in range(5) if joined[j]] for joined in naive.adjacency((2, 1))]
@@ -42,6 +43,7 @@ def test_the_past_is_not_changed_by_the_future(schedule):
 
 def test_state_of_another_schedule_is_refused():
     def graph(schedule, rounds):
+        rounds = None if schedule == "time-only" else rounds
         return random_rstg(schedule=schedule, rounds=rounds, scales=(1,)).recurrence
 
     nodes = draw(1, 2, 1, 8)

@@ -4,42 +4,57 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from graphs import draw, exact, random_rstg, weights_of
+from graphs import draw, exact, gather_of, random_rstg, weights_of
 from interlace import RSTG
 from interlace.graph.recurrence import SCHEDULES
+from interlace.graph.space_stage import DotGather, Send, Update
 from tolerances import EXACT
 
 options = st.fixed_dictionaries(
     {
         "scales": st.sampled_from([(3, 2, 1), (2, 1), (1,), (3, 1), (2, 2)]),
-        "rounds": st.integers(1, 3),
         "schedule": st.sampled_from(list(SCHEDULES)),
-        "cell": st.sampled_from(["lstm", "gru"]),
-        "positional": st.booleans(),
-        "send_layers": st.integers(1, 3),
-        "update_layers": st.integers(1, 2),
-        "update_per_scale": st.booleans(),
-        "residual": st.booleans(),
-        "adjacency": st.sampled_from(["sparse", "full"]),
         "readout": st.sampled_from(["map", "vector", "mean-vector"]),
     }
 )
+of_messages = st.fixed_dictionaries(
+    {
+        "rounds": st.integers(1, 3),
+        "positional": st.booleans(),
+        "residual": st.booleans(),
+        "adjacency": st.sampled_from(["sparse", "full"]),
+    }
+)
+layers = st.tuples(st.integers(1, 3), st.integers(1, 2))
 gathers = st.sampled_from(
     [("dot", 1), ("dot", 2), ("additive", 1), ("additive", 4), ("sum", 1), ("mean", 1)]
 )
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
-@given(options, gathers, st.sampled_from([8, 3]), st.integers(2, 7), st.integers(1, 5))
-def test_every_option_as_in_loops(options, gathering, channels, height, frames):
+@given(
+    *(options, of_messages, layers, st.booleans(), gathers),
+    *(st.sampled_from([8, 3]), st.integers(2, 7), st.integers(1, 5)),
+)
+def test_every_option_as_in_loops(
+    options, of_messages, layers, per_scale, gathering, channels, height, frames
+):
     gather, heads = gathering
-    block = random_rstg(channels, gather=gather, heads=heads, **options)
+    parts = {}
+    if options["schedule"] == "time-only":
+        of_messages = {}
+    else:
+        groups = [s * s for s in options["scales"]] if per_scale else None
+        parts["send"] = Send(8, layers=layers[0], positions=36 * of_messages["positional"])
+        parts["gather"] = gather_of(gather, 8, heads)
+        parts["update"] = Update(8, layers=layers[1], groups=groups)
+    block = random_rstg(channels, **options, **of_messages, **parts)
     clip = draw(1, frames, channels, height, height + 1)
     out, trace = block(clip, return_trace=True)
 
-    said = {k: v for k, v in options.items() if not k.endswith("_layers")}
-    said["adjacency_kind"] = said.pop("adjacency")
-    del said["residual"]  # its weights have other names
+    said = {"rounds": 1, **options, **of_messages, "update_per_scale": per_scale}
+    said["adjacency_kind"] = said.pop("adjacency", "sparse")
+    said.pop("residual", None)  # its weights have other names
     expected, attention = naive.rstg(
         clip[0].tolist(), weights_of(block), gather=gather, heads=heads, **said
     )
@@ -54,19 +69,18 @@ def test_every_option_as_in_loops(options, gathering, channels, height, frames):
         {"scales": (3, 1)},
         {"rounds": 2},
         *[{"schedule": name} for name in SCHEDULES if name != "all-temp"],
-        {"cell": "gru"},
-        *[{"gather": name} for name in ("additive", "sum", "mean")],
-        {"heads": 2},
+        *[{"gather": gather_of(name, 8, 1)} for name in ("additive", "sum", "mean")],
+        {"gather": DotGather(8, heads=2)},
         {"positional": True},
-        {"send_layers": 1},
-        {"update_layers": 1},
-        {"update_per_scale": True},
+        {"send": Send(8, layers=1)},
+        {"update": Update(8, layers=1)},
+        {"update": Update(8, groups=(9, 4, 1))},
         {"residual": True},
         {"adjacency": "full"},
         {"readout": "vector"},
         {"readout": "mean-vector"},
     ],
-    ids=lambda change: "-".join(str(v) for pair in change.items() for v in pair),
+    ids=lambda change: "-".join(str(v).split("(")[0] for pair in change.items() for v in pair),
 )
 def test_an_option_changes_the_output(change):
     """With the same weights wherever both have them."""
@@ -92,18 +106,32 @@ def test_the_papers_values_are_the_defaults():
     ("wrong", "message"),
     [
         ({"schedule": "all"}, "schedule must be one of all-temp, 1-temp, .*got 'all'"),
-        ({"gather": "max"}, "gather must be one of dot, additive, sum, mean, got 'max'"),
         ({"adjacency": "dense"}, "adjacency must be one of sparse, full, got 'dense'"),
         ({"readout": "vec"}, "readout must be one of map, vector, mean-vector, got 'vec'"),
-        ({"cell": "rnn"}, "cell must be 'lstm' or 'gru', got 'rnn'"),
         ({"rounds": 0}, "rounds must be at least 1"),
-        ({"heads": 3}, "heads must divide the width of the nodes, got 3 for 8"),
-        ({"heads": 2, "gather": "sum"}, "gather='sum' has no attention: heads must be 1, got 2"),
         ({"scales": ()}, "scales must be positive"),
-        ({"send_layers": 0}, "at least one layer"),
-        ({"update_layers": 0}, "at least one layer"),
+        ({"positional": True, "send": Send(8)}, "positions that `Send` does not take"),
     ],
 )
 def test_wrong_options(wrong, message):
     with pytest.raises(ValueError, match=message):
-        RSTG(4, width=8, **wrong)
+        RSTG(4, width=8, **wrong)(torch.zeros(1, 1, 4, 6, 6))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"rounds": 3},
+        {"positional": True},
+        {"residual": True},
+        {"adjacency": "full"},
+        {"send": Send(8)},
+        {"gather": DotGather(8)},
+        {"update": Update(8)},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_what_nobody_hears_without_messages_is_refused(option):
+    message = f"schedule='time-only' has no messages: leave out {next(iter(option))}$"
+    with pytest.raises(ValueError, match=message):
+        RSTG(4, width=8, schedule="time-only", **option)

@@ -1,5 +1,5 @@
 import itertools
-from typing import NamedTuple
+import math
 
 import pytest
 import torch
@@ -7,15 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from graphs import draw, exact, randomise, weights_of
-from interlace.graph.edges import Edges, Messages
+from graphs import draw, exact, gather_of, randomise, weights_of
+from interlace.graph.edges import Edges
 from interlace.graph.space_stage import (
     AdditiveGather,
     DotGather,
-    MeanGather,
     Send,
     SpaceStage,
-    SumGather,
     Update,
 )
 from tolerances import EXACT
@@ -23,25 +21,14 @@ from tolerances import EXACT
 WIDTH = 8
 
 
-class Layer(NamedTuple):
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-
 def random_adjacency(count, seed, density=0.5):
     return torch.rand(count, count, generator=torch.Generator().manual_seed(seed)) < density
-
-
-def gather_of(kind, heads=1):
-    if kind in ("sum", "mean"):
-        return SumGather() if kind == "sum" else MeanGather()
-    return {"dot": DotGather, "additive": AdditiveGather}[kind](WIDTH, heads=heads)
 
 
 def random_stage(adjacency, *, kind="dot", heads=1, layers=2, positions=0, groups=None, seed=0):
     stage = SpaceStage(
         Send(WIDTH, layers=layers, positions=positions),
-        gather_of(kind, heads),
+        gather_of(kind, WIDTH, heads),
         Update(WIDTH, layers=layers, groups=groups),
         norm=torch.nn.LayerNorm(WIDTH),
         adjacency=adjacency,
@@ -130,20 +117,22 @@ JOINED = {
     "full": None,
     "none": torch.zeros(4, 4, dtype=torch.bool),
 }
-NAMES = ["weights", "sent", "received", "weight", "bias"]
 
 
-def collecting(joined, layers):
-    """Inputs of a gathering, how the package does it, and the formula."""
+@pytest.mark.parametrize("layers", [0, 1, 2])
+@pytest.mark.parametrize("joined", JOINED)
+def test_messages_have_the_gradient_of_their_formula(joined, layers):
     edges = Edges(JOINED[joined]).double()
     shapes = [(1, 3, 2, 4, 4), (1, 3, 4, 3), (1, 3, 4, 3), *[(3, 3), (3,)] * layers]
     inputs = [draw(*s, seed=k).requires_grad_() for k, s in enumerate(shapes)]
 
-    def fast(weights, sent, received, *parameters):
-        linears = [Layer(w, b) for w, b in pairs(parameters)]
-        return Messages(sent, received, linears, edges).collect(weights)
+    def ours(weights, sent, received, *parameters):
+        messages = edges.add(sent, received).relu()
+        for w, b in pairs(parameters):
+            messages = torch.nn.functional.linear(messages, w, b).relu()
+        return edges.collect(weights, messages)
 
-    def plain(weights, sent, received, *parameters):
+    def theirs(weights, sent, received, *parameters):
         gathered = [[0 * sent[:, :, 0] for _ in range(4)] for _ in range(2)]
         for h, i, j in itertools.product(range(2), range(4), range(4)):
             if joined == "full" or (joined == "sparse" and JOINED[joined][i, j]):
@@ -153,47 +142,38 @@ def collecting(joined, layers):
                 gathered[h][i] = gathered[h][i] + weights[:, :, h, i, j, None] * message
         return torch.stack([torch.stack(g, 2) for g in gathered], 2)
 
-    return inputs, fast, plain
-
-
-@pytest.mark.parametrize("chunk", [1, 2**20], ids=["frame by frame", "at once"])
-@pytest.mark.parametrize("layers", [0, 1, 2])
-@pytest.mark.parametrize("joined", JOINED)
-def test_gathering_has_the_gradient_of_its_formula(joined, layers, chunk, monkeypatch):
-    monkeypatch.setattr("interlace.graph.edges.CHUNK", chunk)
-    inputs, fast, plain = collecting(joined, layers)
-    ours, theirs = fast(*inputs), plain(*inputs)
-    torch.testing.assert_close(ours, theirs, **EXACT)
-    weights = draw(*ours.shape)
-    ours = torch.autograd.grad((ours * weights).sum(), inputs)
-    theirs = torch.autograd.grad((theirs * weights).sum(), inputs, materialize_grads=True)
-    for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, **EXACT)
-    if joined != "none":
-        torch.autograd.gradcheck(fast, inputs)
-
-
-@pytest.mark.parametrize("needed", [["weight"], ["sent", "received"], ["weights"], ["bias"]])
-def test_gathering_where_parts_need_no_gradient(needed):
-    inputs, fast, plain = collecting("sparse", 1)
-    for name, value in zip(NAMES, inputs, strict=True):
-        value.requires_grad_(name in needed)
-    wanted = [value for value in inputs if value.requires_grad]
-    ours = torch.autograd.grad(fast(*inputs).sum(), wanted)
-    theirs = torch.autograd.grad(plain(*inputs).sum(), wanted)
-    for a, b in zip(ours, theirs, strict=True):
+    results = []
+    for run in (ours, theirs):
+        out = run(*inputs)
+        loss = (out * draw(*out.shape)).sum()
+        results.append([out, *torch.autograd.grad(loss, inputs, materialize_grads=True)])
+    for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, **EXACT)
 
 
-def test_a_send_of_ones_own_may_return_all_messages_as_a_tensor():
-    class Dense(Send):
-        def forward(self, nodes, edges, positions=None):
-            return super().forward(nodes, edges, positions).dense()
+@pytest.mark.parametrize("adjacency", [None, random_adjacency(5, 0)], ids=["full", "sparse"])
+def test_many_messages_are_not_kept_and_computed_again(adjacency, monkeypatch):
+    """The same results and gradients, with nothing kept that has a row for each edge."""
+    stage, nodes = random_stage(adjacency, positions=3), draw(1, 3, 5, WIDTH).requires_grad_()
+    codes, results, rows = draw(5, 3), [], []
+    count = stage.edges.count(5)
+    for large in (2**20, 0):
+        monkeypatch.setattr("interlace.graph.space_stage.LARGE", large)
+        kept = []
 
-    stage, nodes = random_stage(random_adjacency(5, 0), heads=2), draw(1, 3, 5, WIDTH)
-    expected = stage(nodes)[0]
-    stage.send.__class__ = Dense
-    torch.testing.assert_close(stage(nodes)[0], expected, **EXACT)
+        def keep(value, kept=kept):
+            kept.append(value.shape)
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            out, _, attention = stage(nodes, None, codes)
+        rows.append(sum(math.prod(shape) == 3 * count * WIDTH for shape in kept))
+        grads = torch.autograd.grad(out.square().sum(), [nodes, *stage.parameters()])
+        results.append([out, attention, *grads])
+    assert rows[0] >= 2
+    assert rows[1] == 0
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("kind", [DotGather, AdditiveGather])

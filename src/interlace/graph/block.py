@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.kernels import Kernel, pool, remap_onto
-from interlace.graph.readout import ToMap
-from interlace.graph.recurrence import Recurrence, State
+from interlace.graph.fast.remap import add_remapped, remap_suits
+from interlace.graph.kernels import pool
+from interlace.graph.recurrence import Recurrence
 from interlace.graph.regions.offsets import Offsets
-from interlace.graph.regions.simple import GivenRegions, Regions
+from interlace.graph.regions.regions import Regions
+from interlace.graph.state import GraphState
 from interlace.graph.trace import Trace
-
-
-class GraphState(NamedTuple):
-    """All that a stream carries from call to call; its size does not depend on what was seen."""
-
-    regions: Tensor | None
-    recurrence: State
-    readout: Tensor | None
 
 
 class GraphBlock(nn.Module):
@@ -77,7 +70,12 @@ class GraphBlock(nn.Module):
         self.recurrence = recurrence
         self.project_back = project_back
         self.readout = readout
-        self.branch = branch
+        self.branch: Any = branch
+
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether its regions are told where to look: then pass `boxes`."""
+        return getattr(self.regions, "needs_boxes", False)
 
     def forward(
         self,
@@ -94,7 +92,7 @@ class GraphBlock(nn.Module):
             features: (B, T, C, H, W), any T, H, W. A NaN is not hidden: all that comes out
                 for its frame and the later ones of the clip is NaN.
             state: what the same block returned for the frames before; None starts a stream.
-            boxes: (B, T, M, 4), only for `GivenRegions`.
+            boxes: (B, T, M, 4), only for regions that need them, e.g. `GivenRegions`.
             return_state: also return the state.
             return_trace: also return a `Trace`.
 
@@ -106,7 +104,7 @@ class GraphBlock(nn.Module):
             ValueError: if the features have another shape or number of channels.
         """
         _check(features, self.channels)
-        if boxes is not None and not isinstance(self.regions, GivenRegions):
+        if boxes is not None and not self.needs_boxes:
             raise ValueError(
                 "boxes are for a graph that is told where to look, e.g. DyReg(..., "
                 f"regions='given'); this one has {type(self.regions).__name__}"
@@ -117,7 +115,7 @@ class GraphBlock(nn.Module):
                 "parts instead of 3"
             )
         offsets, inner, outer = state or (None, None, None)
-        given = () if boxes is None else (boxes,)
+        given = (boxes,) if self.needs_boxes else ()
 
         regions, offsets = self.regions(features, offsets, *given)
         nodes = self.project(pool(features, regions.pool))  # (B, T, N, D)
@@ -127,8 +125,8 @@ class GraphBlock(nn.Module):
         positions = None if self.positions is None else self.positions(regions)
         nodes, inner, attention = self.recurrence(nodes, inner, positions)
         given_back = self.project_back(nodes)
-        if isinstance(self.branch, ZeroStartNorm) and isinstance(self.readout, ToMap):
-            out = self.branch.add_remapped(features, given_back, regions.remap)
+        if remap_suits(features, self.readout, self.branch):
+            out = add_remapped(features, given_back, regions.remap, self.branch)
         else:
             out, outer = self.readout(given_back, outer, regions.remap)
             if self.branch is not None:
@@ -141,49 +139,6 @@ class GraphBlock(nn.Module):
         if return_trace:
             results.append(_trace(regions, attention, nodes))
         return tuple(results)
-
-
-class ZeroStartNorm(nn.LayerNorm):
-    """Normalises a map over its channels; scale and shift start at zero, so it first adds nothing.
-
-    Args:
-        channels: C.
-    """
-
-    def __init__(self, channels: int):
-        super().__init__(channels)
-
-    def reset_parameters(self) -> None:
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C, H, W) -> the same."""
-        return super().forward(x.movedim(2, -1)).movedim(-1, 2)
-
-    def add_remapped(self, features: Tensor, nodes: Tensor, kernel: Kernel) -> Tensor:
-        """features + self(remap(nodes, kernel)), with no other map than the result.
-
-        A place of the map is sum_n K_n v_n. With nodes v_n of mean 0 over channels it has mean 0
-        and variance sum_nm K_n K_m cov(v_n, v_m), by which the kernel is divided. The shift is one
-        more node, which is everywhere.
-
-        Args:
-            features: (B, T, C, H, W).
-            nodes: (B, T, N, C).
-            kernel: over (H, W).
-        """
-        with torch.autocast(nodes.device.type, enabled=False):
-            nodes = nodes.to(self.weight.dtype)
-            weights = kernel.dense().flatten(-2).to(nodes.dtype)  # (B, T, N, H * W)
-            nodes = nodes - nodes.mean(-1, keepdim=True)
-            covariance = nodes @ nodes.mT / nodes.shape[-1]  # (B, T, N, N)
-            variance = (weights * (covariance @ weights)).sum(-2, keepdim=True).clamp(min=0)
-            weights = weights * (variance + self.eps).rsqrt()
-            shift = self.bias.expand(*nodes.shape[:2], 1, -1)
-            nodes = torch.cat((nodes * self.weight, shift), dim=-2)  # (B, T, N + 1, C)
-            weights = torch.cat((weights, torch.ones_like(weights[:, :, :1])), dim=-2)
-        return remap_onto(features, nodes, weights)
 
 
 def region_weights(model: nn.Module) -> list[nn.Parameter]:

@@ -6,20 +6,13 @@ from typing import Literal
 
 from torch import nn
 
-from interlace.graph.block import GraphBlock, ZeroStartNorm
-from interlace.graph.choices import check_choice
+from interlace.graph.block import GraphBlock
+from interlace.graph.choices import check_choice, check_unheard
 from interlace.graph.position import KernelPositions
-from interlace.graph.readout import ToMap, ToMeanVector, ToVector
+from interlace.graph.readout import ToMap, ToMeanVector, ToVector, ZeroStartNorm
 from interlace.graph.recurrence import SCHEDULES, Recurrence
 from interlace.graph.regions.attention import KeypointRegions, SemanticRegions
-from interlace.graph.regions.dynamic import (
-    ConstantRegions,
-    DynamicRegions,
-    FullView,
-    LightView,
-    SaliencyNet,
-)
-from interlace.graph.regions.offsets import Anchors, Offsets
+from interlace.graph.regions.dynamic import ConstantRegions, DynamicRegions
 from interlace.graph.regions.simple import FixedRegions, GivenRegions, StaticRegions
 from interlace.graph.space_stage import AddUpdate, DotGather, Send, SpaceStage, TakeUpdate
 from interlace.graph.time_stage import TimeStage
@@ -32,16 +25,10 @@ RegionKind = Literal[
 def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
     channels: int,
     *,
-    nodes: int = 9,  # section 3.1
+    nodes: int | None = None,
     width: int | None = None,
     rounds: int = 3,  # section 3.3
     regions: RegionKind | nn.Module = "dynamic",
-    region_width: int = 32,
-    region_memory: bool = True,
-    learn_size: bool = True,
-    size: float = 1 / 6,  # appendix C
-    anchors: Anchors = "center",  # section 4.2
-    send_layers: int = 2,
     residual: bool = True,
     readout: Literal["map", "vector", "mean-vector"] = "map",
 ) -> GraphBlock:
@@ -51,20 +38,14 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
 
     Args:
         channels: C of the features it is put on.
-        nodes: N; more than there are objects (table 7).
+        nodes: N; more than there are objects (table 7). By default 9 (section 3.1).
         width: D of nodes and messages; by default C, 256 at most, as in the released model.
         rounds: K.
         regions: "dynamic" predicts boxes for each frame, "light" with fewer weights (DyReg-GNN-
             Lite); "constant" once a clip, "static" learns them once for all, "fixed" does not
             learn them; "semantic" and "keypoints" read them off attention maps; "given" takes
-            them as an argument of the call. Or a regions module of your own.
-        region_width: P of the memory that boxes are predicted from; the released model has 128.
-        region_memory: without, each frame's regions come from that frame alone (table 9).
-        learn_size: else only the centres move ("Position-Only").
-        size: half extent that regions start with, as a fraction of the frame; 0 is bilinear
-            interpolation.
-        anchors: where regions start.
-        send_layers: of the message MLP.
+            them as an argument of the call. Or a module: one of these with options of its own,
+            e.g. `DynamicRegions.of(channels, learn_size=False)`, or yours.
         residual: a node adds what it hears to itself, as in the authors' program; without, eq. 8
             to the letter, it becomes what it hears.
         readout: "map" adds the nodes to the features through a branch that starts at zero,
@@ -86,18 +67,15 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
         raise ValueError(f"rounds must be at least 1, got {rounds}")
     width = min(channels, 256) if width is None else width
     if isinstance(regions, str):
-        regions = _regions(
-            regions,
-            channels,
-            nodes,
-            Offsets(region_width, nodes=nodes, anchors=anchors, size=size, learn_size=learn_size),
-            memory=region_memory,
-        )
+        regions = _regions(regions, channels, 9 if nodes is None else nodes)
+    else:
+        why = f"regions={type(regions).__name__}(...) says itself how many nodes there are"
+        check_unheard(why, nodes=nodes is not None)
     names = SCHEDULES["all-temp"](rounds)
     stages = {
         "time": TimeStage(width, cell="gru"),
         "space": SpaceStage(
-            Send(width, layers=send_layers),
+            Send(width),
             DotGather(width),
             AddUpdate() if residual else TakeUpdate(),
             norm=nn.LayerNorm(width),
@@ -119,25 +97,12 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
     )
 
 
-def _regions(
-    kind: RegionKind, channels: int, nodes: int, offsets: Offsets, *, memory: bool
-) -> nn.Module:
-    width = offsets.linear.in_features
+def _regions(kind: RegionKind, channels: int, nodes: int) -> nn.Module:
     check_choice("regions", kind, RegionKind.__args__)  # type: ignore[attr-defined]
-    if kind == "static":
-        return StaticRegions(offsets, width=width)
-    if kind == "fixed":
-        return FixedRegions(nodes, size=offsets.size)
-    if kind == "semantic":
-        return SemanticRegions(channels, nodes)
-    if kind == "keypoints":
-        return KeypointRegions(channels, nodes, size=offsets.size)
-    if kind == "given":
-        return GivenRegions(nodes)
-    time = TimeStage(width, cell="gru") if memory else None
-    if kind == "light":
-        return DynamicRegions(nn.Identity(), LightView(channels, nodes, width=width), time, offsets)
-    saliency = SaliencyNet(channels)
-    view = FullView(saliency.out_channels, nodes, width=width, grid=saliency.size)
-    of_clip = ConstantRegions if kind == "constant" else DynamicRegions
-    return of_clip(saliency, view, time, offsets)
+    if kind in ("dynamic", "light"):
+        return DynamicRegions.of(channels, nodes, light=kind == "light")
+    if kind == "constant":
+        return ConstantRegions.of(channels, nodes)
+    if kind in ("semantic", "keypoints"):
+        return (SemanticRegions if kind == "semantic" else KeypointRegions)(channels, nodes)
+    return {"static": StaticRegions, "fixed": FixedRegions, "given": GivenRegions}[kind](nodes)

@@ -5,7 +5,7 @@ The kernel of a box is a product of a row and a column profile, stored as these 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -122,8 +122,8 @@ def pool(features: Tensor, kernel: Kernel) -> Tensor:
     Returns:
         (B, T, N, C).
     """
-    weights = kernel.dense().flatten(-2)  # (B, T, N, H * W)
-    return _Pool.apply(*_alike(features.flatten(-2), weights))
+    weights = kernel.dense().flatten(-2).to(features.dtype)  # (B, T, N, H * W)
+    return weights @ features.flatten(-2).mT
 
 
 def remap(nodes: Tensor, kernel: Kernel) -> Tensor:
@@ -137,73 +137,5 @@ def remap(nodes: Tensor, kernel: Kernel) -> Tensor:
         (B, T, C, H, W), channels last in memory.
     """
     weights = kernel.dense().to(nodes.dtype)  # (B, T, N, H, W)
-    spread = weights.flatten(-2).transpose(-1, -2) @ nodes  # (B, T, H * W, C)
+    spread = weights.flatten(-2).mT @ nodes  # (B, T, H * W, C)
     return spread.unflatten(-2, weights.shape[-2:]).permute(0, 1, 4, 2, 3)
-
-
-def remap_onto(features: Tensor, nodes: Tensor, weights: Tensor) -> Tensor:
-    """X_yx + sum_n K_nyx v_n, in the memory order of the features.
-
-    Args:
-        features: (B, T, C, H, W).
-        nodes: (B, T, N, C).
-        weights: (B, T, N, H * W).
-
-    Returns:
-        (B, T, C, H, W).
-    """
-    out = _Remap.apply(features.flatten(-2), *_alike(nodes, weights))  # (B, T, C, H * W)
-    return out.unflatten(-1, features.shape[-2:])
-
-
-def channels_last(maps: Tensor) -> bool:
-    """Whether the channels of a place of maps (..., C, H, W) are side by side in memory."""
-    return maps.stride(-3) == 1 and maps.stride(-1) != 1
-
-
-# The products of pool and remap and their gradients. There are few nodes, and libraries are quick
-# where the short side is on the left; a map or its gradient never changes its memory order.
-
-
-class _Pool(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, places: Tensor, weights: Tensor) -> Tensor:
-        """(B, T, C, H * W), (B, T, N, H * W) -> (B, T, N, C)."""
-        ctx.save_for_backward(places, weights)
-        return weights @ places.mT
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        places, weights = ctx.saved_tensors
-        return _spread(grad, weights, places.stride(-1) != 1), grad @ places
-
-
-class _Remap(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, places: Tensor, nodes: Tensor, weights: Tensor) -> Tensor:
-        """(B, T, C, H * W), (B, T, N, C), (B, T, N, H * W) -> (B, T, C, H * W), in their order."""
-        ctx.save_for_backward(nodes, weights)
-        ctx.dtype, last = places.dtype, places.stride(-1) != 1
-        if places.dtype != nodes.dtype:  # a sum in one go would lose what places have more
-            return places + _spread(nodes, weights, last)
-        onto, n, w = (value.flatten(0, 1) for value in (places, nodes, weights))
-        out = torch.baddbmm(onto.mT, w.mT, n).mT if last else torch.baddbmm(onto, n.mT, w)
-        return out.unflatten(0, places.shape[:2])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        nodes, weights = ctx.saved_tensors
-        lower = grad.to(nodes.dtype)
-        return grad.to(ctx.dtype), weights @ lower.mT, nodes @ lower
-
-
-def _spread(nodes: Tensor, weights: Tensor, last: bool) -> Tensor:
-    return (weights.mT @ nodes).mT if last else nodes.mT @ weights
-
-
-def _alike(first: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Both of the type of the product, for as many clips and frames."""
-    dtype = first.dtype
-    if torch.is_autocast_enabled(first.device.type):
-        dtype = torch.get_autocast_dtype(first.device.type)
-    return first.to(dtype), weights.to(dtype).expand(*first.shape[:2], -1, -1)

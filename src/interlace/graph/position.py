@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.kernels import DenseKernel, Kernel, coverage_kernel
-from interlace.graph.regions.simple import Regions
+from interlace.graph.regions.regions import Regions
 
 
 def gaussian_maps(boxes: Tensor, *, size: int = 6, sigma: float = 2.0) -> Tensor:
@@ -71,7 +71,8 @@ class KernelPositions(nn.Module):
     def forward(self, regions: Regions) -> Tensor:
         """Regions of N nodes -> (B, T, N, D)."""
         picture = kernel_picture(regions.pool, self.grid).flatten(-2)  # (B, T, N, grid * grid)
-        return self.linear(picture.to(self.linear.weight.dtype))
+        weight = self.linear.weight  # of a quantised layer a method, and it takes float32
+        return self.linear(picture.to(weight.dtype if isinstance(weight, Tensor) else torch.float))
 
 
 def kernel_picture(kernel: Kernel, grid: int) -> Tensor:

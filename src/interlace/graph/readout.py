@@ -36,3 +36,22 @@ class ToMeanVector(nn.Module):
         total = nodes.sum((1, 2), dtype=state.dtype)
         state = state + nn.functional.pad(total, (0, 1), value=frames)
         return (state[:, :-1] / state[:, -1:]).to(nodes.dtype), state
+
+
+class ZeroStartNorm(nn.LayerNorm):
+    """Normalises a map over its channels; scale and shift start at zero, so it first adds nothing.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C, H, W) -> the same."""
+        return super().forward(x.movedim(2, -1)).movedim(-1, 2)

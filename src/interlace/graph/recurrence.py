@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.space_stage import SpaceStage
-from interlace.graph.state import carried
-
-State = tuple[Tensor | None, ...]
+from interlace.graph.state import State, carried
 
 # RSTG, section 3.1.1: which stages follow each other, for K rounds
 SCHEDULES = {

@@ -8,27 +8,17 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.block import GraphBlock, ZeroStartNorm
+from interlace.graph.block import GraphBlock
 from interlace.graph.boxes import grid_boxes, neighbours
-from interlace.graph.choices import check_choice
+from interlace.graph.choices import check_choice, check_unheard
 from interlace.graph.position import GaussianPositions
-from interlace.graph.readout import ToMap, ToMeanVector, ToVector
+from interlace.graph.readout import ToMap, ToMeanVector, ToVector, ZeroStartNorm
 from interlace.graph.recurrence import SCHEDULES, HomogeneousStage, Recurrence, with_past
 from interlace.graph.regions.simple import GridRegions
-from interlace.graph.space_stage import (
-    AdditiveGather,
-    DotGather,
-    MeanGather,
-    ResidualUpdate,
-    Send,
-    SpaceStage,
-    SumGather,
-    Update,
-)
+from interlace.graph.space_stage import DotGather, ResidualUpdate, Send, SpaceStage, Update
 from interlace.graph.time_stage import MeanOverTime, TimeStage
 
 Schedule = Literal["all-temp", "1-temp", "space-only", "time-only", "homogeneous"]
-Gather = Literal["dot", "additive", "sum", "mean"]
 
 
 def RSTG(  # noqa: N802, it builds what the paper calls RSTG
@@ -36,17 +26,14 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     *,
     width: int = 512,  # section 3.1
     scales: Sequence[int] = (3, 2, 1),  # section 3.1
-    rounds: int = 3,  # section 2.4
+    rounds: int | None = None,
     schedule: Schedule = "all-temp",
-    cell: Literal["lstm", "gru"] = "lstm",
-    gather: Gather = "dot",
-    heads: int = 1,
     positional: bool = False,
-    send_layers: int = 2,  # eq. 2
-    update_layers: int = 2,
-    update_per_scale: bool = False,
     residual: bool = False,
     adjacency: Literal["sparse", "full"] = "sparse",
+    send: nn.Module | None = None,
+    gather: nn.Module | None = None,
+    update: nn.Module | None = None,
     readout: Literal["map", "vector", "mean-vector"] = "map",
 ) -> GraphBlock:
     """A recurrent space-time graph over grid regions (RSTG, section 2).
@@ -55,22 +42,21 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         channels: C of the features it is put on.
         width: D of nodes and messages.
         scales: cells a side of the grids.
-        rounds: K.
+        rounds: K; by default 3 (section 2.4).
         schedule: "all-temp" runs a time stage before each space stage and a last one with weights
             of its own; "1-temp" only the last; "space-only" averages over time instead;
             "time-only" is the last time stage without messages; "homogeneous" treats the past as
             one more neighbour (section 3.1.1).
-        cell: what time stages are.
-        gather: how messages to a node are weighted: by attention (dot product or additive), not at
-            all (sum), or by their number (mean).
-        heads: of the attention.
         positional: messages carry 6 x 6 pictures of where their two nodes look.
-        send_layers: of the message MLP.
-        update_layers: of the update MLP.
-        update_per_scale: one update MLP for each scale, else one for all nodes.
         residual: updates add to the nodes; learns faster from few videos.
         adjacency: "sparse" joins neighbours in space and regions that intersect, "full" all pairs,
             each node with itself too (appendix C).
+        send: the messages; by default `Send(width)`, of two layers (eq. 2), with positions if
+            they are asked for.
+        gather: how messages to a node are weighted; by default `DotGather(width)` (eq. 4). Others
+            are `AdditiveGather`, `SumGather`, `MeanGather`, or several heads.
+        update: of the nodes; by default `Update(width)`, of two layers (eq. 5). One set of weights
+            for each scale is `Update(width, groups=(9, 4, 1))`.
         readout: "map" adds the nodes to the features through a branch that starts at zero,
             "vector" sums them at the last step, "mean-vector" over all steps.
 
@@ -86,38 +72,44 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     check_choice("schedule", schedule, SCHEDULES)
     check_choice("adjacency", adjacency, ("sparse", "full"))
     check_choice("readout", readout, ("map", "vector", "mean-vector"))
-    check_choice("gather", gather, ("dot", "additive", "sum", "mean"))
+    if schedule == "time-only":
+        check_unheard(
+            "schedule='time-only' has no messages",
+            rounds=rounds is not None,
+            positional=positional,
+            residual=residual,
+            adjacency=adjacency != "sparse",
+            send=send is not None,
+            gather=gather is not None,
+            update=update is not None,
+        )
+    rounds = 3 if rounds is None else rounds
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}; schedule='time-only' has none")
-    if heads != 1 and gather in ("sum", "mean"):
-        raise ValueError(f"gather={gather!r} has no attention: heads must be 1, got {heads}")
     boxes = grid_boxes(scales)
-    edges = neighbours(boxes) if adjacency == "sparse" else None
 
-    def space(edges: Tensor | None, groups: list[int] | None) -> SpaceStage:
-        update = Update(width, layers=update_layers, groups=groups)
+    def space(edges: Tensor | None) -> SpaceStage:
+        updated = Update(width) if update is None else update
         return SpaceStage(
-            Send(width, layers=send_layers, positions=36 if positional else 0),
-            _gather(gather, width, heads),
-            ResidualUpdate(update) if residual else update,
+            Send(width, positions=36 if positional else 0) if send is None else send,
+            DotGather(width) if gather is None else gather,
+            ResidualUpdate(updated) if residual else updated,
             norm=nn.LayerNorm(width),
             adjacency=edges,
         )
 
     def stage(name: str) -> nn.Module:
-        groups = [s * s for s in scales] if update_per_scale else None
+        edges = neighbours(boxes) if adjacency == "sparse" else None
         if name == "space":
-            return space(edges, groups)
+            return space(edges)
         if name == "both":
             pairs = torch.ones(len(boxes), len(boxes), dtype=torch.bool)
-            joined = with_past(pairs if edges is None else edges)
-            return HomogeneousStage(space(joined, groups))
+            return HomogeneousStage(space(with_past(pairs if edges is None else edges)))
         if name == "mean":
             return MeanOverTime()
-        return TimeStage(width, cell=cell)  # "time" and "final"
+        return TimeStage(width)  # "time" and "final"
 
     names = SCHEDULES[schedule](rounds)
-    sends = positional and schedule != "time-only"
     return GraphBlock(
         channels,
         channels if readout == "map" else width,
@@ -129,12 +121,6 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         if readout == "map" and channels != width
         else nn.Identity(),
         norm=nn.LayerNorm(width),
-        positions=GaussianPositions() if sends else None,
+        positions=GaussianPositions() if positional else None,
         branch=ZeroStartNorm(channels) if readout == "map" else None,
     )
-
-
-def _gather(name: Gather, width: int, heads: int) -> nn.Module:
-    if name in ("sum", "mean"):
-        return SumGather() if name == "sum" else MeanGather()
-    return (DotGather if name == "dot" else AdditiveGather)(width, heads=heads)

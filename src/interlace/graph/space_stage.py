@@ -6,12 +6,14 @@ All frames of a call go through at once; only edges that exist get a message.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.edges import Edges, Messages
+from interlace.graph.checkpoint import again_if
+from interlace.graph.edges import Edges
+
+LARGE = 3 * 2**18  # numbers in all messages of a call, from which on they are computed twice
 
 
 class Send(nn.Module):
@@ -35,14 +37,21 @@ class Send(nn.Module):
         self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
         self.positions = positions
 
-    def forward(self, nodes: Tensor, edges: Edges, positions: Tensor | None = None) -> Messages:
-        """nodes (B, T, N, D), positions (..., N, P) -> messages, E for each frame."""
+    def forward(self, nodes: Tensor, edges: Edges, positions: Tensor | None = None) -> Tensor:
+        """nodes (B, T, N, D), positions (..., N, P) -> messages (B, T, E, D)."""
         if self.positions:
             if positions is None:
                 raise ValueError("this space stage sends positions, but the graph gave it none")
             nodes = torch.cat((nodes, positions.to(nodes.dtype).expand(*nodes.shape[:-1], -1)), -1)
-        deeper = cast(list[nn.Linear], list(self.deeper))
-        return Messages(self.sender(nodes), self.receiver(nodes), deeper, edges)
+        elif positions is not None:
+            size = positions.shape[-1]
+            raise ValueError(
+                f"the graph gives positions that `Send` does not take: Send(..., positions={size})"
+            )
+        messages = edges.add(self.sender(nodes), self.receiver(nodes)).relu()
+        for layer in self.deeper:
+            messages = layer(messages).relu()
+        return messages
 
 
 class SumGather(nn.Module):
@@ -52,7 +61,7 @@ class SumGather(nn.Module):
         """-> gathered (B, T, N, D), weights (B, T, 1, N, N)."""
         weights = edges.mask(nodes.shape[-2], nodes.device).to(nodes.dtype)
         weights = weights.expand(*nodes.shape[:2], 1, -1, -1)
-        return _collect(weights, messages, edges).squeeze(2), weights
+        return edges.collect(weights, messages).squeeze(2), weights
 
 
 class MeanGather(SumGather):
@@ -91,7 +100,7 @@ class DotGather(nn.Module):
     def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
         """-> gathered (B, T, N, D), weights (B, T, heads, N, N)."""
         weights = edges.softmax(self.logits(nodes))
-        return self.message(_collect(weights, messages, edges), weights), weights
+        return self.message(edges.collect(weights, messages), weights), weights
 
 
 class AdditiveGather(DotGather):
@@ -242,15 +251,17 @@ class SpaceStage(nn.Module):
         return self.norm(self.update(nodes, gathered)), None, attention
 
     def hear(self, nodes: Tensor, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Send and gather: nodes (B, T, N, D) -> what each was told, and its attention."""
-        messages = self.send(nodes, self.edges, positions)  # E for each frame
+        """Send and gather: nodes (B, T, N, D) -> what each was told, and its attention.
+
+        There are many more edges than nodes, so many messages are computed twice in training.
+        """
+        batch, frames, count, width = nodes.shape
+        numbers = batch * frames * self.edges.count(count) * width
+        return again_if(numbers > LARGE, self._hear, nodes, positions)
+
+    def _hear(self, nodes: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
+        messages = self.send(nodes, self.edges, positions)  # (B, T, E, D)
         return self.gather(nodes, messages, self.edges)
-
-
-def _collect(weights: Tensor, messages: Messages | Tensor, edges: Edges) -> Tensor:
-    if isinstance(messages, Messages):
-        return messages.collect(weights)
-    return edges.collect(weights, messages)
 
 
 def _check_heads(width: int, heads: int) -> int:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+State = tuple[Tensor | None, ...]  # of a recurrence: an entry for each stage of its schedule
+
+
+class GraphState(NamedTuple):
+    """All that a graph carries from call to call; its size does not depend on what was seen."""
+
+    regions: Tensor | None
+    recurrence: State
+    readout: Tensor | None
 
 
 def carried(state: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:

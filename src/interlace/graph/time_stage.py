@@ -6,15 +6,20 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from interlace.graph.cells import Cell
+from interlace.graph.checkpoint import again_if, transformed
 from interlace.graph.state import carried
+
+# Numbers in all nodes of a call, from which on the cell runs twice in training. For each of them
+# the library's LSTM keeps sixteen.
+LARGE = 300_000
 
 
 class TimeStage(nn.Module):
     """h_i^t = f_time(v_i^t, h_i^(t-1)), one recurrent cell shared by all nodes (RSTG, eq. 6).
 
-    No message crosses nodes here. All frames of a call go through the library's fused recurrence.
+    No message crosses nodes here. All frames of a call go through the library's recurrence.
 
     Args:
         width: D of the nodes.
@@ -25,7 +30,8 @@ class TimeStage(nn.Module):
         super().__init__()
         if cell not in ("lstm", "gru"):
             raise ValueError(f"cell must be 'lstm' or 'gru', got {cell!r}")
-        self.cell = Cell(cell, width)
+        self.cell = nn.LSTM(width, width) if cell == "lstm" else nn.GRU(width, width)
+        self.remembers = 2 if cell == "lstm" else 1  # h and c, or h
 
     def forward(
         self, nodes: Tensor, state: Tensor | None = None, positions: Tensor | None = None
@@ -41,12 +47,61 @@ class TimeStage(nn.Module):
             nodes (B, T, N, D); state (B, N, D) for a GRU or (B, N, 2 D) for an LSTM; no attention.
         """
         batch, _, count, width = nodes.shape
-        state = carried(state, (batch, count, self.cell.memories * width), nodes)
+        state = carried(state, (batch, count, self.remembers * width), nodes)
+        if not torch.is_autocast_enabled(nodes.device.type):
+            state = state.to(nodes.dtype)
         hidden = [part.flatten(0, 1)[None].contiguous() for part in state.split(width, -1)]
         sequences = nodes.transpose(0, 1).flatten(1, 2)  # (T, B * N, D)
-        sequences, *hidden = self.cell(sequences, hidden)
-        nodes = sequences.unflatten(1, (batch, count)).transpose(0, 1).contiguous()  # (B, T, N, D)
+        sequences, *hidden = again_if(nodes.numel() > LARGE, self._walk, sequences, *hidden)
+        if sequences.dtype == torch.float32:  # as a GRU under autocast
+            sequences = sequences.to(nodes.dtype)
+        nodes = sequences.unflatten(1, (batch, count)).transpose(0, 1)  # (B, T, N, D)
         return nodes, torch.cat(hidden, -1)[0].unflatten(0, (batch, count)), None
+
+    def _walk(self, x: Tensor, *hidden: Tensor) -> list[Tensor]:
+        """x (T, M, D) and h, or h and c, (1, M, D) -> the same after it."""
+        stuck = x.is_cuda and torch.is_grad_enabled() and not self.cell.training  # cuDNN raises
+        if stuck or transformed():
+            return frame_by_frame(self.cell, x, *hidden)
+        if self.remembers == 1:
+            return list(self.cell(x, *hidden))
+        out, last = self.cell(x, hidden)
+        return [out, *last]
+
+
+def frame_by_frame(cell: nn.RNNBase, x: Tensor, h: Tensor, c: Tensor | None = None) -> list[Tensor]:
+    """An LSTM or GRU of one layer written out, for where the library's has no derivative.
+
+    That has no vmap and no jvp, and on a GPU in evaluation no backward pass.
+
+    Args:
+        cell: with the weights.
+        x: (T, M, D).
+        h: (1, M, D), the hidden state.
+        c: (1, M, D), an LSTM's memory; None for a GRU.
+
+    Returns:
+        [(T, M, D) all outputs, then h, or h and c, where it ended].
+    """
+    weight_ih, weight_hh, bias_ih, bias_hh = (
+        getattr(cell, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    )
+    hidden, memory, shown = h[0], None if c is None else c[0], []
+    for seen in F.linear(x, weight_ih, bias_ih).unbind():
+        told = F.linear(hidden, weight_hh, bias_hh)
+        if memory is None:
+            width = hidden.shape[-1]
+            gates = (seen[..., : 2 * width] + told[..., : 2 * width]).sigmoid()
+            r, z = gates.chunk(2, -1)
+            n = (seen[..., 2 * width :] + r * told[..., 2 * width :]).tanh()
+            hidden = (1 - z) * n + z * hidden
+        else:
+            i, f, g, o = (seen + told).chunk(4, -1)
+            memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
+            hidden = o.sigmoid() * memory.tanh()
+        shown.append(hidden)
+    last = [hidden] if memory is None else [hidden, memory]
+    return [torch.stack(shown), *(value[None] for value in last)]
 
 
 class MeanOverTime(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.regions.simple import GivenRegions
+from interlace.graph.block import GraphBlock
 from interlace.graph.state import carried
 
 
@@ -50,7 +50,7 @@ class VideoClassifier(nn.Module):
     @property
     def needs_boxes(self) -> bool:
         """Whether its graph looks where it is told: then pass `boxes`."""
-        return any(isinstance(module, GivenRegions) for module in self.modules())
+        return any(isinstance(m, GraphBlock) and m.needs_boxes for m in self.modules())
 
     def forward(
         self,
@@ -66,7 +66,7 @@ class VideoClassifier(nn.Module):
         Args:
             video: (B, T, C, H, W), uint8 in 0..255 or floats in [0, 1].
             state: what the same model returned for the frames before; None starts a stream.
-            boxes: (B, T, M, 4), only for a graph with `GivenRegions`.
+            boxes: (B, T, M, 4), only for a graph whose regions need them.
             return_state: also return the state.
             return_trace: also return the `Trace` of the graph, None for a model without one; of a
                 network with graphs in it a dict of traces, by the name of the module.

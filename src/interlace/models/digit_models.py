@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from torch import nn
 
-from interlace.graph.dyreg import DyReg
-from interlace.graph.rstg import RSTG
+from interlace.graph.block import GraphBlock
+from interlace.graph.dyreg import DyReg, RegionKind
+from interlace.graph.regions.dynamic import DynamicRegions
+from interlace.graph.rstg import RSTG, Schedule
 from interlace.models.backbones.inflate import SmallI3D
 from interlace.models.backbones.resnet import ResNet18, resnet18_stage
 from interlace.models.backbones.small import FrameCNN, StridedCNN
@@ -41,23 +44,25 @@ def _backbone(size: Size) -> FrameCNN | StridedCNN:
     return FrameCNN() if size == "paper" else StridedCNN()
 
 
-def _rstg(name: str, about: str, **options: Any) -> None:
+def _rstg(name: str, about: str, schedule: Schedule, **options: Any) -> None:
     @_register(name, f"RSTG, {about}")
     def build(size: Size, num_classes: int) -> VideoClassifier:
         backbone = _backbone(size)
-        parts = dict(options)
+        parts = {"schedule": schedule, **options}
         if size == "small":  # what learns fast from few videos
-            parts.update(width=96, rounds=1, residual=True)
+            parts.update(width=96)
+            if parts["schedule"] != "time-only":
+                parts.update(rounds=1, residual=True)
         graph = RSTG(backbone.out_channels, readout="vector", **parts)
         return VideoClassifier(backbone, graph, num_classes)
 
 
-_rstg("rstg_space_only", "space stages and a mean over time", schedule="space-only")
-_rstg("rstg_time_only", "a time stage and no messages", schedule="time-only")
-_rstg("rstg_homogeneous", "space and time by the same messages", schedule="homogeneous")
-_rstg("rstg_1temp", "one time stage after all space stages", schedule="1-temp")
-_rstg("rstg_all_temp", "a time stage before each space stage", schedule="all-temp")
-_rstg("rstg_positional", "all-temp, messages that carry positions", positional=True)
+_rstg("rstg_space_only", "space stages and a mean over time", "space-only")
+_rstg("rstg_time_only", "a time stage and no messages", "time-only")
+_rstg("rstg_homogeneous", "space and time by the same messages", "homogeneous")
+_rstg("rstg_1temp", "one time stage after all space stages", "1-temp")
+_rstg("rstg_all_temp", "a time stage before each space stage", "all-temp")
+_rstg("rstg_positional", "all-temp, messages that carry positions", "all-temp", positional=True)
 
 
 def _demo(num_classes: int) -> VideoClassifier:
@@ -99,17 +104,26 @@ def _nonlocal(size: Size, num_classes: int) -> VideoClassifier:
     return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
 
 
-def _dyreg(name: str, about: str, **options: Any) -> None:
+def _dyreg(
+    name: str,
+    about: str,
+    regions: RegionKind | Callable[[int], nn.Module] = "dynamic",
+    nodes: int | None = None,
+) -> None:
     """DyReg-GNN, section 4.2: the graph between two stages of a ResNet-18; small, at the end."""
+
+    def graph(channels: int, **options: Any) -> GraphBlock:
+        where = regions if isinstance(regions, str) else regions(channels)
+        return DyReg(channels, nodes=nodes, regions=where, **options)
 
     @_register(name, f"DyReg, {about}")
     def build(size: Size, num_classes: int) -> VideoClassifier:
         if size == "paper":
-            block = DyReg(128, width=32, **options)
-            body = Staged(block, resnet18_stage(3), out_channels=256)
+            block = graph(128, width=32)
+            body: Any = Staged(block, resnet18_stage(3), out_channels=256)
             return VideoClassifier(ResNet18(), body, num_classes)
-        graph = DyReg(64, rounds=1, readout="vector", **options)
-        return VideoClassifier(_small_eye(), graph, num_classes)
+        body = graph(64, rounds=1, readout="vector")
+        return VideoClassifier(_small_eye(), body, num_classes)
 
 
 def _small_eye() -> StridedCNN:
@@ -118,23 +132,25 @@ def _small_eye() -> StridedCNN:
 
 
 _dyreg("dyreg", "regions predicted for each frame")
-_dyreg("dyreg_light", "the same with fewer weights", regions="light")
-_dyreg("dyreg_position_only", "only centres are predicted", learn_size=False)
-_dyreg("dyreg_constant", "regions predicted once a clip", regions="constant")
-_dyreg("dyreg_static", "regions learned once for all", regions="static")
-_dyreg("dyreg_fixed", "regions on a grid", regions="fixed")
-_dyreg("dyreg_semantic", "attention maps instead of regions", regions="semantic")
-_dyreg("dyreg_keypoints", "regions around keypoints", regions="keypoints")
-_dyreg("dyreg_given", "boxes from outside", regions="given")
-_dyreg("dyreg_no_memory", "each frame's regions from that frame alone", region_memory=False)
+_dyreg("dyreg_light", "the same with fewer weights", "light")
+_dyreg("dyreg_constant", "regions predicted once a clip", "constant")
+_dyreg("dyreg_static", "regions learned once for all", "static")
+_dyreg("dyreg_fixed", "regions on a grid", "fixed")
+_dyreg("dyreg_semantic", "attention maps instead of regions", "semantic")
+_dyreg("dyreg_keypoints", "regions around keypoints", "keypoints")
+_dyreg("dyreg_given", "boxes from outside", "given")
+
+_without_memory = partial(DynamicRegions.of, memory=False)
+_dyreg("dyreg_no_memory", "each frame's regions from that frame alone", _without_memory)
+_centres = partial(DynamicRegions.of, learn_size=False)
+_dyreg("dyreg_position_only", "only centres are predicted", _centres)
+_dyreg("dyreg_bilinear", "centres only, bilinear interpolation", partial(_centres, size=0))
 for _cells in (7, 8, 11):
     _dyreg(
         f"dyreg_size{_cells}",
         f"centres only, half extents of 1/{_cells} of the frame",
-        learn_size=False,
-        size=1 / _cells,
+        partial(_centres, size=1 / _cells),
     )
-_dyreg("dyreg_bilinear", "centres only, bilinear interpolation", learn_size=False, size=0)
 for _nodes in (5, 16):
     _dyreg(f"dyreg_{_nodes}nodes", f"{_nodes} nodes", nodes=_nodes)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interlace.graph.block import ZeroStartNorm
+from interlace.graph.readout import ZeroStartNorm
 from interlace.graph.time_stage import TimeStage
 from interlace.models.backbones.inflate import NonLocal
 from interlace.models.baselines import Baseline

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interlace.graph import cells  # noqa: F401, registers the recurrence that is counted
-from interlace.graph.regions.simple import GivenRegions, Regions, triangles
+from interlace.graph.block import GraphBlock
+from interlace.graph.regions.regions import Regions, triangles
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def count_operations(model: nn.Module, shape: Sequence[int]) -> Operations:
 
     model = copy.deepcopy(model).eval()
     for module in model.modules():
-        if isinstance(module, GivenRegions):
-            module.forward = partial(_anywhere, module.nodes)  # type: ignore[method-assign]
+        if isinstance(module, GraphBlock) and module.needs_boxes:
+            module.regions.forward = partial(_anywhere, module.regions.nodes)
     like = next(model.parameters())
     counter = FlopCounterMode(display=False, custom_mapping=_formulas())
     # attention is only counted where it is written out in products
@@ -93,10 +93,7 @@ _NORMS = (
 def _formulas() -> dict[Any, Callable[..., int]]:
     """What the library's counter does not know, in its unit: a multiply-add is two."""
     formulas: dict[Any, Callable[..., int]] = dict.fromkeys(_NORMS, _norm)
-    formulas[torch.ops.interlace.recur] = _recurrence
-    formulas[_ATEN.mkldnn_rnn_layer] = _library_recurrence
-    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):  # not in every build of torch
-        formulas[torch.ops.mkldnn._linear_pointwise] = _linear
+    formulas[_ATEN.mkldnn_rnn_layer] = _recurrence
     return formulas
 
 
@@ -104,18 +101,6 @@ def _norm(x: Sequence[int], *_: Any, **__: Any) -> int:
     return 4 * math.prod(x)
 
 
-def _recurrence(
-    kind: str, keep: bool, x: Sequence[int], hidden: Any, weights: Any, **_: Any
-) -> int:
-    """Every frame of every node goes through both matrices: x is (T, M, D)."""
-    return 2 * x[0] * x[1] * sum(math.prod(weight) for weight in weights[:2])
-
-
-def _linear(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
-    """Of `interlace.graph.linear`."""
-    return 2 * math.prod(x) * weight[0]
-
-
-def _library_recurrence(x: Sequence[int], first: Any, second: Any, *_: Any, **__: Any) -> int:
-    """The same in `nn.LSTM` on a CPU."""
+def _recurrence(x: Sequence[int], first: Any, second: Any, *_: Any, **__: Any) -> int:
+    """`nn.LSTM` on a CPU: every frame of every node goes through both matrices, x is (T, M, D)."""
     return 2 * x[0] * x[1] * (math.prod(first) + math.prod(second))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.kernels import DenseKernel
-from interlace.graph.regions.simple import Regions, triangles
+from interlace.graph.regions.regions import Regions, triangles
 
 
 class SemanticRegions(nn.Module):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.kernels import channels_last
 from interlace.graph.position import shares
-from interlace.graph.regions.simple import Regions, triangles
+from interlace.graph.regions.offsets import Anchors, Offsets
+from interlace.graph.regions.regions import Regions, triangles
+from interlace.graph.time_stage import TimeStage
 
 
 class DynamicRegions(nn.Module):
@@ -30,6 +32,40 @@ class DynamicRegions(nn.Module):
         self.view = view
         self.memory = memory
         self.offsets = offsets
+
+    @classmethod
+    def of(
+        cls,
+        channels: int,
+        nodes: int = 9,
+        *,
+        light: bool = False,
+        width: int = 32,
+        memory: bool = True,
+        anchors: Anchors = "center",
+        size: float = 1 / 6,
+        learn_size: bool = True,
+    ) -> Self:
+        """The paper's parts.
+
+        Args:
+            channels: C of the features.
+            nodes: N.
+            light: fewer weights (DyReg-GNN-Lite): no f, and averages for g.
+            width: P of the memory; the released model has 128.
+            memory: without, each frame's regions come from that frame alone (table 9).
+            anchors: where regions start.
+            size: half extent they start with, as a fraction of the frame; 0 is bilinear
+                interpolation.
+            learn_size: else only the centres move ("Position-Only").
+        """
+        offsets = Offsets(width, nodes=nodes, anchors=anchors, size=size, learn_size=learn_size)
+        time = TimeStage(width, cell="gru") if memory else None
+        if light:
+            return cls(nn.Identity(), LightView(channels, nodes, width=width), time, offsets)
+        saliency = SaliencyNet(channels)
+        view = FullView(saliency.out_channels, nodes, width=width, grid=saliency.size)
+        return cls(saliency, view, time, offsets)
 
     def forward(
         self, features: Tensor, state: Tensor | None = None
@@ -100,9 +136,9 @@ class SaliencyNet(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(M, C, H, W) -> (M, C', H', W')."""
-        x = to_grid(pointwise(self.project, features).relu(), self.grid)
+        x = to_grid(self.project(features).relu(), self.grid)
         x = self.down(x).relu()
-        up = transposed(self.up, self.inner(x).relu()).relu() + x
+        up = self.up(self.inner(x).relu()).relu() + x
         return self.last(up).relu()  # (M, C', size, size)
 
 
@@ -183,27 +219,5 @@ def to_grid(maps: Tensor, grid: int) -> Tensor:
     if maps.shape[-2:] == (grid, grid):
         return maps
     rows, cols = (shares(cells, grid, maps) * (grid / cells) for cells in maps.shape[-2:])
-    if not channels_last(maps):
-        return rows.t() @ (maps @ cols)
-    x = maps.movedim(1, -1).flatten(2)  # (M, H, W * C)
-    x = torch.bmm(rows.t().expand(len(x), -1, -1), x)  # (M, grid, W * C)
-    x = x.unflatten(2, (maps.shape[-1], -1)).flatten(0, 1)  # (M * grid, W, C)
-    x = torch.bmm(cols.t().expand(len(x), -1, -1), x)  # (M * grid, grid, C)
-    return x.unflatten(0, (-1, grid)).movedim(-1, 1)
-
-
-def transposed(layer: nn.ConvTranspose2d, maps: Tensor) -> Tensor:
-    """A transposed 3 x 3 convolution without stride, as the convolution it is: faster on CPUs."""
-    weight = layer.weight.transpose(0, 1).flip(-2, -1)
-    return nn.functional.conv2d(maps, weight, layer.bias, padding=1)
-
-
-def pointwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
-    """A 1 x 1 convolution of maps (M, C, H, W) as one matrix product, in their memory order."""
-    assert layer.bias is not None
-    if channels_last(maps):
-        return nn.functional.linear(
-            maps.movedim(1, -1), layer.weight.flatten(1), layer.bias
-        ).movedim(-1, 1)
-    weight, bias = layer.weight.flatten(1).expand(len(maps), -1, -1), layer.bias[:, None]
-    return torch.baddbmm(bias, weight, maps.flatten(2)).unflatten(-1, maps.shape[-2:])
+    x = torch.einsum("hg,mhwc->mgwc", rows, maps.movedim(1, -1))  # quick where channels are last
+    return (cols.t() @ x).movedim(-1, 1)  # (M, C, grid, grid)

@@ -1,38 +1,17 @@
-"""Regions: where the nodes look. Here those that do not depend on the video."""
+"""Regions that do not depend on the video."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.boxes import anchors, grid_boxes
-from interlace.graph.kernels import Kernel, area_kernel, coverage_kernel, triangle_kernel
-from interlace.graph.regions.offsets import Offsets
-
-
-class Regions(NamedTuple):
-    """What every regions module gives a graph: `forward(features, state)` -> (Regions, state).
-
-    Axes B and T are 1 where regions are the same for all clips or frames.
-    """
-
-    boxes: Tensor  # (B, T, N, 4)
-    pool: Kernel  # how nodes read the map
-    remap: Kernel  # how they write to it
-
-
-def map_size(features: Tensor) -> tuple[int, int]:
-    """(H, W) of features (..., H, W)."""
-    return features.shape[-2], features.shape[-1]
-
-
-def triangles(boxes: Tensor, features: Tensor) -> Regions:
-    """Nodes that read and write with triangle kernels (DyReg-GNN, eqs. 5 to 7 and 10)."""
-    kernel = triangle_kernel(boxes, map_size(features))
-    return Regions(boxes, kernel, kernel)
+from interlace.graph.boxes import anchors as anchor_points
+from interlace.graph.boxes import grid_boxes
+from interlace.graph.kernels import area_kernel, coverage_kernel
+from interlace.graph.regions.offsets import Anchors, Offsets
+from interlace.graph.regions.regions import Regions, map_size, triangles
 
 
 class GridRegions(nn.Module):
@@ -74,7 +53,7 @@ class FixedRegions(nn.Module):
         super().__init__()
         self.nodes = nodes
         self.size = size
-        self.register_buffer("centre", anchors(nodes, "grid").float(), persistent=False)
+        self.register_buffer("centre", anchor_points(nodes, "grid").float(), persistent=False)
 
     def forward(self, features: Tensor, state: None = None) -> tuple[Regions, None]:
         """features (B, T, C, H, W) -> regions, the same for all clips and frames."""
@@ -91,14 +70,27 @@ class StaticRegions(nn.Module):
     "The features z_i from Eq. 4 become learnable parameters."
 
     Args:
-        offsets: z (..., N, P) -> boxes, e.g. `Offsets`.
-        width: P.
+        nodes: N.
+        width: P of z.
+        anchors: where regions start.
+        size: half extent they start with, as a fraction of the frame.
+        learn_size: else only the centre moves.
     """
 
-    def __init__(self, offsets: Offsets, *, width: int = 32):
+    def __init__(
+        self,
+        nodes: int = 9,
+        *,
+        width: int = 32,
+        anchors: Anchors = "center",
+        size: float = 1 / 6,
+        learn_size: bool = True,
+    ):
         super().__init__()
-        self.latent = nn.Parameter(torch.randn(offsets.nodes, width))
-        self.offsets = offsets
+        self.offsets = Offsets(
+            width, nodes=nodes, anchors=anchors, size=size, learn_size=learn_size
+        )
+        self.latent = nn.Parameter(torch.randn(nodes, width))
 
     def forward(self, features: Tensor, state: None = None) -> tuple[Regions, None]:
         """features (B, T, C, H, W) -> regions, the same for all clips and frames."""
@@ -117,9 +109,11 @@ class GivenRegions(nn.Module):
         nodes: N.
     """
 
+    needs_boxes = True
+
     def __init__(self, nodes: int = 9):
         super().__init__()
-        anchors(nodes)
+        anchor_points(nodes)
         self.nodes = nodes
 
     def forward(

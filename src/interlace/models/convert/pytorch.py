@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock
 from interlace.graph.readout import ToMap
-from interlace.graph.recurrence import SCHEDULES, Recurrence, State
+from interlace.graph.recurrence import SCHEDULES, Recurrence
 from interlace.graph.regions.dynamic import DynamicRegions
 from interlace.graph.space_stage import MeanGather, Send, SpaceStage, Update
+from interlace.graph.state import State
 from interlace.graph.time_stage import TimeStage
 from interlace.models.convert.norm import JointNorm
 from interlace.models.convert.region_variants import (

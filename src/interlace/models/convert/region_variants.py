@@ -15,7 +15,7 @@ from interlace.graph.boxes import anchors
 from interlace.graph.kernels import RegionKernel
 from interlace.graph.position import KernelPositions
 from interlace.graph.regions.offsets import Anchors
-from interlace.graph.regions.simple import Regions
+from interlace.graph.regions.regions import Regions
 
 STRIDES = {  # cells a side of the map -> stride and padding of the first and of the inner layers
     32: (2, 0, 2, 0),

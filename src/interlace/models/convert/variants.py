@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.edges import Edges, Messages
-from interlace.graph.regions.simple import Regions
+from interlace.graph.edges import Edges
+from interlace.graph.regions.regions import Regions
 from interlace.graph.space_stage import AdditiveGather, DotGather
 
 
@@ -46,8 +46,7 @@ class NormedSend(nn.Module):
 
     def forward(self, nodes: Tensor, edges: Edges, positions: Tensor | None = None) -> Tensor:
         """nodes (B, T, N, D) -> messages (B, T, E, D)."""
-        messages = self.send(nodes, edges, positions)
-        return self.norm(messages.dense() if isinstance(messages, Messages) else messages)
+        return self.norm(self.send(nodes, edges, positions))
 
 
 class _BiasedGather:

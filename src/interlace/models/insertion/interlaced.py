@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.regions.simple import GivenRegions
+from interlace.graph.block import GraphBlock
 from interlace.models.insertion.layout import Clip, Layout
 from interlace.models.insertion.probe import feed
 
@@ -243,7 +243,7 @@ def _key(place: str) -> str:
 
 
 def _is_told(block: nn.Module) -> bool:
-    return any(isinstance(module, GivenRegions) for module in block.modules())
+    return any(isinstance(m, GraphBlock) and m.needs_boxes for m in block.modules())
 
 
 def _unfold(out: Any, batch: int, frames: int) -> Any:

@@ -8,8 +8,9 @@ from graphs import draw, exact, randomise, weights_of
 from interlace.graph.boxes import anchors
 from interlace.graph.dyreg import DyReg
 from interlace.graph.kernels import pool
-from interlace.graph.regions.offsets import Offsets
+from interlace.graph.regions.regions import triangles
 from interlace.graph.regions.simple import FixedRegions, GivenRegions, StaticRegions
+from interlace.models.insertion.insert import insert
 from tolerances import EXACT, FLOAT32
 
 NAN, INF = float("nan"), float("inf")
@@ -48,7 +49,7 @@ def test_fixed_regions_are_a_grid(nodes):
 
 
 def test_static_regions_are_learned_and_the_same_for_all_videos():
-    module = randomise(StaticRegions(Offsets(4, nodes=3, anchors="grid"), width=4))
+    module = randomise(StaticRegions(3, width=4, anchors="grid"))
     regions, _ = module(draw(2, 3, 5, 6, 6))
     other, _ = module(draw(1, 1, 5, 6, 6, seed=1))
     assert torch.equal(regions.boxes, other.boxes)
@@ -65,7 +66,7 @@ def test_static_regions_are_learned_and_the_same_for_all_videos():
 
 
 def test_fresh_static_regions_start_at_their_points():
-    regions, _ = StaticRegions(Offsets(4, nodes=3), width=4)(torch.zeros(1, 1, 1, 5, 5))
+    regions, _ = StaticRegions(3, width=4)(torch.zeros(1, 1, 1, 5, 5))
     start = torch.tensor([0.5, 0.5, 1 / 6, 1 / 6]).expand(1, 1, 3, 4)
     torch.testing.assert_close(regions.boxes, start, rtol=0, atol=1e-6)
 
@@ -153,3 +154,25 @@ def test_boxes_are_refused_where_nobody_takes_them(kind):
     block = DyReg(5, width=4, regions=kind)
     with pytest.raises(ValueError, match=r"told where to look, .*this one has .*Regions$"):
         block(torch.zeros(1, 1, 5, 6, 6), boxes=torch.zeros(1, 1, 2, 4))
+
+
+def test_regions_of_ones_own_may_be_told_boxes():
+    """A module that says so, in a block, a classifier and a network: none knows its class."""
+
+    class Halved(torch.nn.Module):
+        needs_boxes = True
+
+        def forward(self, features, state, boxes):
+            return triangles(torch.cat((boxes[..., :2], boxes[..., 2:] / 2), -1), features), None
+
+    boxes = exact(SOME).float().expand(1, 2, 3, 4)
+    block = DyReg(5, width=4, regions=Halved())
+    assert block.needs_boxes
+    _, trace = block(torch.randn(1, 2, 5, 6, 6), boxes=boxes, return_trace=True)
+    torch.testing.assert_close(trace.boxes[..., 2:], boxes[..., 2:] / 2)
+
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.ReLU())
+    model = insert(network, {"0": lambda channels: DyReg(channels, width=4, regions=Halved())})
+    _, traces = model(torch.randn(1, 2, 3, 8, 8), boxes=boxes, return_trace=True)
+    torch.testing.assert_close(traces["0"].boxes, trace.boxes)
+    assert not DyReg(5, width=4).needs_boxes
