@@ -1,0 +1,115 @@
+"""Parts by name: register one, find it, list them; ours and those of the user's own modules."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownNameError(ValueError, KeyError):
+    """There is no such part; a KeyError, too, so that `in` and `get` answer as a mapping's do."""
+
+    __str__ = ValueError.__str__  # a KeyError's is in quotation marks
+
+
+class Registry(Mapping[str, T]):
+    """Name -> part, such as the function that builds a model.
+
+    A name `module:thing` imports the module first, of the current folder or installed, and finds
+    what was registered as `thing`. So parts of your own work wherever a name does: on the command
+    line, in a config, in the card of a file of weights.
+
+    Args:
+        what: one of its parts, for messages.
+
+    Example:
+        >>> SHAPES: Registry[int] = Registry("shape")
+        >>> SHAPES.register("square", "four equal sides")(4)
+        4
+        >>> SHAPES["square"], SHAPES.about("square"), list(SHAPES)
+        (4, 'four equal sides', ['square'])
+        >>> SHAPES["sqare"]
+        Traceback (most recent call last):
+        interlace.registry.UnknownNameError: no shape is named 'sqare'; did you mean 'square'? ...
+    """
+
+    def __init__(self, what: str):
+        self.what = what
+        self._parts: dict[str, T] = {}
+        self._about: dict[str, str] = {}
+
+    def register(self, name: str, about: str = "") -> Callable[[T], T]:
+        """A decorator that registers what it stands on.
+
+        Args:
+            name: to find it by.
+            about: one line.
+
+        Raises:
+            ValueError: if the name is taken, or has a colon.
+        """
+        if ":" in name:
+            raise ValueError(f"{name!r}: a colon stands between a module and a name, leave it out")
+        if name in self._parts:
+            raise ValueError(f"there is a {self.what} named {name!r} already: choose another name")
+
+        def register(part: T) -> T:
+            self._parts[name] = part
+            self._about[name] = about
+            return part
+
+        return register
+
+    def about(self, name: str) -> str:
+        """The line on a part.
+
+        Raises:
+            ValueError: if there is none of this name.
+        """
+        return self._about[self._find(name)]
+
+    def __getitem__(self, name: str) -> T:
+        return self._parts[self._find(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def _find(self, name: str) -> str:
+        own = _imported(name)
+        if own in self._parts:
+            return own
+        folded = {known.lower(): known for known in self._parts}
+        near = difflib.get_close_matches(own.lower(), folded, n=1)
+        hint = f"did you mean {folded[near[0]]!r}? " if near else ""
+        raise UnknownNameError(
+            f"no {self.what} is named {name!r}; {hint}`interlace list` shows all"
+        )
+
+
+def _imported(name: str) -> str:
+    """`module:thing` -> thing, once the module is imported; a plain name as it is."""
+    module, colon, own = name.rpartition(":")
+    if not colon:
+        return name
+    here = str(Path.cwd())
+    if not {here, ""} & {*sys.path}:
+        sys.path.append(here)  # last: a file here hides nothing that is installed
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # it is there, and imports something that is not
+        raise UnknownNameError(
+            f"{name!r} wants a module {module!r}, which is neither in {here} nor installed: write "
+            "module:name, the module as in `import module`"
+        ) from error
+    return own
