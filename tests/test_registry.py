@@ -73,17 +73,26 @@ def own(animals, tmp_path, monkeypatch):
 def test_a_part_of_ones_own_is_found_by_its_module(own, animals):
     own(
         "own_animals",
-        "from zoo import ANIMALS\nANIMALS.register('cow', 'says muh')('muh')\n",
+        "from zoo import ANIMALS\n@ANIMALS.register('cow', 'says muh')\ndef cow(): return 'muh'\n",
     )
     assert "cow" not in animals
-    assert animals["own_animals:cow"] == "muh"
+    assert animals["own_animals:cow"]() == "muh"
     assert animals.about("own_animals:cow") == "says muh"
     assert "own_animals:cow" in animals
-    assert animals.get("own_animals:cow") == "muh"
-    assert animals["cow"] == "muh"  # it is here now
+    assert animals.get("own_animals:cow") is animals["cow"]
+    assert animals.about("cow") == "says muh"  # it is here now
     assert list(animals) == ["cat", "Dog", "cow"]
     with pytest.raises(ValueError, match=r"'own_animals:caw'; did you mean 'cow'\?"):
         animals["own_animals:caw"]
+
+
+def test_names_match_a_pattern_and_a_module(own, animals):
+    assert animals.names() == ["cat", "Dog"]
+    assert animals.names("c*") == ["cat"]
+    own("more_animals", "from zoo import ANIMALS\n@ANIMALS.register('crow')\nclass Crow: pass\n")
+    assert animals.names("more_animals:*") == ["more_animals:crow"]
+    assert animals.names("more_animals:d*") == []
+    assert animals.names("c*") == ["cat", "crow"]
 
 
 def test_a_module_that_is_not_there_is_named(own, animals):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -72,10 +73,21 @@ class Registry(Mapping[str, T]):
         Raises:
             ValueError: if there is none of this name.
         """
-        return self._about[self._find(name)]
+        return self._about[self.find(name)]
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Those that match a shell-style pattern; of `module:*` the ones of that module."""
+        own = _imported(pattern)
+        before = pattern.removesuffix(own)
+        module = before.removesuffix(":")
+        return [
+            before + name
+            for name in fnmatch.filter(self._parts, own)
+            if not module or getattr(self._parts[name], "__module__", None) == module
+        ]
 
     def __getitem__(self, name: str) -> T:
-        return self._parts[self._find(name)]
+        return self._parts[self.find(name)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)
@@ -83,7 +95,12 @@ class Registry(Mapping[str, T]):
     def __len__(self) -> int:
         return len(self._parts)
 
-    def _find(self, name: str) -> str:
+    def find(self, name: str) -> str:
+        """The name a part was registered by: of `module:thing`, thing.
+
+        Raises:
+            ValueError: if there is none of this name.
+        """
         own = _imported(name)
         if own in self._parts:
             return own

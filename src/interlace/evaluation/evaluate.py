@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from interlace.data.digits.syncmnist import VideoBatch
 from interlace.evaluation.region_metrics import RegionMeter, RegionMetrics
-from interlace.models.classifier import given
+from interlace.models.classifier import given, traces_of
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def evaluate(
                 else:
                     logits, trace = model(batch.video, **boxes), None
             tally.add(logits.float().log_softmax(1), batch.label)
-            if trace is not None and batch.boxes.numel() > 0:
-                meter.add(trace.boxes, batch.boxes)
+            for one in traces_of(trace).values() if batch.boxes.numel() > 0 else ():
+                meter.add(one.boxes, batch.boxes)
     finally:
         model.train(was_training)
     return tally.result(meter.result() if meter.frames else None)

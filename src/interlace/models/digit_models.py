@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from torch import nn
 
 from interlace.graph.dyreg import DyReg
 from interlace.graph.rstg import RSTG
-from interlace.models.backbones.inflate import SmallI3D
-from interlace.models.backbones.resnet import ResNet18, resnet18_stage
+from interlace.models.backbones.i3d import small_i3d_trunk
+from interlace.models.backbones.resnet import resnet_trunk
 from interlace.models.backbones.small import FrameCNN, StridedCNN
-from interlace.models.baselines import ConvLSTM, MeanPool, MeanPoolLSTM
+from interlace.models.baselines import (
+    ConvLSTM,
+    ConvLSTMBlock,
+    MeanPool,
+    MeanPoolLSTM,
+    NonLocalBlock,
+)
 from interlace.models.classifier import VideoClassifier
-from interlace.models.drop_in import ConvLSTMBlock, NonLocalBlock
-from interlace.models.entry import Entry
-from interlace.models.staged import Staged
+from interlace.models.insertion.insert import insert, over_video
+from interlace.models.insertion.interlaced import Interlaced
+from interlace.models.registry import MODELS
 
 Size = Literal["paper", "small"]
 Build = Callable[[Size, int], VideoClassifier]
-
-MODELS: dict[str, Entry] = {}
 
 
 def _register(name: str, about: str) -> Callable[[Build], Build]:
     """Registers `name` (paper size) and `name_small` from one function of the size."""
 
     def register(build: Build) -> Build:
-        MODELS[name] = Entry(lambda classes: build("paper", classes), about, 1)
-        MODELS[f"{name}_small"] = Entry(
-            lambda classes: build("small", classes), f"{about}, for CPUs", 1
-        )
+        MODELS.register(name, about, channels=1)(partial(build, "paper"))
+        MODELS.register(f"{name}_small", f"{about}, for CPUs", channels=1)(partial(build, "small"))
         return build
 
     return register
@@ -60,15 +63,13 @@ _rstg("rstg_all_temp", "a time stage before each space stage", schedule="all-tem
 _rstg("rstg_positional", "all-temp, messages that carry positions", positional=True)
 
 
+@MODELS.register("rstg_demo", "RSTG for frames of 32 pixels: the model of `make demo`", channels=1)
 def _demo(num_classes: int) -> VideoClassifier:
     backbone = StridedCNN(
         widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=128
     )
     graph = RSTG(128, width=64, rounds=1, residual=True, positional=True, readout="vector")
     return VideoClassifier(backbone, graph, num_classes)
-
-
-MODELS["rstg_demo"] = Entry(_demo, "RSTG for frames of 32 pixels: the model of `make demo`", 1)
 
 
 @_register("mean_lstm", "mean pooling + LSTM")
@@ -85,29 +86,34 @@ def _conv_lstm(size: Size, num_classes: int) -> VideoClassifier:
     return VideoClassifier(backbone, body, num_classes)
 
 
+def _i3d_body(size: Size) -> Interlaced:
+    return over_video(small_i3d_trunk() if size == "paper" else small_i3d_trunk(base=16, blocks=1))
+
+
 @_register("i3d", "small I3D")
 def _i3d(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = SmallI3D() if size == "paper" else SmallI3D(base=16, blocks=1)
-    return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
+    return VideoClassifier(nn.Identity(), _i3d_body(size), num_classes)
 
 
 @_register("nonlocal", "small I3D with a non-local block")
 def _nonlocal(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = (
-        SmallI3D(non_local=True) if size == "paper" else SmallI3D(base=16, blocks=1, non_local=True)
-    )
-    return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
+    """RSTG, appendix D: "in the second residual stage"."""
+    body = insert(_i3d_body(size), {"res3": partial(NonLocalBlock, blocks=1, inner=256)})
+    return VideoClassifier(nn.Identity(), body, num_classes)
+
+
+def _resnet18(block: Callable[[int], nn.Module] | None, num_classes: int) -> VideoClassifier:
+    """DyReg-GNN, section 4.2: three stages, a block between the second and the third."""
+    trunk = resnet_trunk(18, stages=3, in_channels=1)
+    body = over_video(trunk) if block is None else insert(trunk, {"layer2": block})
+    return VideoClassifier(nn.Identity(), body, num_classes)
 
 
 def _dyreg(name: str, about: str, **options: Any) -> None:
-    """DyReg-GNN, section 4.2: the graph between two stages of a ResNet-18; small, at the end."""
-
     @_register(name, f"DyReg, {about}")
     def build(size: Size, num_classes: int) -> VideoClassifier:
         if size == "paper":
-            block = DyReg(128, width=32, **options)
-            body = Staged(block, resnet18_stage(3), out_channels=256)
-            return VideoClassifier(ResNet18(), body, num_classes)
+            return _resnet18(partial(DyReg, width=32, **options), num_classes)
         graph = DyReg(64, rounds=1, readout="vector", **options)
         return VideoClassifier(_small_eye(), graph, num_classes)
 
@@ -139,19 +145,17 @@ for _nodes in (5, 16):
     _dyreg(f"dyreg_{_nodes}nodes", f"{_nodes} nodes", nodes=_nodes)
 
 
-def _resnet18(name: str, about: str, block: Callable[[int], nn.Module] | None) -> None:
-    """What DyReg-GNN compares with in the same place (tables 6 and 7)."""
+def _in_its_place(name: str, about: str, block: Callable[[int], nn.Module] | None) -> None:
+    """What DyReg-GNN compares with (tables 6 and 7)."""
 
     @_register(name, about)
     def build(size: Size, num_classes: int) -> VideoClassifier:
         if size == "paper":
-            inner = None if block is None else block(128)
-            body: Any = Staged(inner, resnet18_stage(3), out_channels=256)
-            return VideoClassifier(ResNet18(), body, num_classes)
-        body = Staged(None if block is None else block(64), nn.Identity(), out_channels=64)
+            return _resnet18(block, num_classes)
+        body = (block or MeanPool)(64)
         return VideoClassifier(_small_eye(), body, num_classes)
 
 
-_resnet18("resnet18", "ResNet-18 with three stages, frame by frame", None)
-_resnet18("resnet18_conv_lstm", "ResNet-18 with a Conv-LSTM after stage 2", ConvLSTMBlock)
-_resnet18("resnet18_nonlocal", "ResNet-18 with a non-local block after stage 2", NonLocalBlock)
+_in_its_place("resnet18", "ResNet-18 with three stages, frame by frame", None)
+_in_its_place("resnet18_conv_lstm", "ResNet-18 with a Conv-LSTM after stage 2", ConvLSTMBlock)
+_in_its_place("resnet18_nonlocal", "ResNet-18 with non-local blocks after stage 2", NonLocalBlock)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interlace.data.digits.syncmnist import VideoBatch
 from interlace.evaluation.evaluate import Evaluation
-from interlace.models.classifier import VideoClassifier, given
+from interlace.models.classifier import VideoClassifier, given, traces_of
 from interlace.reports import ClipReport, explain_clip, save_pictures, write_report
 from interlace.training.lessons import Videos
 from interlace.visualize import confusion_figure, curve_figure, frames_figure, prediction_figure
@@ -37,6 +37,7 @@ def explain_videos(
         logits, trace = model(one.video, return_trace=True, **_boxes(model, one))
         scores, label = logits[0].softmax(0), int(one.label)
         boxes, pair = one.boxes[0], one.synchronous[0]
+        trace = next(iter(traces_of(trace).values()), None)
         if trace is None:
             reports.append(_without_graph(one.video[0], scores, names, label, boxes, pair))
         else:
