@@ -1,7 +1,8 @@
 """Parts by name, ours and those of a user's own modules."""
 
 import sys
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -50,7 +51,13 @@ def test_asking_whether_there_is_one_raises_nothing(animals):
 
 def test_a_name_is_given_once(animals):
     with pytest.raises(ValueError, match="there is a animal named 'cat' already"):
-        animals.register("cat")
+        animals.register("cat")("purr")
+    with pytest.raises(ValueError, match="there is a animal named 'cat' already"):
+
+        @animals.register("cat")
+        def other():
+            return "purr"
+
     with pytest.raises(ValueError, match="colon"):
         animals.register("my:cat")
     assert animals["cat"]() == "miau"
@@ -84,6 +91,24 @@ def test_a_part_of_ones_own_is_found_by_its_module(own, animals):
     assert list(animals) == ["cat", "Dog", "cow"]
     with pytest.raises(ValueError, match=r"'own_animals:caw'; did you mean 'cow'\?"):
         animals["own_animals:caw"]
+
+
+def test_one_definition_may_run_twice(own, animals, monkeypatch, tmp_path):
+    """A cell of a notebook that is run again; a script that is imported by its name, too."""
+    for sound in ("muh", "moo"):
+        cell = f"from zoo import ANIMALS\n@ANIMALS.register('cow')\ndef cow(): return '{sound}'\n"
+        exec(cell, {"__name__": "__main__"})
+    assert animals["cow"]() == "moo"
+    animals.register("fly")(lambda: "bzz")
+    with pytest.raises(ValueError, match="'fly' already"):
+        animals.register("fly")(lambda: "sss")
+    own("twice", "from zoo import ANIMALS\n@ANIMALS.register('yak')\ndef yak(): return __name__\n")
+    script = ModuleType("script")
+    script.__file__ = str(tmp_path / "twice.py")
+    monkeypatch.setitem(sys.modules, "script", script)
+    exec(Path("twice.py").read_text(), vars(script))
+    assert animals["yak"]() == "script"
+    assert animals["twice:yak"]() == "twice"
 
 
 def test_names_match_a_pattern_and_a_module(own, animals):
