@@ -25,36 +25,24 @@ def inflate(
     Returns:
         The same network over (B, C, T, H, W).
     """
-    if at is not None and (unknown := at.keys() - dict(network.named_modules()).keys()):
+    modules = dict(network.named_modules())
+    if at is not None and (unknown := at.keys() - modules.keys()):
         raise ValueError(f"the network has no module {min(unknown)!r} to inflate")
-    return _inflate(network, frames, at, "")
-
-
-def _inflate(
-    network: nn.Module, frames: int, at: Mapping[str, int] | None, prefix: str
-) -> nn.Module:
-    for name, child in network.named_children():
-        if isinstance(child, nn.Conv2d):
-            flat = child.kernel_size[0] == 1
-            time = (1 if flat else frames) if at is None else at.get(prefix + name, 1)
-            setattr(network, name, _inflate_conv(child, time))
-        elif isinstance(child, nn.BatchNorm2d):
-            norm = nn.BatchNorm3d(
-                child.num_features,
-                child.eps,
-                child.momentum,
-                device=child.weight.device,
-                dtype=child.weight.dtype,
-            )
-            norm.load_state_dict(child.state_dict())
-            setattr(network, name, norm)
-        elif isinstance(child, nn.MaxPool2d):
-            k, s, p = (_pair(v) for v in (child.kernel_size, child.stride, child.padding))
-            setattr(network, name, nn.MaxPool3d((1, *k), (1, *s), (0, *p)))
-        elif isinstance(child, nn.AdaptiveAvgPool2d):
-            setattr(network, name, nn.AdaptiveAvgPool3d(1))
-        else:
-            _inflate(child, frames, at, f"{prefix}{name}.")
+    for name, module in modules.items():
+        if isinstance(module, nn.Conv2d):
+            flat = module.kernel_size[0] == 1
+            time = (1 if flat else frames) if at is None else at.get(name, 1)
+            network.set_submodule(name, _inflate_conv(module, time))
+        elif isinstance(module, nn.BatchNorm2d):
+            like = module.weight
+            norm = nn.BatchNorm3d(module.num_features, module.eps, module.momentum)
+            norm.to(like.device, like.dtype).load_state_dict(module.state_dict())
+            network.set_submodule(name, norm)
+        elif isinstance(module, nn.MaxPool2d):
+            k, s, p = (_pair(v) for v in (module.kernel_size, module.stride, module.padding))
+            network.set_submodule(name, nn.MaxPool3d((1, *k), (1, *s), (0, *p)))
+        elif isinstance(module, nn.AdaptiveAvgPool2d):
+            network.set_submodule(name, nn.AdaptiveAvgPool3d(1))
     return network
 
 

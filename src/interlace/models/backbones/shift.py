@@ -61,7 +61,7 @@ class TemporalShift(Baseline):
                 "CausalShift for streams"
             )
         k = self.moved(features)
-        return _Shift.apply(features, slice(k), slice(k, 2 * k)), None
+        return _shifted(features, slice(k), slice(k, 2 * k)), None
 
     def extra_repr(self) -> str:
         return f"fraction={self.fraction}"
@@ -92,21 +92,6 @@ class CausalShift(TemporalShift):
         out = features.clone()  # keeps the memory order
         out[:, :, :k] = before
         return out, moved[:, -1]
-
-
-class _Shift(torch.autograd.Function):
-    """One copy of the map in its memory order, forward and backward."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, after: slice, before: slice) -> Tensor:
-        """(B, T, C, H, W) -> the same, with these channels from the frames after and before."""
-        ctx.slices = after, before
-        return _shifted(x, after, before)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        after, before = ctx.slices
-        return _shifted(grad, before, after), None, None
 
 
 def _shifted(x: Tensor, after: slice, before: slice) -> Tensor:
