@@ -35,31 +35,22 @@ WIDTHS = {3: 128, 4: 256, 5: 192}
 # --- backbones ------------------------------------------------------------------------------------
 
 
-def _c2d(depth: int) -> None:
-    @BACKBONES.register(f"c2d_r{depth}", f"ResNet-{depth} on each frame")
-    def build() -> Interlaced:
-        return over_video(resnet_trunk(depth))
+def _c2d(depth: int) -> Interlaced:
+    return over_video(resnet_trunk(depth))
 
 
-def _tsm(depth: int) -> None:
+def _tsm(depth: int, *, causal: bool = False) -> Interlaced:
     """Temporal shift: Lin et al. 2019."""
-
-    @BACKBONES.register(f"tsm_r{depth}", f"TSM-ResNet-{depth}")
-    def build() -> Interlaced:
-        return add_shift(resnet_trunk(depth))
+    return add_shift(resnet_trunk(depth), causal=causal)
 
 
-def _tsm_causal(depth: int) -> None:
-    @BACKBONES.register(f"tsm_r{depth}_causal", f"TSM-ResNet-{depth} for streams")
-    def build() -> Interlaced:
-        return add_shift(resnet_trunk(depth), causal=True)
-
-
-for _depth in (18, 34, 50, 101):
-    _c2d(_depth)
-    _tsm(_depth)
-for _depth in (18, 50):
-    _tsm_causal(_depth)
+for _n in (18, 34, 50, 101):
+    BACKBONES.register(f"c2d_r{_n}", f"ResNet-{_n} on each frame")(partial(_c2d, _n))
+    BACKBONES.register(f"tsm_r{_n}", f"TSM-ResNet-{_n}")(partial(_tsm, _n))
+for _n in (18, 50):
+    BACKBONES.register(f"tsm_r{_n}_causal", f"TSM-ResNet-{_n} for streams")(
+        partial(_tsm, _n, causal=True)
+    )
 
 
 @BACKBONES.register("i3d_r50", "I3D-ResNet-50")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from interlace.models.classifier import VideoClassifier
 from interlace.models.insertion.interlaced import Insertion, Interlaced
-from interlace.models.insertion.layout import Layout, VideoSize, find_layout
+from interlace.models.insertion.layout import Layout, find_layout
 from interlace.models.insertion.probe import Probed, probe, sees_clips
 
 Part = nn.Module | Callable[[int], nn.Module]
@@ -103,10 +103,10 @@ def insert(
     for place, part in wanted:
         if owner is not None and place.key in owner.places:
             raise ValueError(f"there is something at {place.key!r} already: remove it first")
-        features = _features(probed, place, clips)
-        place.layout = _layout(place, features, probed.size, clips, part)
+        features = _features(probed, place)
+        place.layout = _layout(place, features, probed, part)
         blocks.append(_built(part, place, features, network))
-    owner = owner or Interlaced(network, clips=clips, out_channels=_channels_out(probed))
+    owner = owner or Interlaced(network, clips=clips, out_channels=probed.out_channels)
     for (place, _), block in zip(wanted, blocks, strict=True):
         owner.put(place, block)
     return model if isinstance(model, VideoClassifier) else owner
@@ -127,7 +127,7 @@ def over_video(
     clips = sees_clips(network) if clips is None else clips
     if isinstance(getattr(network, "out_channels", None), int):
         return Interlaced(network, clips=clips)
-    channels = _channels_out(probe(network, example, clips=clips))
+    channels = probe(network, example, clips=clips).out_channels
     return Interlaced(network, clips=clips, out_channels=channels)
 
 
@@ -145,7 +145,7 @@ def list_places(
     network: nn.Module = owner.network if owner else model
     if clips is None:
         clips = owner.clips if owner else sees_clips(network)
-    return _possible(probe(network, example, clips=clips), clips)
+    return _possible(probe(network, example, clips=clips))
 
 
 def _owner(model: nn.Module, places: str) -> Interlaced | None:
@@ -163,11 +163,11 @@ def _owner(model: nn.Module, places: str) -> Interlaced | None:
     return model.body
 
 
-def _features(probed: Probed, place: Insertion, clips: bool) -> Any:
+def _features(probed: Probed, place: Insertion) -> Any:
     """What the named module took or gave in the probe."""
     name, seen = place.name, probed.seen
     if name not in seen:
-        possible = _possible(probed, clips)
+        possible = _possible(probed)
         near = difflib.get_close_matches(name, possible, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"the network has no module {name!r}; {hint}possible: {_some(possible)}")
@@ -176,16 +176,16 @@ def _features(probed: Probed, place: Insertion, clips: bool) -> Any:
         times = "never" if not record else f"{len(record)} times"
         raise ValueError(
             f"{name} runs {times} in a forward pass, a graph needs a module that runs once; "
-            f"possible: {_some(_possible(probed, clips))}"
+            f"possible: {_some(_possible(probed))}"
         )
     return record[0]
 
 
-def _layout(place: Insertion, features: Any, size: VideoSize, clips: bool, part: Part) -> Layout:
+def _layout(place: Insertion, features: Any, probed: Probed, part: Part) -> Layout:
     channels = getattr(part, "channels", None)
     wanted = channels if isinstance(channels, int) else None
     try:
-        layout = find_layout(features, size, clips=clips, channels=wanted)
+        layout = find_layout(features, probed.size, clips=probed.clips, channels=wanted)
     except ValueError as error:
         text = str(error).replace("gives", "takes", 1) if place.ahead else str(error)
         raise ValueError(f"no graph can be put at {place.key}: it {text}") from None
@@ -207,17 +207,9 @@ def _built(part: Part, place: Insertion, features: Tensor, network: nn.Module) -
     return block.to(features.device, features.dtype).train(network.training)
 
 
-def _possible(probed: Probed, clips: bool) -> dict[str, int]:
-    """Names of modules that run once and give maps or tokens -> channels."""
-    possible = {}
-    for name, record in probed.seen.items():
-        if len(record.outputs) == 1:
-            try:
-                layout = find_layout(record.outputs[0], probed.size, clips=clips)
-            except ValueError:
-                continue
-            possible[name] = layout.channels(record.outputs[0])
-    return possible
+def _possible(probed: Probed) -> dict[str, int]:
+    """Where a graph can be put after -> channels."""
+    return {name: layout.channels(out) for name, layout, out in probed.maps()}
 
 
 def _some(names: Mapping[str, int], most: int = 30) -> str:
@@ -230,8 +222,3 @@ def _some(names: Mapping[str, int], most: int = 30) -> str:
         chosen = list(names)[:most]
     more = len(names) - len(chosen)
     return (", ".join(chosen) or "none") + (f", and {more} deeper ones" if more else "")
-
-
-def _channels_out(probed: Probed) -> int | None:
-    out = probed.out
-    return out.shape[1] if isinstance(out, Tensor) and out.dim() > 1 else None

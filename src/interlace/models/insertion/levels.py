@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock
 from interlace.models.insertion.interlaced import Interlaced
-from interlace.models.insertion.layout import VideoSize, find_layout
-from interlace.models.insertion.probe import Seen, probe
+from interlace.models.insertion.layout import Layout, VideoSize
+from interlace.models.insertion.probe import probe
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ def levels(model: Interlaced) -> list[Level]:
     network = model.network
     probed = probe(network, None, clips=model.clips)
     rows: list[tuple[str, tuple[int, int, int]]] = []
+    found = {name: _size(layout, out, probed.size) for name, layout, out in probed.maps()}
     for name in _candidates(network):
-        size = _size(probed.seen[name], probed.size, clips=model.clips)
-        if size is None:
+        if name not in found:
             continue
-        if rows and rows[-1][1] == size:
+        if rows and rows[-1][1] == found[name]:
             rows.pop()
-        rows.append((name, size))
+        rows.append((name, found[name]))
     inside = _inside(model, [name for name, _ in rows], list(probed.seen))
     return [Level(name, *size, tuple(inside[name])) for name, size in rows]
 
@@ -67,21 +67,10 @@ def _candidates(network: nn.Module) -> list[str]:
     return [name for name, _ in network.named_children()]
 
 
-def _size(seen: Seen, video: VideoSize, *, clips: bool) -> tuple[int, int, int] | None:
-    """Channels, pixels a cell, frames a map; None for what gives no map."""
-    if len(seen.outputs) != 1:
-        return None
-    out = seen.outputs[0]
-    try:
-        layout = find_layout(out, video, clips=clips)
-    except ValueError:
-        return None
-    maps = layout.to_maps(out, video)
-    return (
-        layout.channels(out),
-        round(video.height / maps.shape[-2]),
-        -(-video.frames // maps.shape[1]),
-    )
+def _size(layout: Layout, out: Tensor, video: VideoSize) -> tuple[int, int, int]:
+    """Channels, pixels a cell, frames a map."""
+    _, frames, channels, height, _ = layout.to_maps(out, video).shape
+    return channels, round(video.height / height), -(-video.frames // frames)
 
 
 def _inside(model: Interlaced, names: list[str], order: list[str]) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interlace.models.insertion.layout import VideoSize
+from interlace.models.insertion.layout import Layout, VideoSize, find_layout
 
 SIDES = (64, 224)  # pixels that are tried where a network does not tell its own
 FRAMES = {False: 2, True: 8}  # of the empty video, for 2D and for 3D networks
@@ -34,13 +34,29 @@ class Probed:
 
     Attributes:
         size: of the video.
-        out: what the network gave.
+        clips: whether the network sees clips or frames.
+        out: what it gave.
         seen: by module name, in the network's order.
     """
 
     size: VideoSize
+    clips: bool
     out: Any
     seen: dict[str, Seen]
+
+    def maps(self) -> Iterator[tuple[str, Layout, Tensor]]:
+        """Name, layout and output of all modules that run once and give maps or tokens."""
+        for name, record in self.seen.items():
+            if len(record.outputs) == 1:
+                with contextlib.suppress(ValueError):
+                    out = record.outputs[0]
+                    yield name, find_layout(out, self.size, clips=self.clips), out
+
+    @property
+    def out_channels(self) -> int | None:
+        """Of the network, if it gives one tensor."""
+        out = self.out
+        return out.shape[1] if isinstance(out, Tensor) and out.dim() > 1 else None
 
 
 def sees_clips(network: nn.Module) -> bool:
@@ -89,7 +105,8 @@ def _run(network: nn.Module, video: Tensor, clips: bool) -> Probed:
         for name, module in modules.items():
             undo.callback(module.register_forward_hook(seen[name].note).remove)
         undo.enter_context(_resting(network))
-        return Probed(VideoSize.of(video), feed(network, video, clips=clips), seen)
+        out = feed(network, video, clips=clips)
+        return Probed(VideoSize.of(video), clips, out, seen)
 
 
 @contextlib.contextmanager

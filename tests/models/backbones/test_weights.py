@@ -131,7 +131,7 @@ def test_models_of_digits_share_backbones_too(tmp_path, name, other):
 
 
 def test_shipped_weights_of_a_backbone_are_a_source():
-    shipped = Path(__file__).parents[2] / "weights" / "backbone_small.safetensors"
+    shipped = Path(__file__).parents[3] / "weights" / "backbone_small.safetensors"
     model = create_model("rstg_positional_small")
     loaded = load_backbone(model, shipped)
     assert loaded.used == sorted(model.backbone.state_dict())
