@@ -43,7 +43,6 @@ def rstg_from_pytorch(
     gather: Literal["dot", "mean"],
     send_layers: int,
     update_layers: int,
-    prefix: str = "",
 ) -> nn.Module:
     """The graph of the authors' PyTorch program: nodes (B, T, N, C) -> (nodes, state, attention).
 
@@ -55,13 +54,12 @@ def rstg_from_pytorch(
         gather: attention over all nodes, or the mean of their messages.
         send_layers: of the message MLP.
         update_layers: of the update MLP; 0 for none.
-        prefix: in front of every name.
 
     Raises:
         KeyError: if the checkpoint lacks a tensor.
         ValueError: if it has one that this configuration does not use.
     """
-    held = Tensors({name.removeprefix(prefix): value for name, value in tensors.items()})
+    held = Tensors(tensors)
     width = held.left["internal_lstm.weight_hh_l0"].shape[1]
 
     def norm(name: str) -> JointNorm:
@@ -140,7 +138,6 @@ def dyreg_from_pytorch(
     send_layers: int,
     update_layers: int,
     anchors: Literal["center", "grid"] = "center",
-    prefix: str = "",
 ) -> nn.Module:
     """The dynamic graph of the authors' PyTorch program, with the face of a `GraphBlock`.
 
@@ -157,13 +154,12 @@ def dyreg_from_pytorch(
         send_layers: of the message MLP.
         update_layers: of the update MLP; 0 for none.
         anchors: where regions start.
-        prefix: in front of every name.
 
     Raises:
         KeyError: if the checkpoint lacks a tensor.
         ValueError: if it has one that this configuration does not use.
     """
-    held = Tensors({name.removeprefix(prefix): value for name, value in tensors.items()})
+    held = Tensors(tensors)
     residual = held.has("norm_dict.residual_norm.scale")
     inside = "dynamic_graph." if residual else ""
     graph = rstg_from_pytorch(
