@@ -11,6 +11,7 @@ from interlace.models.backbones.normalise import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.models.registry import MODELS
 from interlace.models.weights import save_weights
+from registered import register_for_a_test
 
 CLIPS = ClipShape(num_frames=4, size=32, short_side=40)
 CLASSES = ["left", "right", "apart"]
@@ -49,8 +50,8 @@ def classifier(**options):
 
 def saved(model, path, monkeypatch):
     """Weights of a `classifier()` in a file, while it is a model of the registry."""
-    if "tiny_clips" not in MODELS:
-        MODELS.register("tiny_clips", "tiny")(lambda classes: classifier())
+    register_for_a_test(monkeypatch)
+    MODELS.register("tiny_clips", "tiny")(lambda classes: classifier())
     card = {
         "model": "tiny_clips",
         "num_classes": 3,

@@ -1,6 +1,7 @@
 """The examples: short, and they do what they say, here at tiny size."""
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import interlace
 from interlace.commands.cli import main
 from interlace.data.clips.motion import MOTIONS, write_motion_clips
+from registered import register_for_a_test
 
 FOLDER = Path(__file__).parents[2] / "examples"
 README = FOLDER.parent / "README.md"
@@ -45,6 +47,9 @@ def test_a_stream_is_its_clip(capsys):
 def in_examples(monkeypatch):
     """Where a user stands whose module is in the folder at hand."""
     monkeypatch.chdir(FOLDER)
+    register_for_a_test(monkeypatch)
+    for path in FOLDER.glob("own_*.py"):
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
 
 
 def test_a_model_of_ones_own_has_a_name(in_examples, tmp_path, capsys):
