@@ -80,8 +80,7 @@ class MeanPoolLSTM(Baseline):
 
     def read(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """State: (2, 1, B, hidden)."""
-        frames, last = self.lstm(features.mean((-2, -1)), None if state is None else tuple(state))
-        return frames[:, -1], torch.stack(last)
+        return _last(self.lstm, features.mean((-2, -1)), state)
 
 
 class ConvLSTM(Baseline):
@@ -106,11 +105,8 @@ class ConvLSTM(Baseline):
         grid: int = 8,
     ):
         super().__init__()
-        layers: list[nn.Module] = []
-        for inner, outer in zip((channels, *widths), widths, strict=False):
-            conv = nn.Conv2d(inner, outer, 3, padding=1, bias=False)
-            layers += [conv, nn.BatchNorm2d(outer), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        convs = (_conv(*pair) for pair in zip((channels, *widths), widths, strict=False))
+        self.layers = nn.Sequential(*(layer for conv in convs for layer in conv))
         self.pool = nn.AdaptiveAvgPool2d(grid)
         self.lstm = nn.LSTM(widths[-1] * grid * grid, hidden, batch_first=True)
         self.out_channels = hidden
@@ -119,8 +115,7 @@ class ConvLSTM(Baseline):
         """State: (2, 1, B, hidden)."""
         maps = self.pool(self.layers(features.flatten(0, 1)))  # (B * T, C, grid, grid)
         frames = maps.flatten(1).unflatten(0, features.shape[:2])
-        frames, last = self.lstm(frames, None if state is None else tuple(state))
-        return frames[:, -1], torch.stack(last)
+        return _last(self.lstm, frames, state)
 
 
 class ConvLSTMBlock(Baseline):
@@ -218,6 +213,12 @@ class NonLocalBlock(Baseline):
             raise ValueError("non-local blocks see whole clips: they cannot go on from a state")
         _check(features, self.out_channels)
         return self.blocks(features.transpose(1, 2)).transpose(1, 2), None
+
+
+def _last(lstm: nn.LSTM, frames: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(B, T, D) -> what an LSTM says at the last frame (B, hidden), state (2, 1, B, hidden)."""
+    out, last = lstm(frames, None if state is None else tuple(state))
+    return out[:, -1], torch.stack(last)
 
 
 def _conv(inner: int, outer: int, *, stride: int = 1) -> nn.Sequential:

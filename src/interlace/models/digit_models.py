@@ -72,18 +72,16 @@ def _demo(num_classes: int) -> VideoClassifier:
     return VideoClassifier(backbone, graph, num_classes)
 
 
-@_register("mean_lstm", "mean pooling + LSTM")
-def _mean_lstm(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = _backbone(size)
-    body = MeanPoolLSTM(backbone.out_channels, hidden=512 if size == "paper" else 256)
-    return VideoClassifier(backbone, body, num_classes)
+def _lstm(name: str, about: str, kind: type[MeanPoolLSTM] | type[ConvLSTM]) -> None:
+    @_register(name, about)
+    def build(size: Size, num_classes: int) -> VideoClassifier:
+        backbone = _backbone(size)
+        body = kind(backbone.out_channels, hidden=512 if size == "paper" else 256)
+        return VideoClassifier(backbone, body, num_classes)
 
 
-@_register("conv_lstm", "ConvNet + LSTM")
-def _conv_lstm(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = _backbone(size)
-    body = ConvLSTM(backbone.out_channels, hidden=512 if size == "paper" else 256)
-    return VideoClassifier(backbone, body, num_classes)
+_lstm("mean_lstm", "mean pooling + LSTM", MeanPoolLSTM)
+_lstm("conv_lstm", "ConvNet + LSTM", ConvLSTM)
 
 
 def _i3d_body(size: Size) -> Interlaced:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, update_wrapper
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,11 @@ class Backbones(Registry[BuildNetwork]):
         register = super().register(name, about)
 
         def both(build: BuildNetwork) -> BuildNetwork:
-            alone = update_wrapper(partial(_alone, build), build)
-            MODELS.register(name, about)(alone)
+            @MODELS.register(name, about)
+            @wraps(build)
+            def alone(num_classes: int) -> VideoClassifier:
+                return with_head(build(), num_classes)
+
             return register(build)
 
         return both
@@ -137,10 +140,6 @@ def with_head(network: nn.Module, num_classes: int) -> VideoClassifier:
     said = getattr(body.network, "pretrained_cfg", None) or {}  # timm's say how they were trained
     frames = Normalise(**{key: said[key] for key in ("mean", "std") if key in said})
     return VideoClassifier(frames, body, num_classes, dropout=DROPOUT)
-
-
-def _alone(build: BuildNetwork, num_classes: int) -> VideoClassifier:
-    return with_head(build(), num_classes)
 
 
 def open_weights(path: str | Path) -> tuple[VideoClassifier, dict[str, Any]]:

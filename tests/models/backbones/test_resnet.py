@@ -98,6 +98,20 @@ def test_a_frame_is_seen_alone_once_trained():
     torch.testing.assert_close(body(video[1:, 2:]), body(video)[1:, 2:], **FLOAT32)
 
 
+@torch.no_grad()
+def test_it_can_be_pre_trained_frame_by_frame_without_its_graph():
+    torch.manual_seed(0)
+    model, video = awake(network(RSTG)), torch.rand(2, 3, 1, 40, 30)
+    trunk = model.network
+    assert trunk.per_frame
+    assert trunk.seen_channels == trunk.out_channels == 256
+    seen = trunk.see(video)
+    assert torch.equal(trunk.locate(seen), seen)
+    torch.testing.assert_close(seen[1, 2], trunk(video[1, 2:])[0], **FLOAT32)
+    assert float((seen - model.body(video)).abs().max()) > 1e-3  # where the graph adds to it
+    assert not create_model("i3d_r50").network.per_frame
+
+
 def test_only_stages_1_to_4_exist():
     for stages in (0, 5):
         with pytest.raises(ValueError, match="stages 1 to 4"):

@@ -39,6 +39,7 @@ def i3d_trunk() -> Trunk:
         at |= {f"{stage}.{k}.conv1": time for k, time in enumerate(extents)}
     inflate(flat, at=at)
     trunk = Trunk(flat.arch, flat.out_channels)
+    trunk.per_frame = False
     for name, layer in flat.named_children():
         trunk.add_module(name, layer)
         if name == "layer1":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 DEPTHS = (18, 34, 50, 101, 152)
 
@@ -11,15 +11,27 @@ DEPTHS = (18, 34, 50, 101, 152)
 class Trunk(nn.Sequential):
     """Layers over frames (M, C, H0, W0) or clips (B, C, T, H0, W0), without a head.
 
+    One over frames can be pre-trained as a `FrameBackbone` is.
+
     Args:
         arch: torchvision's name of the network they are of, for its ImageNet weights.
         out_channels: of the last layer.
     """
 
+    per_frame = True
+
     def __init__(self, arch: str, out_channels: int):
         super().__init__()
         self.arch = arch
-        self.out_channels = out_channels
+        self.seen_channels = self.out_channels = out_channels
+
+    def see(self, video: Tensor) -> Tensor:
+        """(B, T, C, H0, W0) -> (B, T, out_channels, H, W), without what is put in."""
+        return self(video.flatten(0, 1)).unflatten(0, video.shape[:2])
+
+    def locate(self, seen: Tensor) -> Tensor:
+        """The same."""
+        return seen
 
 
 def resnet_trunk(depth: int, *, stages: int = 4, in_channels: int = 3) -> Trunk:

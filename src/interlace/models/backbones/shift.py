@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interlace.graph.state import carried
 from interlace.models.baselines import Baseline
 from interlace.models.insertion.insert import insert
 from interlace.models.insertion.interlaced import Interlaced
@@ -82,12 +83,7 @@ class CausalShift(TemporalShift):
         """(B, T, C, H, W) -> the same; state: (B, C // 8, H, W), of the last frame."""
         k = self.moved(features)
         moved = features[:, :, :k]
-        first = torch.zeros_like(moved[:, :1]) if state is None else state[:, None].to(moved.dtype)
-        if first.shape != moved[:, :1].shape:
-            raise ValueError(
-                f"state must be {tuple(moved[:, 0].shape)}, got {tuple(first[:, 0].shape)}: pass "
-                "what the same shift returned for the frames before of the same clips"
-            )
+        first = carried(state, tuple(moved[:, 0].shape), moved)[:, None].to(moved.dtype)
         before = torch.cat((first, moved[:, :-1]), dim=1)
         out = features.clone()  # keeps the memory order
         out[:, :, :k] = before
