@@ -20,7 +20,7 @@ from interlace.data.labels.class_names import class_names
 from interlace.data.video.read import Source, VideoError, read_frames
 from interlace.data.video.sources import find_sources, is_one, source_name
 from interlace.graph.trace import Trace
-from interlace.models.classifier import VideoClassifier, traces_of
+from interlace.models.classifier import VideoClassifier
 from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.insertion.probe import FRAMES, sees_clips
 from interlace.models.registry import open_weights
@@ -254,7 +254,9 @@ class Predictor:
         if not bool(logits.isfinite().all()):
             raise ValueError(f"the scores of {self.name} are not finite: look for NaN in weights")
         state = others.pop(0) if return_state else None
-        return logits, traces_of(others.pop(0) if return_trace else None), state
+        found = others.pop(0) if return_trace else None
+        traces = {GRAPH: found} if isinstance(found, Trace) else dict(found or {})
+        return logits, traces, state
 
     def _check_size(self) -> None:
         """Refuses a protocol whose frames are not those that the model's graphs are made for."""
