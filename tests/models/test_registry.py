@@ -105,6 +105,9 @@ def test_a_model_says_which_videos_it_is_for(monkeypatch):
     assert list_models("colour", channels=3) == ["colour"]
     with pytest.raises(ValueError, match="there is a model named 'tsm_r18' already"):
         BACKBONES.register("tsm_r18", "another")(lambda: nn.Identity())
+    with pytest.raises(ValueError, match="there is a model named 'dyreg' already"):
+        MODELS.register("dyreg", "another")(lambda classes: None)
+    assert (input_channels("dyreg"), describe_model("tsm_r18")) == (1, "TSM-ResNet-18")
 
 
 def test_weights_and_card_come_back_as_they_were(model, path):

@@ -39,8 +39,13 @@ class Models(Registry[Build]):
             about: one line.
             channels: of the video it takes, 3 for real videos, 1 for digits.
         """
-        register = super().register(name, about)
-        self._channels[name] = channels
+        add = super().register(name, about)
+
+        def register(build: Build) -> Build:
+            add(build)
+            self._channels[name] = channels
+            return build
+
         return register
 
     def channels(self, name: str) -> int:

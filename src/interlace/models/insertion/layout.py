@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,19 +28,6 @@ class VideoSize(NamedTuple):
         return cls(batch, frames, height, width)
 
 
-class Layout(Protocol):
-    """One way a network keeps its features."""
-
-    def channels(self, x: Tensor) -> int:
-        """C of what a module gave."""
-
-    def to_maps(self, x: Tensor, size: VideoSize) -> Tensor:
-        """What a module gave -> (B, T, C, H, W)."""
-
-    def back(self, maps: Tensor, x: Tensor) -> Tensor:
-        """The other way, with what is not on the map taken from x."""
-
-
 @dataclass(frozen=True)
 class Maps:
     """(B * T, C, H, W) of a 2D network, (B, C, T, H, W) of a 3D one; or channels last."""
@@ -49,20 +36,26 @@ class Maps:
     channels_last: bool
 
     def channels(self, x: Tensor) -> int:
+        """C of what a module gave."""
         return x.shape[-1 if self.channels_last else 1]
 
     def to_maps(self, x: Tensor, size: VideoSize) -> Tensor:
+        """What a module gave -> (B, T, C, H, W)."""
         x = x.movedim(-1, 1) if self.channels_last else x
         return x.transpose(1, 2) if self.clips else x.unflatten(0, (size.batch, size.frames))
 
     def back(self, maps: Tensor, x: Tensor) -> Tensor:
+        """The other way, with what is not on the map taken from x."""
         maps = maps.transpose(1, 2) if self.clips else maps.flatten(0, 1)
         return maps.movedim(1, -1) if self.channels_last else maps
 
 
 @dataclass(frozen=True)
 class FrameTokens:
-    """(B * T, prefix + H * W, C); the prefix, class or register tokens, is left alone."""
+    """(B * T, prefix + H * W, C); the prefix, class or register tokens, is left alone.
+
+    It is asked as `Maps` is.
+    """
 
     prefix: int
 
@@ -82,6 +75,9 @@ class FrameTokens:
     def back(self, maps: Tensor, x: Tensor) -> Tensor:
         tokens = maps.flatten(3).transpose(2, 3).flatten(0, 1)
         return torch.cat((x[:, : self.prefix].to(tokens.dtype), tokens), dim=1)
+
+
+Layout = Maps | FrameTokens
 
 
 def grid_of(count: int, size: VideoSize) -> tuple[int, int] | None:
