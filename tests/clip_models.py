@@ -7,10 +7,11 @@ from torch import nn
 
 import interlace
 from interlace.data.clips.shape import ClipShape
-from interlace.models import registry
-from interlace.models.backbones.small import Normalise
+from interlace.models.backbones.normalise import Normalise
 from interlace.models.classifier import VideoClassifier
+from interlace.models.registry import MODELS
 from interlace.models.weights import save_weights
+from registered import register_for_a_test
 
 CLIPS = ClipShape(num_frames=4, size=32, short_side=40)
 CLASSES = ["left", "right", "apart"]
@@ -49,8 +50,8 @@ def classifier(**options):
 
 def saved(model, path, monkeypatch):
     """Weights of a `classifier()` in a file, while it is a model of the registry."""
-    entry = registry.Entry(lambda classes: classifier(), "tiny", channels=3)
-    monkeypatch.setitem(registry._MODELS, "tiny_clips", entry)
+    register_for_a_test(monkeypatch)
+    MODELS.register("tiny_clips", "tiny")(lambda classes: classifier())
     card = {
         "model": "tiny_clips",
         "num_classes": 3,

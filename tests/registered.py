@@ -4,7 +4,7 @@ import functools
 
 import torch
 
-from interlace.models.registry import create_model
+from interlace.models.registry import BACKBONES, MODELS, create_model
 
 
 @functools.cache
@@ -17,3 +17,11 @@ def awake(name):
             if not bool(value.any()):
                 value.normal_(std=0.3)
     return model
+
+
+def register_for_a_test(monkeypatch):
+    """What is registered from here on is forgotten after the test."""
+    for registry in (MODELS, BACKBONES):
+        for name, held in vars(registry).items():
+            if isinstance(held, dict):
+                monkeypatch.setattr(registry, name, dict(held))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -52,14 +54,16 @@ class Registry(Mapping[str, T]):
             about: one line.
 
         Raises:
-            ValueError: if the name is taken, or has a colon.
+            ValueError: if the name is taken by something else, or has a colon.
         """
         if ":" in name:
             raise ValueError(f"{name!r}: a colon stands between a module and a name, leave it out")
-        if name in self._parts:
-            raise ValueError(f"there is a {self.what} named {name!r} already: choose another name")
 
         def register(part: T) -> T:
+            if name in self._parts and not _run_again(part, self._parts[name]):
+                raise ValueError(
+                    f"there is a {self.what} named {name!r} already: choose another name"
+                )
             self._parts[name] = part
             self._about[name] = about
             return part
@@ -72,10 +76,21 @@ class Registry(Mapping[str, T]):
         Raises:
             ValueError: if there is none of this name.
         """
-        return self._about[self._find(name)]
+        return self._about[self.find(name)]
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Those that match a shell-style pattern; of `module:*` the ones of that module."""
+        own = _imported(pattern)
+        before = pattern.removesuffix(own)
+        module = before.removesuffix(":")
+        return [
+            before + name
+            for name in fnmatch.filter(self._parts, own)
+            if not module or getattr(self._parts[name], "__module__", None) == module
+        ]
 
     def __getitem__(self, name: str) -> T:
-        return self._parts[self._find(name)]
+        return self._parts[self.find(name)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)
@@ -83,7 +98,12 @@ class Registry(Mapping[str, T]):
     def __len__(self) -> int:
         return len(self._parts)
 
-    def _find(self, name: str) -> str:
+    def find(self, name: str) -> str:
+        """The name a part was registered by: of `module:thing`, thing.
+
+        Raises:
+            ValueError: if there is none of this name.
+        """
         own = _imported(name)
         if own in self._parts:
             return own
@@ -93,6 +113,24 @@ class Registry(Mapping[str, T]):
         raise UnknownNameError(
             f"no {self.what} is named {name!r}; {hint}`interlace list` shows all"
         )
+
+
+def _run_again(part: object, other: object) -> bool:
+    """Whether one definition ran twice: in a script that is imported, too, or a notebook's cell."""
+    name = getattr(part, "__qualname__", None)
+    if name is None or "<" in name or name != getattr(other, "__qualname__", None):
+        return False
+    if getattr(part, "__module__", None) == getattr(other, "__module__", None):
+        return True
+    return _file(part) is not None and _file(part) == _file(other)
+
+
+def _file(part: Any) -> str | None:
+    """That a function or class was defined in."""
+    function = inspect.unwrap(part)
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    names = getattr(function, "__globals__", None) or getattr(module, "__dict__", {})
+    return names.get("__file__")
 
 
 def _imported(name: str) -> str:

@@ -7,7 +7,7 @@ import torch
 
 from interlace.commands.cli import main
 from interlace.commands.info import info
-from interlace.models.insertion.stages import Stage, stages
+from interlace.models.insertion.levels import Level, levels
 from interlace.models.operations import count_operations
 from interlace.models.registry import create_model
 from interlace.models.weights import save_weights
@@ -17,14 +17,14 @@ SMALL = {"num_frames": 2, "size": 64, "num_classes": 5, "repeats": 1}
 
 def test_stages_of_a_2d_and_a_3d_network():
     shifts = "2 x TemporalShift"
-    assert stages(create_model("tsm_r18_dyreg").body) == [
-        Stage("relu", 64, 2, 1, ()),
-        Stage("layer1", 64, 4, 1, (shifts,)),
-        Stage("layer2", 128, 8, 1, (shifts,)),
-        Stage("layer3", 256, 16, 1, ("9 nodes, DynamicRegions, at layer3.0", shifts)),
-        Stage("layer4", 512, 32, 1, (shifts,)),
+    assert levels(create_model("tsm_r18_dyreg").body) == [
+        Level("relu", 64, 2, 1, ()),
+        Level("layer1", 64, 4, 1, (shifts,)),
+        Level("layer2", 128, 8, 1, (shifts,)),
+        Level("layer3", 256, 16, 1, ("9 nodes, DynamicRegions, at layer3.0", shifts)),
+        Level("layer4", 512, 32, 1, (shifts,)),
     ]
-    i3d = stages(create_model("nl_i3d_r50_rstg").body)
+    i3d = levels(create_model("nl_i3d_r50_rstg").body)
     assert [(s.module, s.channels, s.stride, s.every) for s in i3d] == [
         ("relu", 64, 2, 1),
         ("maxpool", 64, 4, 1),
@@ -49,7 +49,7 @@ def test_stages_of_a_2d_and_a_3d_network():
     ],
 )
 def test_stages_of_timm_s_networks(name, expected):
-    found = stages(create_model(f"timm/{name}").body)
+    found = levels(create_model(f"timm/{name}").body)
     assert [(s.module, s.channels, s.stride) for s in found][:3] == expected
 
 

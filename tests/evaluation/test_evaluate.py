@@ -192,6 +192,18 @@ def some_videos(size=10):
     return SyncMNIST(load_digits("embedded", train=False), size=size, num_frames=4, frame=24)
 
 
+def test_regions_of_a_graph_inside_a_network_are_measured_too():
+    from interlace.models.registry import create_model
+
+    videos, model = some_videos(2), create_model("dyreg", num_classes=46).eval()
+    whole = videos.batch(range(2))
+    with torch.no_grad():
+        _, traces = model(whole.video, return_trace=True)
+    expected = region_metrics(traces["layer2"].boxes, whole.boxes).as_dict()
+    found = evaluate(model, [whole], 46, regions=True).regions.as_dict()
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("cuts", [[10], [3, 7]])
 def test_regions_are_measured_against_the_boxes_of_the_digits(cuts):
     """The same numbers as from the traces, and nothing else becomes another."""

@@ -114,6 +114,8 @@ def test_a_trace_comes_on_request_from_graphs_only(name):
     if name not in GRAPHS:
         assert trace is None
         return
+    if isinstance(trace, dict):  # between stages of a ResNet
+        (trace,) = trace.values()
     assert isinstance(trace, Trace)
     nodes = next((n for n in (5, 16) if f"_{n}nodes" in name), 9 if "dyreg" in name else 14)
     assert trace.boxes.shape == (2, 3, nodes, 4)

@@ -7,7 +7,7 @@ from torch import nn
 from interlace.graph.dyreg import DyReg
 from interlace.graph.rstg import RSTG
 from interlace.graph.time_stage import TimeStage
-from interlace.models.backbones.inflate import NonLocal
+from interlace.models.baselines import NonLocal
 from interlace.models.operations import count_operations
 from interlace.models.registry import create_model
 

@@ -8,10 +8,20 @@ import struct
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
-from interlace.models.registry import create_model, describe_model, list_models, open_weights
+from interlace.models.registry import (
+    BACKBONES,
+    MODELS,
+    create_model,
+    describe_model,
+    input_channels,
+    list_models,
+    open_weights,
+)
 from interlace.models.weights import load_weights, read_card, save_weights
 from limits import full_disk
+from registered import register_for_a_test
 
 NAME = "rstg_1temp_small"
 CARD = {"model": NAME, "num_classes": 5, "accuracy": 0.5, "data": {"seed": 3, "digits": "mnist"}}
@@ -56,6 +66,48 @@ def test_an_unknown_name_is_answered_with_the_nearest(wrong, nearest):
             ask(wrong)
     with pytest.raises(ValueError, match="no model is named 'zzzz'; `interlace list`"):
         create_model("zzzz")
+
+
+def test_a_backbone_is_a_model_with_a_mean_and_a_head(monkeypatch):
+    """Of frames or of clips; how many channels it gives is seen by running it."""
+    register_for_a_test(monkeypatch)
+    torch.manual_seed(0)
+    networks = {
+        "flat": nn.Conv2d(3, 6, 4, stride=4),
+        "deep": nn.Conv3d(3, 6, (1, 4, 4), stride=(1, 4, 4)),
+    }
+    networks["deep"].load_state_dict(
+        {k: v[:, :, None] if v.dim() > 1 else v for k, v in networks["flat"].state_dict().items()}
+    )
+    for name, network in networks.items():
+        BACKBONES.register(name, f"{name} patches")(lambda network=network: network)
+    assert list_models("flat") == ["flat"]
+    assert (describe_model("deep"), input_channels("deep")) == ("deep patches", 3)
+    video = torch.rand(2, 4, 3, 16, 12)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    frames = ((video - mean[:, None, None]) / std[:, None, None]).flatten(0, 1)
+    features = networks["flat"](frames).unflatten(0, (2, 4)).mean((1, 3, 4))
+    for name, network in networks.items():
+        model = create_model(name, num_classes=5).eval()
+        assert model.network is network
+        assert model.body.out_channels == 6
+        torch.testing.assert_close(model(video), model.head(features))
+    with pytest.raises(ValueError, match="no backbone is named 'falt'; did you mean 'flat'"):
+        BACKBONES["falt"]
+
+
+def test_a_model_says_which_videos_it_is_for(monkeypatch):
+    register_for_a_test(monkeypatch)
+    MODELS.register("grey", "for digits", channels=1)(lambda classes: None)
+    MODELS.register("colour", "for real videos")(lambda classes: None)
+    assert (input_channels("grey"), input_channels("colour")) == (1, 3)
+    assert list_models("grey", channels=3) == []
+    assert list_models("colour", channels=3) == ["colour"]
+    with pytest.raises(ValueError, match="there is a model named 'tsm_r18' already"):
+        BACKBONES.register("tsm_r18", "another")(lambda: nn.Identity())
+    with pytest.raises(ValueError, match="there is a model named 'dyreg' already"):
+        MODELS.register("dyreg", "another")(lambda classes: None)
+    assert (input_channels("dyreg"), describe_model("tsm_r18")) == (1, "TSM-ResNet-18")
 
 
 def test_weights_and_card_come_back_as_they_were(model, path):

@@ -17,8 +17,8 @@ from interlace.data.clips.transforms import resize_short_side
 from interlace.data.labels.class_names import class_names, read_classes
 from interlace.data.video.read import VideoError, read_frames
 from interlace.graph.trace import Trace
+from interlace.models.backbones.normalise import Normalise
 from interlace.models.backbones.shift import add_shift
-from interlace.models.backbones.small import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.models.weights import save_weights
 from interlace.predict.prediction import area_of, whole_boxes

@@ -3,15 +3,18 @@
 import math
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import interlace
 from interlace.commands.cli import main
-from interlace.data.clips.motion import MOTIONS
+from interlace.data.clips.motion import MOTIONS, write_motion_clips
 from interlace.data.digits.datasets import DATASETS, load_split, video_options
 from interlace.models.weights import read_card
+from registered import register_for_a_test
 
 FOLDER = Path(__file__).parents[2] / "examples"
 README = FOLDER.parent / "README.md"
@@ -68,6 +71,54 @@ def test_regions_of_ones_own_are_told_boxes_and_learn(capsys):
     assert example("own_regions")() != 0
     told, seen = (float(word) for word in re.findall(r"0\.\d+", capsys.readouterr().out))
     assert seen == pytest.approx(told * (1 + math.exp(0.5)), abs=0.02)
+
+
+@pytest.fixture
+def in_examples(monkeypatch):
+    """Where a user stands whose module is in the folder at hand."""
+    monkeypatch.chdir(FOLDER)
+    register_for_a_test(monkeypatch)
+    for path in FOLDER.glob("own_*.py"):
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
+
+
+def test_a_model_of_ones_own_has_a_name(in_examples, tmp_path, capsys):
+    logits = example("own_model")(str(tmp_path))
+    assert logits.shape == (1, 5)
+    assert bool(logits.isfinite().all())
+    name = "own_model:tiny"
+    assert main(["list", "--pattern=own_model:*"]) == 0
+    assert main(["info", name, "--num_frames=2", "--size=64", "--repeats=1"]) == 0
+    assert main(["info", str(tmp_path / "tiny.safetensors"), "--size=64", "--repeats=1"]) == 0
+    said = capsys.readouterr().out
+    about = "three convolutions on each frame, a graph after the second"
+    assert f"{name:28} {about}\n" in said
+    assert f"{name}: {about}\n" in said
+    assert "4 nodes, DynamicRegions, at 3" in said
+    assert f"tiny.safetensors: {name}\n" in said
+    assert main(["info", "own_model:tyny"]) == 1
+    assert "no model is named 'own_model:tyny'; did you mean 'tiny'?" in capsys.readouterr().err
+
+
+def test_a_model_of_ones_own_is_trained_evaluated_and_used(in_examples, tmp_path, capsys):
+    clips, run = tmp_path / "clips", tmp_path / "run"
+    files = write_motion_clips(clips, per_class=2, frames=8)
+    options = "--data.num_frames=4 --data.size=32 --data.short_side=36 --data.workers=0 "
+    options += "--recipe.epochs=1 --recipe.batch_size=4 --trainer.precision=fp32"
+    options = [*options.split(), f"--data.path={clips}", f"--trainer.out={run}"]
+    assert main(["train", "--model=own_model:tiny", *options]) == 0
+    assert main(["evaluate", str(run / "best.safetensors"), f"--path={clips}"]) == 0
+    assert interlace.Predictor(run / "best.safetensors")(files[0]).label in MOTIONS
+    capsys.readouterr()
+
+
+def test_a_backbone_of_ones_own_is_a_model_takes_weights_and_graphs(in_examples, tmp_path, capsys):
+    logits = example("own_backbone")(str(tmp_path))
+    assert logits.shape == (1, 5)
+    assert "backbone: 4 tensors from" in (said := capsys.readouterr().out)
+    assert "logits (1, 5), graphs at 1" in said
+    assert main(["info", "own_backbone:patches", "--num_frames=2", "--size=64", "--repeats=1"]) == 0
+    assert "own_backbone:patches: patches of 8 x 8 pixels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)

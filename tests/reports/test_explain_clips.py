@@ -15,7 +15,7 @@ from torch import nn
 import interlace
 from clip_models import CLASSES, CLIPS, classifier, saved
 from interlace.commands.cli import main
-from interlace.models.backbones.small import Normalise
+from interlace.models.backbones.normalise import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.predict.predictor import Predictor
 from interlace.reports import ClipReport, explain_graph, save_pictures, write_report

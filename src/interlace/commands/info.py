@@ -12,7 +12,7 @@ import torch
 
 from interlace.models.classifier import VideoClassifier, given
 from interlace.models.insertion.interlaced import Interlaced
-from interlace.models.insertion.stages import stages
+from interlace.models.insertion.levels import levels
 from interlace.models.operations import count_operations
 from interlace.models.registry import create_model, describe_model, input_channels, open_weights
 
@@ -75,8 +75,8 @@ def info(
 
 
 def _table(body: Interlaced) -> Iterator[str]:
-    """The stages, and what is in them, one thing a line."""
-    rows = stages(body)
+    """The levels, and what is in them, one thing a line."""
+    rows = levels(body)
     wide = max(len("stage"), *(len(row.module) for row in rows))
     line = "  {:" + str(wide) + "}  {:>8}  {:>6}  {}"
     in_time = any(row.every > 1 for row in rows)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from interlace.evaluation.evaluation import Evaluation, Tally, check_labels
 from interlace.evaluation.region_metrics import RegionMeter
-from interlace.models.classifier import given
+from interlace.models.classifier import given, traces_of
 
 __all__ = ["Evaluation", "Labelled", "Said", "Tally", "check_labels", "classify", "evaluate"]
 
@@ -103,8 +103,8 @@ def evaluate(
     tally, meter = Tally(num_classes, shared=shared).to(_device(model)), RegionMeter()
     for batch, said in classify(model, batches, bf16=bf16, return_trace=regions):
         tally.add(said.scores, batch.label)
-        if said.trace is not None and batch.boxes.numel() > 0:
-            meter.add(said.trace.boxes, batch.boxes.to(said.trace.boxes.device))
+        for trace in traces_of(said.trace).values() if regions and batch.boxes.numel() else ():
+            meter.add(trace.boxes, batch.boxes.to(trace.boxes.device))
     return tally.result(meter.result() if meter.frames else None)
 
 

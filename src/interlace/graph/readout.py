@@ -16,6 +16,19 @@ class ToMap(nn.Module):
         return remap(nodes, kernel), None
 
 
+class ToEverywhere(nn.Module):
+    """The sum of all nodes of a frame, the same at every place of the map.
+
+    RSTG-to-vec inside a network: "we sum all the nodes and add them to the global spatial mean
+    pooling of the backbone and average them across time" (RSTG, appendix B). A mean over the map
+    with the vector added everywhere is the mean of the map plus the vector.
+    """
+
+    def forward(self, nodes: Tensor, state: None, kernel: Kernel) -> tuple[Tensor, None]:
+        """nodes (B, T, N, C) -> (B, T, C, 1, 1)."""
+        return nodes.sum(2)[..., None, None], None
+
+
 class ToVector(nn.Module):
     """RSTG-to-vec: the sum of all nodes, at the last step (the paper)."""
 

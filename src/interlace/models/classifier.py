@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock
 from interlace.graph.state import carried
+from interlace.graph.trace import Trace
+from interlace.models.insertion.interlaced import Interlaced
 
 
 class MapState(NamedTuple):
@@ -46,6 +49,11 @@ class VideoClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(body.out_channels, num_classes)  # type: ignore[arg-type]
         self.num_classes = num_classes
+
+    @property
+    def network(self) -> nn.Module:
+        """What sees the frames: the network that graphs are in, or the backbone before the body."""
+        return self.body.network if isinstance(self.body, Interlaced) else self.backbone
 
     @property
     def needs_boxes(self) -> bool:
@@ -105,6 +113,11 @@ class VideoClassifier(nn.Module):
 def given(boxes: Tensor | None) -> dict[str, Tensor]:
     """The argument `boxes` for a graph that takes it, no argument for all others."""
     return {} if boxes is None else {"boxes": boxes}
+
+
+def traces_of(trace: Trace | Mapping[str, Trace] | None) -> dict[str, Trace]:
+    """What `return_trace` gave, by the name of the graph; "graph" for the body of a model."""
+    return {"graph": trace} if isinstance(trace, Trace) else dict(trace or {})
 
 
 def _to_unit(video: Tensor, dtype: torch.dtype) -> Tensor:

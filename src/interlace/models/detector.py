@@ -144,21 +144,16 @@ def _padded(found: list[dict[str, Tensor]], most: int, frames: Tensor) -> tuple[
 
     Rows of NaN are no boxes.
     """
+    from torchvision.ops import box_convert
+
     height, width = frames.shape[-2:]
     boxes = frames.new_full((len(frames), most, 4), torch.nan)
     scores = frames.new_zeros(len(frames), most)
     for k, one in enumerate(found):
         best = one["scores"].topk(min(most, len(one["scores"]))).indices
-        left, top, right, bottom = one["boxes"][best].to(boxes).unbind(-1)
-        boxes[k, : len(best)] = torch.stack(
-            (
-                (left + right) / (2 * width),
-                (top + bottom) / (2 * height),
-                (right - left) / (2 * width),
-                (bottom - top) / (2 * height),
-            ),
-            dim=-1,
-        )
+        cx, cy, wide, high = box_convert(one["boxes"][best], "xyxy", "cxcywh").to(boxes).unbind(-1)
+        placed = (cx / width, cy / height, wide / (2 * width), high / (2 * height))
+        boxes[k, : len(best)] = torch.stack(placed, dim=-1)
         scores[k, : len(best)] = one["scores"][best].to(scores)
     return boxes, scores
 

@@ -12,29 +12,31 @@ from interlace.graph.block import GraphBlock
 from interlace.graph.dyreg import DyReg, RegionKind
 from interlace.graph.regions.dynamic import DynamicRegions
 from interlace.graph.rstg import RSTG, Schedule
-from interlace.models.backbones.inflate import SmallI3D
-from interlace.models.backbones.resnet import ResNet18, resnet18_stage
+from interlace.models.backbones.i3d import small_i3d_trunk
+from interlace.models.backbones.resnet import resnet_trunk
 from interlace.models.backbones.small import FrameCNN, StridedCNN
-from interlace.models.baselines import ConvLSTM, MeanPool, MeanPoolLSTM
+from interlace.models.baselines import (
+    ConvLSTM,
+    ConvLSTMBlock,
+    MeanPool,
+    MeanPoolLSTM,
+    NonLocalBlock,
+)
 from interlace.models.classifier import VideoClassifier
-from interlace.models.drop_in import ConvLSTMBlock, NonLocalBlock
-from interlace.models.entry import Entry
-from interlace.models.staged import Staged
+from interlace.models.insertion.insert import insert, over_video
+from interlace.models.insertion.interlaced import Interlaced
+from interlace.models.registry import MODELS
 
 Size = Literal["paper", "small"]
 Build = Callable[[Size, int], VideoClassifier]
-
-MODELS: dict[str, Entry] = {}
 
 
 def _register(name: str, about: str) -> Callable[[Build], Build]:
     """Registers `name` (paper size) and `name_small` from one function of the size."""
 
     def register(build: Build) -> Build:
-        MODELS[name] = Entry(lambda classes: build("paper", classes), about, 1)
-        MODELS[f"{name}_small"] = Entry(
-            lambda classes: build("small", classes), f"{about}, for CPUs", 1
-        )
+        MODELS.register(name, about, channels=1)(partial(build, "paper"))
+        MODELS.register(f"{name}_small", f"{about}, for CPUs", channels=1)(partial(build, "small"))
         return build
 
     return register
@@ -65,6 +67,7 @@ _rstg("rstg_all_temp", "a time stage before each space stage", "all-temp")
 _rstg("rstg_positional", "all-temp, messages that carry positions", "all-temp", positional=True)
 
 
+@MODELS.register("rstg_demo", "RSTG for frames of 32 pixels: the model of `make demo`", channels=1)
 def _demo(num_classes: int) -> VideoClassifier:
     backbone = StridedCNN(
         widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=128
@@ -73,35 +76,39 @@ def _demo(num_classes: int) -> VideoClassifier:
     return VideoClassifier(backbone, graph, num_classes)
 
 
-MODELS["rstg_demo"] = Entry(_demo, "RSTG for frames of 32 pixels: the model of `make demo`", 1)
+def _lstm(name: str, about: str, kind: type[MeanPoolLSTM] | type[ConvLSTM]) -> None:
+    @_register(name, about)
+    def build(size: Size, num_classes: int) -> VideoClassifier:
+        backbone = _backbone(size)
+        body = kind(backbone.out_channels, hidden=512 if size == "paper" else 256)
+        return VideoClassifier(backbone, body, num_classes)
 
 
-@_register("mean_lstm", "mean pooling + LSTM")
-def _mean_lstm(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = _backbone(size)
-    body = MeanPoolLSTM(backbone.out_channels, hidden=512 if size == "paper" else 256)
-    return VideoClassifier(backbone, body, num_classes)
+_lstm("mean_lstm", "mean pooling + LSTM", MeanPoolLSTM)
+_lstm("conv_lstm", "ConvNet + LSTM", ConvLSTM)
 
 
-@_register("conv_lstm", "ConvNet + LSTM")
-def _conv_lstm(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = _backbone(size)
-    body = ConvLSTM(backbone.out_channels, hidden=512 if size == "paper" else 256)
-    return VideoClassifier(backbone, body, num_classes)
+def _i3d_body(size: Size) -> Interlaced:
+    return over_video(small_i3d_trunk() if size == "paper" else small_i3d_trunk(base=16, blocks=1))
 
 
 @_register("i3d", "small I3D")
 def _i3d(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = SmallI3D() if size == "paper" else SmallI3D(base=16, blocks=1)
-    return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
+    return VideoClassifier(nn.Identity(), _i3d_body(size), num_classes)
 
 
 @_register("nonlocal", "small I3D with a non-local block")
 def _nonlocal(size: Size, num_classes: int) -> VideoClassifier:
-    backbone = (
-        SmallI3D(non_local=True) if size == "paper" else SmallI3D(base=16, blocks=1, non_local=True)
-    )
-    return VideoClassifier(backbone, MeanPool(backbone.out_channels), num_classes)
+    """RSTG, appendix D: "in the second residual stage"."""
+    body = insert(_i3d_body(size), {"res3": partial(NonLocalBlock, blocks=1, inner=256)})
+    return VideoClassifier(nn.Identity(), body, num_classes)
+
+
+def _resnet18(block: Callable[[int], nn.Module] | None, num_classes: int) -> VideoClassifier:
+    """DyReg-GNN, section 4.2: three stages, a block between the second and the third."""
+    trunk = resnet_trunk(18, stages=3, in_channels=1)
+    body = over_video(trunk) if block is None else insert(trunk, {"layer2": block})
+    return VideoClassifier(nn.Identity(), body, num_classes)
 
 
 def _dyreg(
@@ -110,8 +117,6 @@ def _dyreg(
     regions: RegionKind | Callable[[int], nn.Module] = "dynamic",
     nodes: int | None = None,
 ) -> None:
-    """DyReg-GNN, section 4.2: the graph between two stages of a ResNet-18; small, at the end."""
-
     def graph(channels: int, **options: Any) -> GraphBlock:
         where = regions if isinstance(regions, str) else regions(channels)
         return DyReg(channels, nodes=nodes, regions=where, **options)
@@ -119,9 +124,7 @@ def _dyreg(
     @_register(name, f"DyReg, {about}")
     def build(size: Size, num_classes: int) -> VideoClassifier:
         if size == "paper":
-            block = graph(128, width=32)
-            body: Any = Staged(block, resnet18_stage(3), out_channels=256)
-            return VideoClassifier(ResNet18(), body, num_classes)
+            return _resnet18(partial(graph, width=32), num_classes)
         body = graph(64, rounds=1, readout="vector")
         return VideoClassifier(_small_eye(), body, num_classes)
 
@@ -155,19 +158,17 @@ for _nodes in (5, 16):
     _dyreg(f"dyreg_{_nodes}nodes", f"{_nodes} nodes", nodes=_nodes)
 
 
-def _resnet18(name: str, about: str, block: Callable[[int], nn.Module] | None) -> None:
-    """What DyReg-GNN compares with in the same place (tables 6 and 7)."""
+def _in_its_place(name: str, about: str, block: Callable[[int], nn.Module] | None) -> None:
+    """What DyReg-GNN compares with (tables 6 and 7)."""
 
     @_register(name, about)
     def build(size: Size, num_classes: int) -> VideoClassifier:
         if size == "paper":
-            inner = None if block is None else block(128)
-            body: Any = Staged(inner, resnet18_stage(3), out_channels=256)
-            return VideoClassifier(ResNet18(), body, num_classes)
-        body = Staged(None if block is None else block(64), nn.Identity(), out_channels=64)
+            return _resnet18(block, num_classes)
+        body = (block or MeanPool)(64)
         return VideoClassifier(_small_eye(), body, num_classes)
 
 
-_resnet18("resnet18", "ResNet-18 with three stages, frame by frame", None)
-_resnet18("resnet18_conv_lstm", "ResNet-18 with a Conv-LSTM after stage 2", ConvLSTMBlock)
-_resnet18("resnet18_nonlocal", "ResNet-18 with a non-local block after stage 2", NonLocalBlock)
+_in_its_place("resnet18", "ResNet-18 with three stages, frame by frame", None)
+_in_its_place("resnet18_conv_lstm", "ResNet-18 with a Conv-LSTM after stage 2", ConvLSTMBlock)
+_in_its_place("resnet18_nonlocal", "ResNet-18 with non-local blocks after stage 2", NonLocalBlock)

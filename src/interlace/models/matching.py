@@ -45,31 +45,23 @@ def match_over_time(boxes: Tensor, scores: Tensor | None = None, *, nodes: int =
                 [0.2500, 0.7500]])
     """
     present = _check(boxes, scores, nodes)
+    if boxes.dim() == 3:
+        scores = None if scores is None else scores[None]
+        return match_over_time(boxes[None], scores, nodes=nodes)[0]
     assign = _hungarian()
     order = _best_first(present, scores).cpu()
     counts = present.sum(-1).clamp(max=nodes).tolist()
     exact = boxes.detach().cpu().double()
-    if boxes.dim() == 3:
-        return _match(exact, order, counts, nodes, assign).to(boxes)
-    matched = exact.new_empty(*exact.shape[:2], nodes, 4)
-    for b, clip in enumerate(exact):
-        matched[b] = _match(clip, order[b], counts[b], nodes, assign)
+    matched = exact.new_full((*exact.shape[:2], nodes, 4), torch.nan)
+    for clip, out, best, many in zip(exact, matched, order, counts, strict=True):
+        last = exact.new_full((nodes, 4), torch.nan)
+        seen = torch.full((nodes,), -1)  # the frame of `last`; -1 for never
+        for t, count in enumerate(many):
+            found = clip[t, best[t, :count]]  # (count, 4)
+            slots, which = assign(_reward(last, seen, found), maximize=True)
+            out[t, slots] = last[slots] = found[which]
+            seen[slots] = t
     return matched.to(boxes)
-
-
-def _match(
-    clip: Tensor, order: Tensor, counts: list[int], nodes: int, assign: Callable[..., Any]
-) -> Tensor:
-    """(T, M, 4), their order in each frame, how many to keep -> (T, N, 4)."""
-    out = clip.new_full((len(clip), nodes, 4), torch.nan)
-    last = clip.new_full((nodes, 4), torch.nan)
-    seen = torch.full((nodes,), -1)  # the frame of `last`; -1 for never
-    for t, count in enumerate(counts):
-        found = clip[t, order[t, :count]]  # (count, 4)
-        slots, which = assign(_reward(last, seen, found), maximize=True)
-        out[t, slots] = last[slots] = found[which]
-        seen[slots] = t
-    return out
 
 
 def _reward(last: Tensor, seen: Tensor, found: Tensor) -> Tensor:

@@ -1,39 +1,114 @@
-"""Models by name: build one, list them, open one from a file."""
+"""Models and backbones by name: register one, build one, list them, open one from a file."""
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from interlace.models import digit_models, video_models
-from interlace.models.backbones.timm import PREFIX, timm_entry
-from interlace.models.classifier import VideoClassifier
-from interlace.models.entry import Entry
-from interlace.models.weights import load_weights, read_card
+from torch import nn
 
-_MODELS: dict[str, Entry] = {**digit_models.MODELS, **video_models.MODELS}
+from interlace.models.backbones.normalise import Normalise
+from interlace.models.backbones.timm import PREFIX, timm_network
+from interlace.models.classifier import VideoClassifier
+from interlace.models.insertion.insert import over_video
+from interlace.models.weights import load_weights, read_card
+from interlace.registry import Registry
+
+Build = Callable[[int], VideoClassifier]
+BuildNetwork = Callable[[], nn.Module]
+
+DROPOUT = 0.5  # before the head of a network on real videos, as TSM trains
+
+
+class Models(Registry[Build]):
+    """Name -> what builds a model for so many classes."""
+
+    def __init__(self) -> None:
+        super().__init__("model")
+        self._channels: dict[str, int] = {}
+
+    def register(
+        self, name: str, about: str = "", *, channels: int = 3
+    ) -> Callable[[Build], Build]:
+        """As of any registry.
+
+        Args:
+            name: to find it by.
+            about: one line.
+            channels: of the video it takes, 3 for real videos, 1 for digits.
+        """
+        add = super().register(name, about)
+
+        def register(build: Build) -> Build:
+            add(build)
+            self._channels[name] = channels
+            return build
+
+        return register
+
+    def channels(self, name: str) -> int:
+        """Of the video that a model takes."""
+        return self._channels[self.find(name)]
+
+
+MODELS = Models()
+
+
+class Backbones(Registry[BuildNetwork]):
+    """Name -> what builds a network over video, without a head.
+
+    Over frames (M, 3, H, W), over clips (B, 3, T, H, W), or what `insert` made of either. Each is a
+    model of the same name, too: with a mean over space and time and a head behind it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("backbone")
+
+    def register(self, name: str, about: str = "") -> Callable[[BuildNetwork], BuildNetwork]:
+        """As of any registry."""
+        register = super().register(name, about)
+
+        def both(build: BuildNetwork) -> BuildNetwork:
+            @MODELS.register(name, about)
+            @wraps(build)
+            def alone(num_classes: int) -> VideoClassifier:
+                return with_head(build(), num_classes)
+
+            return register(build)
+
+        return both
+
+
+BACKBONES = Backbones()
 
 
 def list_models(pattern: str = "*", *, channels: int | None = None) -> list[str]:
     """Names of all registered models that match a shell-style pattern.
 
     Args:
-        pattern: such as "tsm_r50*".
+        pattern: such as "tsm_r50*"; "my_models:*" imports a module of yours and lists its own.
         channels: only those for such video; 1 is digits, 3 real videos.
 
     Example:
         >>> list_models("rstg_all*")
         ['rstg_all_temp', 'rstg_all_temp_small']
     """
-    names = fnmatch.filter(_MODELS, pattern)
-    return sorted(n for n in names if channels in (None, _MODELS[n].channels))
+    names = MODELS.names(pattern)
+    return sorted(name for name in names if channels in (None, MODELS.channels(name)))
 
 
 def describe_model(name: str) -> str:
     """One line on a registered model."""
-    return _entry(name).about
+    if name.startswith(PREFIX):
+        return f"timm's {name.removeprefix(PREFIX)} on each frame"
+    return MODELS.about(name)
+
+
+def input_channels(name: str) -> int:
+    """Of the video that a registered model takes: 1 for digits, 3 for real videos."""
+    return 3 if name.startswith(PREFIX) else MODELS.channels(name)
 
 
 def create_model(
@@ -42,7 +117,8 @@ def create_model(
     """Builds a registered model.
 
     Args:
-        name: see `list_models`; or "timm/..." for any network of timm on each frame.
+        name: see `list_models`; "timm/..." for any network of timm on each frame; "module:name"
+            for a model or a backbone that a module of yours registers.
         num_classes: of the logits; 46 for SyncMNIST.
         weights: a safetensors file with weights of the same model; None starts fresh.
 
@@ -54,10 +130,21 @@ def create_model(
         >>> create_model("mean_lstm_small", num_classes=11).num_classes
         11
     """
-    model = _entry(name).build(num_classes)
+    if name.startswith(PREFIX):
+        model = with_head(timm_network(name.removeprefix(PREFIX)), num_classes)
+    else:
+        model = MODELS[name](num_classes)
     if weights is not None:
         load_weights(model, weights, name=name)
     return model
+
+
+def with_head(network: nn.Module, num_classes: int) -> VideoClassifier:
+    """A network for real videos, its features averaged over space and time, and a head."""
+    body = over_video(network)
+    said = getattr(body.network, "pretrained_cfg", None) or {}  # timm's say how they were trained
+    frames = Normalise(**{key: said[key] for key in ("mean", "std") if key in said})
+    return VideoClassifier(frames, body, num_classes, dropout=DROPOUT)
 
 
 def open_weights(path: str | Path) -> tuple[VideoClassifier, dict[str, Any]]:
@@ -79,16 +166,5 @@ def open_weights(path: str | Path) -> tuple[VideoClassifier, dict[str, Any]]:
     return create_model(card["model"], num_classes=card["num_classes"], weights=path), card
 
 
-def input_channels(name: str) -> int:
-    """Of the video that a registered model takes: 1 for digits, 3 for real videos."""
-    return _entry(name).channels
-
-
-def _entry(name: str) -> Entry:
-    if name.startswith(PREFIX):
-        return timm_entry(name)
-    if name not in _MODELS:
-        near = difflib.get_close_matches(name.lower(), _MODELS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"no model is named {name!r}; {hint}`interlace list` shows all")
-    return _MODELS[name]
+# ours register themselves, with what stands above
+from interlace.models import digit_models, video_models  # noqa: E402, F401

@@ -6,13 +6,14 @@ in the papers: res2 to res5 are `layer1` to `layer4` of a ResNet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from torch import nn
 
 from interlace.graph.block import GraphBlock
 from interlace.graph.dyreg import DyReg, RegionKind
+from interlace.graph.readout import ToEverywhere
 from interlace.graph.regions.dynamic import DynamicRegions, FullView, SaliencyNet
 from interlace.graph.regions.offsets import Offsets
 from interlace.graph.rstg import RSTG
@@ -20,15 +21,11 @@ from interlace.graph.time_stage import TimeStage
 from interlace.models.backbones.i3d import NON_LOCAL, i3d_trunk
 from interlace.models.backbones.resnet import resnet_trunk
 from interlace.models.backbones.shift import add_shift
-from interlace.models.backbones.small import Normalise
+from interlace.models.baselines import NonLocalBlock
 from interlace.models.classifier import VideoClassifier
-from interlace.models.drop_in import NonLocalBlock
-from interlace.models.entry import Entry
-from interlace.models.everywhere import ToEverywhere
-from interlace.models.insertion.insert import insert
+from interlace.models.insertion.insert import insert, over_video
 from interlace.models.insertion.interlaced import Interlaced
-
-DROPOUT = 0.5  # before the head, as TSM trains
+from interlace.models.registry import BACKBONES, MODELS, with_head
 
 # Of DyReg's graphs by stage; the paper tells none. The released model has 256 in res5, too: with
 # that, three fixed graphs would make 26.8 M parameters, and Table 12 has 26.1 M.
@@ -39,8 +36,7 @@ WIDTHS = {3: 128, 4: 256, 5: 192}
 
 
 def _c2d(depth: int) -> Interlaced:
-    """A ResNet on each frame."""
-    return Interlaced(resnet_trunk(depth), clips=False, out_channels=512 if depth < 50 else 2048)
+    return over_video(resnet_trunk(depth))
 
 
 def _tsm(depth: int, *, causal: bool = False) -> Interlaced:
@@ -48,11 +44,22 @@ def _tsm(depth: int, *, causal: bool = False) -> Interlaced:
     return add_shift(resnet_trunk(depth), causal=causal)
 
 
+for _n in (18, 34, 50, 101):
+    BACKBONES.register(f"c2d_r{_n}", f"ResNet-{_n} on each frame")(partial(_c2d, _n))
+    BACKBONES.register(f"tsm_r{_n}", f"TSM-ResNet-{_n}")(partial(_tsm, _n))
+for _n in (18, 50):
+    BACKBONES.register(f"tsm_r{_n}_causal", f"TSM-ResNet-{_n} for streams")(
+        partial(_tsm, _n, causal=True)
+    )
+
+
+@BACKBONES.register("i3d_r50", "I3D-ResNet-50")
 def _i3d() -> Interlaced:
     """RSTG, appendix B: clips of 32 frames."""
-    return Interlaced(i3d_trunk(), clips=True, out_channels=2048)
+    return over_video(i3d_trunk())
 
 
+@BACKBONES.register("nl_i3d_r50", "non-local I3D-ResNet-50")
 def _nl_i3d() -> Interlaced:
     """Non-local blocks as in Wang et al. 2018: half as wide inside as outside."""
     return insert(_i3d(), dict.fromkeys(NON_LOCAL, _non_local))
@@ -119,39 +126,17 @@ def _within(network: nn.Module, stage: int) -> str:
     return f"{name}.conv2" if hasattr(block, "conv3") else name
 
 
-# --- the table ------------------------------------------------------------------------------------
+# --- graphs in backbones --------------------------------------------------------------------------
 
-Build = Callable[[], Interlaced]
 Put = Callable[[Interlaced], Interlaced]
-Backbones = dict[str, tuple[Build, str]]
-Graphs = dict[str, tuple[Put, str]]
 
-_ALONE: Backbones = {
-    "c2d_r34": (partial(_c2d, 34), "ResNet-34 on each frame"),
-    "c2d_r101": (partial(_c2d, 101), "ResNet-101 on each frame"),
-    "tsm_r34": (partial(_tsm, 34), "TSM-ResNet-34"),
-    "tsm_r101": (partial(_tsm, 101), "TSM-ResNet-101"),
-}
-_STREAMING: Backbones = {
-    "tsm_r18_causal": (partial(_tsm, 18, causal=True), "TSM-ResNet-18 for streams"),
-    "tsm_r50_causal": (partial(_tsm, 50, causal=True), "TSM-ResNet-50 for streams"),
-}
-_WITH_GRAPHS: Backbones = {
-    "c2d_r18": (partial(_c2d, 18), "ResNet-18 on each frame"),
-    "c2d_r50": (partial(_c2d, 50), "ResNet-50 on each frame"),
-    "tsm_r18": (partial(_tsm, 18), "TSM-ResNet-18"),
-    "tsm_r50": (partial(_tsm, 50), "TSM-ResNet-50"),
-    "i3d_r50": (_i3d, "I3D-ResNet-50"),
-    "nl_i3d_r50": (_nl_i3d, "non-local I3D-ResNet-50"),
-}
-
-_DYREG: Graphs = {
+_DYREG: dict[str, tuple[Put, str]] = {
     "_dyreg": (partial(_dyreg, "dynamic", [4]), "DyReg in res4"),
     "_dyreg_r3": (partial(_dyreg, "dynamic", [3]), "DyReg in res3"),
     "_dyreg_r5": (partial(_dyreg, "dynamic", [5]), "DyReg in res5"),
     "_dyreg_r3_4_5": (partial(_dyreg, "dynamic", [3, 4, 5]), "DyReg in res3, res4 and res5"),
 }
-_GRAPHS: Graphs = {
+_GRAPHS: dict[str, tuple[Put, str]] = {
     "_rstg": (_rstg_vec, "RSTG-to-vec"),
     "_rstg_res2": (partial(_rstg, [2]), "RSTG after res2"),
     "_rstg_res3": (partial(_rstg, [3]), "RSTG after res3"),
@@ -171,19 +156,14 @@ _GRAPHS: Graphs = {
 }
 
 
-def _entries() -> Iterator[tuple[str, Entry]]:
-    rows: list[tuple[Backbones, Graphs]]
-    rows = [(_ALONE, {}), (_STREAMING, _DYREG), (_WITH_GRAPHS, _GRAPHS)]
-    for backbones, graphs in rows:
-        for name, (build, about) in backbones.items():
-            yield name, Entry(partial(_build, build, None), about, 3)
-            for graph, (put, more) in graphs.items():
-                yield name + graph, Entry(partial(_build, build, put), f"{about} + {more}", 3)
+def _with_graph(backbone: str, put: Put, num_classes: int) -> VideoClassifier:
+    return with_head(put(over_video(BACKBONES[backbone]())), num_classes)
 
 
-def _build(network: Build, put: Put | None, num_classes: int) -> VideoClassifier:
-    body = network() if put is None else put(network())
-    return VideoClassifier(Normalise(), body, num_classes, dropout=DROPOUT)
-
-
-MODELS = dict(_entries())
+for _backbone, _graphs in {
+    **dict.fromkeys(("tsm_r18_causal", "tsm_r50_causal"), _DYREG),
+    **dict.fromkeys(("c2d_r18", "c2d_r50", "tsm_r18", "tsm_r50", "i3d_r50", "nl_i3d_r50"), _GRAPHS),
+}.items():
+    for _name, (_put, _words) in _graphs.items():
+        _about = f"{BACKBONES.about(_backbone)} + {_words}"
+        MODELS.register(_backbone + _name, _about)(partial(_with_graph, _backbone, _put))

@@ -61,7 +61,7 @@ class Predictor:
 
     Example:
         >>> import interlace, numpy
-        >>> from interlace.models.backbones.small import Normalise
+        >>> from interlace.models.backbones.normalise import Normalise
         >>> from interlace.models.backbones.resnet import resnet_trunk
         >>> graph = interlace.DyReg(256, nodes=3, width=16)
         >>> body = interlace.insert(resnet_trunk(18), {"layer3": graph})

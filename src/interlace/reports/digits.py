@@ -13,6 +13,7 @@ from torch import nn
 from interlace.data.digits.datasets import batches, load_split, video_options
 from interlace.data.digits.moving import MovingDigits as Videos
 from interlace.evaluation.evaluate import Evaluation, classify, evaluate
+from interlace.models.classifier import traces_of
 from interlace.models.registry import open_weights
 from interlace.reports.explained import ClipReport, explain_clip
 from interlace.reports.trained import DigitChoice, Trained
@@ -79,7 +80,7 @@ def explain_videos(model: nn.Module, videos: Videos, indices: Sequence[int]) -> 
         ((one, said),) = classify(model, [videos.batch([index])], return_trace=True)
         report = explain_clip(
             one.video[0],
-            said.trace,
+            next(iter(traces_of(said.trace).values()), None),
             said.scores[0].exp(),
             class_names(videos),
             label=int(one.label),

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interlace.graph.state import carried
 from interlace.models.baselines import Baseline
 from interlace.models.insertion.insert import insert
 from interlace.models.insertion.interlaced import Interlaced
@@ -61,7 +62,7 @@ class TemporalShift(Baseline):
                 "CausalShift for streams"
             )
         k = self.moved(features)
-        return _Shift.apply(features, slice(k), slice(k, 2 * k)), None
+        return _shifted(features, slice(k), slice(k, 2 * k)), None
 
     def extra_repr(self) -> str:
         return f"fraction={self.fraction}"
@@ -82,31 +83,11 @@ class CausalShift(TemporalShift):
         """(B, T, C, H, W) -> the same; state: (B, C // 8, H, W), of the last frame."""
         k = self.moved(features)
         moved = features[:, :, :k]
-        first = torch.zeros_like(moved[:, :1]) if state is None else state[:, None].to(moved.dtype)
-        if first.shape != moved[:, :1].shape:
-            raise ValueError(
-                f"state must be {tuple(moved[:, 0].shape)}, got {tuple(first[:, 0].shape)}: pass "
-                "what the same shift returned for the frames before of the same clips"
-            )
+        first = carried(state, tuple(moved[:, 0].shape), moved)[:, None].to(moved.dtype)
         before = torch.cat((first, moved[:, :-1]), dim=1)
         out = features.clone()  # keeps the memory order
         out[:, :, :k] = before
         return out, moved[:, -1]
-
-
-class _Shift(torch.autograd.Function):
-    """One copy of the map in its memory order, forward and backward."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, after: slice, before: slice) -> Tensor:
-        """(B, T, C, H, W) -> the same, with these channels from the frames after and before."""
-        ctx.slices = after, before
-        return _shifted(x, after, before)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        after, before = ctx.slices
-        return _shifted(grad, before, after), None, None
 
 
 def _shifted(x: Tensor, after: slice, before: slice) -> Tensor:

@@ -13,7 +13,27 @@ import torch
 from torch import Tensor, nn
 
 
-class FrameCNN(nn.Module):
+class FrameBackbone(nn.Module):
+    """The face of a per-frame backbone. A subclass says in `see` what is there."""
+
+    per_frame = True
+    seen_channels: int
+    out_channels: int
+
+    def see(self, video: Tensor) -> Tensor:
+        """(B, T, C, H0, W0) -> (B, T, seen_channels, H, W)."""
+        raise NotImplementedError
+
+    def locate(self, seen: Tensor) -> Tensor:
+        """(B, T, seen_channels, H, W) -> (B, T, out_channels, H, W); the same if not overridden."""
+        return seen
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, T, C, H0, W0) -> (B, T, out_channels, H, W)."""
+        return self.locate(self.see(video))
+
+
+class FrameCNN(FrameBackbone):
     """A small CNN with 3 layers on each frame: 3x3 convolution, ReLU, 2x2 max pooling.
 
     RSTG, section 3.1 and appendix D.
@@ -22,8 +42,6 @@ class FrameCNN(nn.Module):
         in_channels: of the frames.
         widths: channels of each layer; the paper gives none.
     """
-
-    per_frame = True
 
     def __init__(self, in_channels: int = 1, *, widths: Sequence[int] = (64, 128, 256)):
         super().__init__()
@@ -37,16 +55,8 @@ class FrameCNN(nn.Module):
         """(B, T, C, H0, W0) -> (B, T, C', H0 // 8, W0 // 8)."""
         return self.layers(_frames(video)).unflatten(0, video.shape[:2])
 
-    def locate(self, seen: Tensor) -> Tensor:
-        """The paper's backbone has no second half."""
-        return seen
 
-    def forward(self, video: Tensor) -> Tensor:
-        """(B, T, C, H0, W0) -> (B, T, C', H0 // 8, W0 // 8)."""
-        return self.locate(self.see(video))
-
-
-class StridedCNN(nn.Module):
+class StridedCNN(FrameBackbone):
     """The same three layers made fast for CPUs: strides instead of pooling, and coordinates.
 
     Full-resolution maps cost more memory traffic than arithmetic, so the first layers stride. Two
@@ -61,8 +71,6 @@ class StridedCNN(nn.Module):
         out_channels: of the 1x1 convolutions; None leaves them and the coordinates out, for
             graphs whose regions move and tell where they are themselves.
     """
-
-    per_frame = True
 
     def __init__(
         self,
@@ -107,43 +115,6 @@ class StridedCNN(nn.Module):
             return seen
         located = self.place(_with_coordinates(seen.flatten(0, 1)))
         return located.unflatten(0, seen.shape[:2])
-
-    def forward(self, video: Tensor) -> Tensor:
-        """(B, T, C, H0, W0) -> (B, T, out_channels, H0 / 8, W0 / 8), rounded up."""
-        return self.locate(self.see(video))
-
-
-class Normalise(nn.Module):
-    """Video in [0, 1] as networks pretrained on ImageNet want it; what looks at it comes after.
-
-    Args:
-        mean: of the red, green and blue channel.
-        std: of the same.
-    """
-
-    per_frame = True
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self,
-        mean: Sequence[float] = (0.485, 0.456, 0.406),  # torchvision's, and the TSM program's
-        std: Sequence[float] = (0.229, 0.224, 0.225),
-    ):
-        super().__init__()
-        self.out_channels = len(mean)
-        for name, values in (("mean", mean), ("std", std)):
-            value = torch.tensor(values)[:, None, None]
-            self.register_buffer(name, value, persistent=False)
-
-    def forward(self, video: Tensor) -> Tensor:
-        """(B, T, 3, H0, W0) -> the same."""
-        if video.shape[2] != self.out_channels:
-            raise ValueError(
-                f"video must be (B, T, {self.out_channels}, H, W), got {tuple(video.shape)}; of "
-                "grey frames use video.expand(-1, -1, 3, -1, -1)"
-            )
-        return (video - self.mean) / self.std
 
 
 def _frames(video: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""Start from weights that others trained: a backbone's, by name or from a file.
+"""Start from weights that were trained before: a backbone's, by name or from a file.
 
-The names of weights are those of torchvision or timm, before and after a graph was put in. Weights
-of a 2D network fill the same network inflated in time (I3D, Carreira and Zisserman 2017).
+The names of weights in a network are the same before and after a graph was put in: torchvision's or
+timm's for their networks. Weights of a 2D network fill the same network inflated in time (I3D,
+Carreira and Zisserman 2017).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from interlace.models.classifier import VideoClassifier
 from interlace.models.convert.checkpoint import read_checkpoint
-from interlace.models.insertion.interlaced import Interlaced
+from interlace.models.weights import read_card
 
 IMAGENET = "imagenet"
 
@@ -56,34 +57,30 @@ class Loaded:
 
 
 def load_backbone(model: VideoClassifier, source: str | Path) -> Loaded:
-    """Fills the backbone of a model for real videos; its graphs and its head stay as they are.
+    """Fills the network of a model that sees the frames; its graphs and its head stay.
 
     Args:
         model: changed in place, e.g. `create_model("tsm_r50_dyreg")`.
         source: "imagenet", fetched once by torchvision or timm; or a file: torchvision's or timm's
-            .pth, safetensors, a checkpoint that holds such weights, or weights of a model of ours.
-            Nothing in a file is executed.
+            .pth, safetensors, a checkpoint that holds such weights, or weights of any model of
+            ours with the same backbone. Nothing in a file is executed.
 
     Returns:
         What was used and what was not, which is logged too.
 
     Raises:
-        ValueError: if the model has no such backbone, or the weights are of another network.
+        ValueError: if nobody gives such weights for this network, or they are of another one.
         FileNotFoundError: if there is no file.
         OSError: if the weights cannot be fetched.
     """
-    if not isinstance(model.body, Interlaced):
-        raise ValueError(
-            "weights can be loaded into the backbone of a model for real videos, such as "
-            f"tsm_r18_dyreg; this one has a {type(model.body).__name__}"
-        )
-    network = model.body.network
-    name = str(source)
+    network, name = model.network, str(source)
     if name == IMAGENET:
         tensors = _fetch(network)
         name = f"{_arch(network)} on ImageNet"
     else:
         tensors = read_tensors(Path(source))
+        if name.endswith(".safetensors") and (made_for := read_card(source).get("model")):
+            name = f"{name}, weights of {made_for},"
     loaded = fill(network, tensors, name)
     for line in loaded.lines():
         _LOG.info(line)
@@ -101,7 +98,9 @@ def _arch(network: nn.Module) -> str:
         return f"timm/{timm['architecture']}" + (f".{tag}" if tag else "")
     arch = getattr(network, "arch", None)
     if not isinstance(arch, str):
-        raise ValueError(f"nobody gives ImageNet weights for this {type(network).__name__}")
+        raise ValueError(
+            f"nobody gives ImageNet weights for this {type(network).__name__}: give a file"
+        )
     return arch
 
 
@@ -172,7 +171,8 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Load
 
 
 def _prefix(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """What stands before the backbone's names in a file, such as `module.`."""
+    """What stands before the backbone's names in a file, such as `module.` or `body.network.`."""
     first = next(iter(own))
-    same = [key for key in tensors if key == first or key.endswith(f".{first}")]
-    return min(same, key=len, default=first).removesuffix(first)
+    found = {key.removesuffix(first) for key in tensors if f".{key}".endswith(f".{first}")}
+    fits = {before: sum(before + key in tensors for key in own) for before in found}
+    return min(fits, key=lambda before: (-fits[before], len(before)), default="")

@@ -20,16 +20,15 @@ class JointNorm(nn.Module):
 
     def __init__(self, channels: int, *, axes: int = 2, eps: float = 1e-5):
         super().__init__()
-        self.axes = tuple(range(-axes, 0))
+        self.axes = axes
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(
-            x.to(self.weight.dtype), self.axes, correction=0, keepdim=True
-        )
-        return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+        shape = x.shape[-self.axes :]
+        normed = nn.functional.layer_norm(x.to(self.weight.dtype), shape, eps=self.eps)
+        return normed * self.weight + self.bias
 
     def extra_repr(self) -> str:
-        return f"{self.weight.numel()}, axes={len(self.axes)}, eps={self.eps}"
+        return f"{self.weight.numel()}, axes={self.axes}, eps={self.eps}"

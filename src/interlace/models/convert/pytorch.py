@@ -44,7 +44,6 @@ def rstg_from_pytorch(
     gather: Literal["dot", "mean"],
     send_layers: int,
     update_layers: int,
-    prefix: str = "",
 ) -> nn.Module:
     """The graph of the authors' PyTorch program: nodes (B, T, N, C) -> (nodes, state, attention).
 
@@ -56,31 +55,20 @@ def rstg_from_pytorch(
         gather: attention over all nodes, or the mean of their messages.
         send_layers: of the message MLP.
         update_layers: of the update MLP; 0 for none.
-        prefix: in front of every name.
 
     Raises:
         KeyError: if the checkpoint lacks a tensor.
         ValueError: if it has one that this configuration does not use.
     """
-    held = Tensors({name.removeprefix(prefix): value for name, value in tensors.items()})
+    held = Tensors(tensors)
     width = held.left["internal_lstm.weight_hh_l0"].shape[1]
 
     def norm(name: str) -> JointNorm:
-        module = JointNorm(width, axes=2)
-        fill(
-            module,
-            weight=held.take(f"norm_dict.{name}.scale"),
-            bias=held.take(f"norm_dict.{name}.bias"),
-        )
-        return module
-
-    def linear(name: str, module: nn.Linear) -> None:
-        fill(module, weight=held.take(f"{name}.weight"), bias=held.take(f"{name}.bias"))
+        return held.into(JointNorm(width, axes=2), f"norm_dict.{name}", weight="scale")
 
     def time(name: str) -> TimeStage:
         stage = TimeStage(width, cell=cell)
-        for key in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
-            fill(stage.cell, **{key: held.take(f"{name}.{key}")})
+        held.into(stage.cell, name)
         return stage
 
     send: Any
@@ -89,14 +77,14 @@ def rstg_from_pytorch(
         fill_send(send, held.take("send_mlp.0.weight"), held.take("send_mlp.0.bias"), width)
     else:
         send = SumSend(width, layers=send_layers)
-        linear("send_mlp.0", send.first)
+        held.into(send.first, "send_mlp.0")
     for k, layer in enumerate(send.deeper, start=1):
-        linear(f"send_mlp.{2 * k}", layer)
+        held.into(layer, f"send_mlp.{2 * k}")
 
     if gather == "dot":
         collect: Any = AllPairsDotGather(width)
-        linear("att_q", collect.query)
-        linear("att_k", collect.key)
+        held.into(collect.query, "att_q")
+        held.into(collect.key, "att_k")
         fill(collect, bias=held.take("att_bias"))
     else:
         collect = MeanGather()
@@ -110,7 +98,7 @@ def rstg_from_pytorch(
         update = PlainUpdate(width, layers=update_layers)
         layers = list(update.mlp)
     for k, layer in enumerate(layers):
-        linear(f"update_mlp.{2 * k}", layer)
+        held.into(layer, f"update_mlp.{2 * k}")
 
     space = SpaceStage(
         NormedSend(send, norm("send_message_norm")), collect, update, norm=norm("update_norm")
@@ -151,7 +139,6 @@ def dyreg_from_pytorch(
     send_layers: int,
     update_layers: int,
     anchors: Literal["center", "grid"] = "center",
-    prefix: str = "",
 ) -> nn.Module:
     """The dynamic graph of the authors' PyTorch program, with the face of a `GraphBlock`.
 
@@ -168,13 +155,12 @@ def dyreg_from_pytorch(
         send_layers: of the message MLP.
         update_layers: of the update MLP; 0 for none.
         anchors: where regions start.
-        prefix: in front of every name.
 
     Raises:
         KeyError: if the checkpoint lacks a tensor.
         ValueError: if it has one that this configuration does not use.
     """
-    held = Tensors({name.removeprefix(prefix): value for name, value in tensors.items()})
+    held = Tensors(tensors)
     residual = held.has("norm_dict.residual_norm.scale")
     inside = "dynamic_graph." if residual else ""
     graph = rstg_from_pytorch(
@@ -191,13 +177,7 @@ def dyreg_from_pytorch(
     width = position.shape[0]
 
     def norm(name: str, channels: int) -> nn.GroupNorm:
-        module = frame_norm(channels)
-        fill(module, weight=held.take(f"{name}.scale"), bias=held.take(f"{name}.bias"))
-        return module
-
-    def layer(name: str, module: nn.Module) -> nn.Module:
-        fill(module, weight=held.take(f"{name}.weight"), bias=held.take(f"{name}.bias"))
-        return module
+        return held.into(frame_norm(channels), name, weight="scale")
 
     where = CellKernelPositions(width, grid=1)
     where.linear = nn.Linear(position.shape[1], width)
@@ -211,7 +191,7 @@ def dyreg_from_pytorch(
     block: nn.Module = GraphBlock(
         width,
         width,
-        regions=_pytorch_regions(held, inside, layer, norm, width, size, cell, anchors),
+        regions=_pytorch_regions(held, inside, norm, width, size, cell, anchors),
         recurrence=graph.recurrence,
         readout=ToMap(),
         project=nn.Identity(),
@@ -221,8 +201,8 @@ def dyreg_from_pytorch(
         branch=None if projects else branch,
     )
     if projects:
-        to_width = layer(f"{inside}project_i3d_linear", nn.Conv2d(outside, width, 1))
-        back = layer(f"{inside}project_back_i3d_linear", nn.Conv2d(width, outside, 1))
+        to_width = held.into(nn.Conv2d(outside, width, 1), f"{inside}project_i3d_linear")
+        back = held.into(nn.Conv2d(width, outside, 1), f"{inside}project_back_i3d_linear")
         normed = norm(f"{inside}norm_dict.dynamic_graph_projection", width)
         block = ProjectedGraph(nn.Sequential(to_width, normed), block, back, branch=branch)
     held.finish()
@@ -232,7 +212,6 @@ def dyreg_from_pytorch(
 def _pytorch_regions(
     held: Tensors,
     inside: str,
-    layer: Callable[[str, nn.Module], nn.Module],
     norm: Callable[[str, int], nn.GroupNorm],
     width: int,
     size: tuple[int, int],
@@ -244,9 +223,9 @@ def _pytorch_regions(
         nodes = held.left[f"{inside}glore.mask_conv.weight"].shape[0]
         saliency: Any = nn.Identity()
         view: Any = SoftAssignView(width, nodes, inner)
-        layer(f"{inside}glore.mask_conv", view.weigh)
-        layer(f"{inside}glore.sin_pos_emb_proj", view.positions)
-        layer(f"{inside}glore.update", view.linear)
+        held.into(view.weigh, f"{inside}glore.mask_conv")
+        held.into(view.positions, f"{inside}glore.sin_pos_emb_proj")
+        held.into(view.linear, f"{inside}glore.update")
         held.take_all(f"{inside}glore.norm_dict.offset_location_emb.")  # made, and not used
     else:
         whole = held.left[f"{inside}global_conv.0.weight"]  # (N * P, 16, H', W')
@@ -255,24 +234,21 @@ def _pytorch_regions(
         names = ("conv1", "tail_conv.0", "tail_conv.1", "body_trans_conv.0", "head_conv.0")
         norms = ("norm1", "tail_norm_0", "tail_norm_1", "body_trans_norm_0", "head_norm_0")
         for k, (name, normed) in enumerate(zip(names, norms, strict=True)):
-            layer(f"{inside}fishnet.{name}", saliency.layers[k])
+            held.into(saliency.layers[k], f"{inside}fishnet.{name}")
             saliency.norms[k] = norm(
                 f"{inside}fishnet.norm_dict.{normed}", saliency.norms[k].num_channels
             )
         view = WholeMapView(whole.shape[1], whole.shape[-1], nodes, inner)
-        layer(f"{inside}global_conv.0", view.conv)
+        held.into(view.conv, f"{inside}global_conv.0")
 
     def node_norm(name: str) -> JointNorm:
-        module = JointNorm(inner, axes=2)
         name = f"{inside}norm_dict.{name}"
-        fill(module, weight=held.take(f"{name}.scale"), bias=held.take(f"{name}.bias"))
-        return module
+        return held.into(JointNorm(inner, axes=2), name, weight="scale")
 
     memory = TimeStage(inner, cell=cell)
-    for key in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
-        fill(memory.cell, **{key: held.take(f"{inside}offset_lstm.{key}")})
+    held.into(memory.cell, f"{inside}offset_lstm")
     offsets = CellOffsets(inner, nodes=nodes, size=size, anchors=anchors)
-    layer(f"{inside}offset_pred", offsets.linear)
+    held.into(offsets.linear, f"{inside}offset_pred")
     fill(offsets, alpha=held.take(f"{inside}offset_alpha"))
     return DynamicRegions(
         saliency,

@@ -16,15 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from interlace.models.backbones.normalise import Normalise
 from interlace.models.backbones.resnet import resnet_trunk
 from interlace.models.backbones.shift import add_shift
-from interlace.models.backbones.small import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.models.convert.names import Parts, sort_tensors
 from interlace.models.convert.pytorch import dyreg_from_pytorch
 from interlace.models.convert.tensors import Arrays
-from interlace.models.insertion.insert import insert
-from interlace.models.insertion.interlaced import Interlaced
+from interlace.models.insertion.insert import insert, over_video
 
 
 def tsm_from_pytorch(
@@ -63,7 +62,7 @@ def tsm_from_pytorch(
         raise KeyError("the checkpoint lacks the head of the model, new_fc or fc: weight and bias")
     trunk = resnet_trunk(parts.depth)
     _load(trunk, parts.trunk)
-    body = Interlaced(trunk, clips=False, out_channels=512 if parts.depth < 50 else 2048)
+    body = over_video(trunk)
     if parts.shifted:
         body = add_shift(body, at=parts.shifted, fraction=fraction)
     if parts.graphs:

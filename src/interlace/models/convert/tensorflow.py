@@ -34,7 +34,6 @@ def rstg_from_tensorflow(
     gather: Literal["dot", "additive"],
     frame_size_px: int,
     readout: Literal["map", "mean-vector"] = "map",
-    prefix: str = "graph.",
 ) -> GraphBlock:
     """The graph of the authors' TensorFlow program, as a block that returns its bare readout.
 
@@ -47,17 +46,16 @@ def rstg_from_tensorflow(
         gather: what the attention is.
         frame_size_px: pixels a side of the frame in which they look for neighbours.
         readout: the enlarged map, or the sum of nodes averaged over time.
-        prefix: in front of every name.
 
     Raises:
         KeyError: if the checkpoint lacks a tensor.
         ValueError: if it has one that this configuration does not use.
     """
-    held = Tensors({name.removeprefix(prefix): value for name, value in tensors.items()})
+    held = Tensors({name.removeprefix("graph."): value for name, value in tensors.items()})
     width = held.left["cudnn_lstm.bias_time_update_intern"].shape[0] // 4
     adjacency = neighbours(_pixel_boxes(scales, frame_size_px)).float()
 
-    def dense(name: str, count: int | None = None) -> nn.Linear:
+    def dense(name: str) -> nn.Linear:
         kernel = held.take(f"{name}.kernel")
         layer = nn.Linear(kernel.shape[-2], kernel.shape[-1])
         fill(
@@ -70,9 +68,7 @@ def rstg_from_tensorflow(
     def layer_norm(name: str, axes: int) -> nn.Module:
         if not held.has(f"{name}.gamma"):
             return nn.Identity()
-        norm = JointNorm(width, axes=axes, eps=1e-12)
-        fill(norm, weight=held.take(f"{name}.gamma"), bias=held.take(f"{name}.beta"))
-        return norm
+        return held.into(JointNorm(width, axes=axes, eps=1e-12), name, weight="gamma", bias="beta")
 
     def time(name: str) -> TimeStage:
         stage = TimeStage(width, cell="lstm")
@@ -101,10 +97,9 @@ def rstg_from_tensorflow(
         project.append(dense("project_i3d"))
     if held.has("batch_normalization.gamma"):
         batch_norm = NodeBatchNorm(width, eps=1e-3)
+        held.into(batch_norm, "batch_normalization", weight="gamma", bias="beta")
         fill(
             batch_norm,
-            weight=held.take("batch_normalization.gamma"),
-            bias=held.take("batch_normalization.beta"),
             running_mean=held.take("batch_normalization.moving_mean"),
             running_var=held.take("batch_normalization.moving_variance"),
         )
@@ -120,11 +115,13 @@ def rstg_from_tensorflow(
     if not isinstance(message_norm, nn.Identity):
         send = NormedSend(send, message_norm)
 
+    shared = held.has("update_node_mlp.update_conv1.kernel")
+    update_mlp = "update_node_mlp" if shared else "update_node_mlp_"
     space = SpaceStage(
         send,
         _tensorflow_gather(held, dense, gather, width, adjacency),
         _tensorflow_update(mlp, scales, width),
-        norm=_first_of(layer_norm, 2, "update_node_mlp.update_ln", "update_node_mlp_.update_ln"),
+        norm=layer_norm(f"{update_mlp}.update_ln", 2),
     )
     block = GraphBlock(
         channels,
@@ -193,14 +190,6 @@ def _tensorflow_update(
     update = Update(width, layers=len(sets[0]), groups=groups)
     update.mlps = nn.ModuleList(nn.ModuleList(layers) for layers in sets)
     return update
-
-
-def _first_of(layer_norm: Callable[[str, int], nn.Module], axes: int, *names: str) -> nn.Module:
-    for name in names:
-        norm = layer_norm(name, axes)
-        if not isinstance(norm, nn.Identity):
-            return norm
-    return nn.Identity()
 
 
 def _pixel_boxes(scales: Sequence[int], size: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from interlace.graph.space_stage import Send
 
 Arrays = Mapping[str, np.ndarray]
+M = TypeVar("M", bound=nn.Module)
 
 
 class Tensors:
@@ -27,6 +29,12 @@ class Tensors:
             near = ", ".join(sorted(self.left)[:3])
             raise KeyError(f"the checkpoint lacks {name}; unused so far: {near}, ...")
         return self.left.pop(name)
+
+    def into(self, module: M, prefix: str, **theirs: str) -> M:
+        """Fills all parameters of a module from those under a prefix, given their other names."""
+        for name, _ in module.named_parameters():
+            fill(module, **{name: self.take(f"{prefix}.{theirs.get(name, name)}")})
+        return module
 
     def take_all(self, prefix: str) -> dict[str, np.ndarray]:
         """All that is left under a prefix, by the rest of their names."""

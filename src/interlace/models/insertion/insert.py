@@ -4,25 +4,49 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor, nn
 
-from interlace.models.insertion.interlaced import Interlaced, Place
-from interlace.models.insertion.layout import Clip, Layout, find_layout
-from interlace.models.insertion.probe import Seen, probe, sees_clips
+from interlace.models.classifier import VideoClassifier
+from interlace.models.insertion.interlaced import Insertion, Interlaced
+from interlace.models.insertion.layout import Layout, find_layout
+from interlace.models.insertion.probe import Probed, probe, sees_clips
 
 Part = nn.Module | Callable[[int], nn.Module]
+Parts = Mapping[str, Part] | None
+
+
+@overload
+def insert(  # type: ignore[overload-overlap]
+    model: VideoClassifier,
+    after: Parts = ...,
+    *,
+    before: Parts = ...,
+    clips: bool | None = ...,
+    example: Tensor | None = ...,
+) -> VideoClassifier: ...
+
+
+@overload
+def insert(
+    model: nn.Module,
+    after: Parts = ...,
+    *,
+    before: Parts = ...,
+    clips: bool | None = ...,
+    example: Tensor | None = ...,
+) -> Interlaced: ...
 
 
 def insert(
     model: nn.Module,
-    after: Mapping[str, Part] | None = None,
+    after: Parts = None,
     *,
-    before: Mapping[str, Part] | None = None,
+    before: Parts = None,
     clips: bool | None = None,
     example: Tensor | None = None,
-) -> Interlaced:
+) -> nn.Module:
     """Puts graphs into a network, at one depth or several.
 
     DyReg-GNN, section 4.1: the released model has a graph in each of the last three stages. A
@@ -31,7 +55,8 @@ def insert(
     Args:
         model: any network over frames (M, C, H, W) or clips (B, C, T, H, W): of torchvision, of
             timm, your own. It is changed in place by forward hooks only; `Interlaced.remove` takes
-            them out again. Or what `insert` returned before, to put more into it.
+            them out again. Or what `insert` returned before, to put more into it. Or what
+            `create_model` returned: graphs go into the network that sees its frames.
         after: module name -> what its output goes through: a block with the face of `GraphBlock`,
             or a builder that is called with the channels found there. Maps have their channels
             first or last; tokens become a grid, and class tokens are left alone.
@@ -43,7 +68,7 @@ def insert(
         example: video (B, T, C, H, W) to run the network on once, to see shapes; None tries zeros.
 
     Returns:
-        The network over video (B, T, C, H, W).
+        The network over video (B, T, C, H, W); of a `VideoClassifier` that same classifier.
 
     Raises:
         ValueError: for a name that the network does not have, for a module that gives no map or
@@ -63,34 +88,51 @@ def insert(
         >>> model.remove() is network
         True
     """
-    after, before = dict(after or {}), dict(before or {})
-    if not after and not before:
+    wanted = [(Insertion(name, ahead=False), part) for name, part in (after or {}).items()]
+    wanted += [(Insertion(name, ahead=True), part) for name, part in (before or {}).items()]
+    if not wanted:
         raise ValueError('say where to put what, e.g. {"layer3": block}')
-    owner = model if isinstance(model, Interlaced) else None
+    owner = _owner(model, ", ".join(place.key for place, _ in wanted))
     network: nn.Module = owner.network if owner else model
     if owner is not None and clips not in (None, owner.clips):
         raise ValueError(f"this network was given clips={owner.clips} before")
     if clips is None:
         clips = owner.clips if owner else sees_clips(network)
-    clip, out, seen = probe(network, example, clips=clips)
-    wanted = [(name, part, False) for name, part in after.items()]
-    wanted += [(name, part, True) for name, part in before.items()]
-    places = []
-    for name, part, ahead in wanted:
-        place = Place(name, ahead)
+    probed = probe(network, example, clips=clips)
+    blocks = []
+    for place, part in wanted:
         if owner is not None and place.key in owner.places:
             raise ValueError(f"there is something at {place.key!r} already: remove it first")
-        features = _features(seen, name, ahead, clip, clips)
-        place.layout = _layout(place, features, clip, clips, getattr(part, "channels", None))
-        places.append((place, _built(part, place, features, network)))
-    owner = owner or Interlaced(network, clips=clips, out_channels=_channels_out(out))
-    for place, block in places:
+        features = _features(probed, place)
+        place.layout = _layout(place, features, probed, part)
+        blocks.append(_built(part, place, features, network))
+    owner = owner or Interlaced(network, clips=clips, out_channels=probed.out_channels)
+    for (place, _), block in zip(wanted, blocks, strict=True):
         owner.put(place, block)
-    return owner
+    return model if isinstance(model, VideoClassifier) else owner
+
+
+def over_video(
+    network: nn.Module, *, clips: bool | None = None, example: Tensor | None = None
+) -> Interlaced:
+    """A network over video (B, T, C, H, W) with nothing in it yet.
+
+    Args:
+        network: over frames or clips, see `insert`; or what `insert` returned, which comes back.
+        clips: which of the two.
+        example: to see its channels, if it has no `out_channels`.
+    """
+    if isinstance(network, Interlaced):
+        return network
+    clips = sees_clips(network) if clips is None else clips
+    if isinstance(getattr(network, "out_channels", None), int):
+        return Interlaced(network, clips=clips)
+    channels = probe(network, example, clips=clips).out_channels
+    return Interlaced(network, clips=clips, out_channels=channels)
 
 
 def list_places(
-    network: nn.Module, *, clips: bool | None = None, example: Tensor | None = None
+    model: nn.Module, *, clips: bool | None = None, example: Tensor | None = None
 ) -> dict[str, int]:
     """Names of all modules of a network that a graph can be put after, with their channels.
 
@@ -99,32 +141,51 @@ def list_places(
         >>> list_places(torchvision.models.resnet18())["layer3.1"]
         256
     """
-    clips = sees_clips(network) if clips is None else clips
-    clip, _, seen = probe(network, example, clips=clips)
-    return _possible(seen, clip, clips)
+    owner = _owner(model, "any place")
+    network: nn.Module = owner.network if owner else model
+    if clips is None:
+        clips = owner.clips if owner else sees_clips(network)
+    return _possible(probe(network, example, clips=clips))
 
 
-def _features(seen: dict[str, Seen], name: str, ahead: bool, clip: Clip, clips: bool) -> Any:
+def _owner(model: nn.Module, places: str) -> Interlaced | None:
+    """What holds the graphs of a model; None for a network that has none yet."""
+    if not isinstance(model, VideoClassifier):
+        return model if isinstance(model, Interlaced) else None
+    if not isinstance(model.body, Interlaced):
+        raise ValueError(
+            f"no graph can be put at {places}: in this model a {type(model.body).__name__} reads "
+            f"the features of a {type(model.backbone).__name__}, and only a network that sees the "
+            "frames by itself carries the state of graphs in it, such as that of tsm_r18; put "
+            "graphs into a network of your own, then VideoClassifier(nn.Identity(), "
+            "insert(network, ...), num_classes)"
+        )
+    return model.body
+
+
+def _features(probed: Probed, place: Insertion) -> Any:
     """What the named module took or gave in the probe."""
+    name, seen = place.name, probed.seen
     if name not in seen:
-        possible = _possible(seen, clip, clips)
+        possible = _possible(probed)
         near = difflib.get_close_matches(name, possible, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"the network has no module {name!r}; {hint}possible: {_some(possible)}")
-    record = seen[name].inputs if ahead else seen[name].outputs
+    record = seen[name].inputs if place.ahead else seen[name].outputs
     if len(record) != 1:
         times = "never" if not record else f"{len(record)} times"
         raise ValueError(
             f"{name} runs {times} in a forward pass, a graph needs a module that runs once; "
-            f"possible: {_some(_possible(seen, clip, clips))}"
+            f"possible: {_some(_possible(probed))}"
         )
     return record[0]
 
 
-def _layout(place: Place, features: Any, clip: Clip, clips: bool, channels: Any) -> Layout:
+def _layout(place: Insertion, features: Any, probed: Probed, part: Part) -> Layout:
+    channels = getattr(part, "channels", None)
     wanted = channels if isinstance(channels, int) else None
     try:
-        layout = find_layout(features, clip, clips=clips, channels=wanted)
+        layout = find_layout(features, probed.size, clips=probed.clips, channels=wanted)
     except ValueError as error:
         text = str(error).replace("gives", "takes", 1) if place.ahead else str(error)
         raise ValueError(f"no graph can be put at {place.key}: it {text}") from None
@@ -137,7 +198,7 @@ def _layout(place: Place, features: Any, clip: Clip, clips: bool, channels: Any)
     return layout
 
 
-def _built(part: Part, place: Place, features: Tensor, network: nn.Module) -> nn.Module:
+def _built(part: Part, place: Insertion, features: Tensor, network: nn.Module) -> nn.Module:
     if isinstance(part, nn.Module):
         return part
     block = part(place.layout.channels(features))
@@ -146,17 +207,9 @@ def _built(part: Part, place: Place, features: Tensor, network: nn.Module) -> nn
     return block.to(features.device, features.dtype).train(network.training)
 
 
-def _possible(seen: dict[str, Seen], clip: Clip, clips: bool) -> dict[str, int]:
-    """Names of modules that run once and give maps or tokens -> channels."""
-    possible = {}
-    for name, record in seen.items():
-        if len(record.outputs) == 1:
-            try:
-                layout = find_layout(record.outputs[0], clip, clips=clips)
-            except ValueError:
-                continue
-            possible[name] = layout.channels(record.outputs[0])
-    return possible
+def _possible(probed: Probed) -> dict[str, int]:
+    """Where a graph can be put after -> channels."""
+    return {name: layout.channels(out) for name, layout, out in probed.maps()}
 
 
 def _some(names: Mapping[str, int], most: int = 30) -> str:
@@ -169,7 +222,3 @@ def _some(names: Mapping[str, int], most: int = 30) -> str:
         chosen = list(names)[:most]
     more = len(names) - len(chosen)
     return (", ".join(chosen) or "none") + (f", and {more} deeper ones" if more else "")
-
-
-def _channels_out(out: Any) -> int | None:
-    return out.shape[1] if isinstance(out, Tensor) and out.dim() > 1 else None

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock
-from interlace.models.insertion.layout import Clip, Layout
+from interlace.models.insertion.layout import Layout, VideoSize
 from interlace.models.insertion.probe import feed
 
 
@@ -30,16 +31,16 @@ class Interlaced(nn.Module):
     Args:
         network: over frames (M, C, H, W), or over clips (B, C, T, H, W).
         clips: which of the two.
-        out_channels: of what it gives, if that is one tensor.
+        out_channels: of what it gives, if that is one tensor; None asks the network.
     """
 
     def __init__(self, network: nn.Module, *, clips: bool, out_channels: int | None = None):
         super().__init__()
         self.network = network
         self.graphs = nn.ModuleDict()
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, Insertion] = {}
         self.clips = clips
-        self.out_channels = out_channels
+        self.out_channels = out_channels or getattr(network, "out_channels", None)
         self.training = network.training
 
     def forward(
@@ -71,10 +72,8 @@ class Interlaced(nn.Module):
             ValueError: for video of another shape, or another model's state.
         """
         self._check(video, state, boxes)
-        batch, frames, _, height, width = video.shape
-        call = _Call(
-            self, Clip(batch, frames, height, width), state, boxes, return_state, return_trace
-        )
+        size = VideoSize.of(video)
+        call = _Call(self, size, state, boxes, return_state, return_trace)
         outer, _RUNNING.call = _RUNNING.call, call
         try:
             out = feed(self.network, video, clips=self.clips)
@@ -84,7 +83,7 @@ class Interlaced(nn.Module):
             raise RuntimeError(
                 f"the network did not run {', '.join(missed)}, so the graph there did not either"
             )
-        out = _time_second(out) if self.clips else _unfold(out, batch, frames)
+        out = _time_second(out) if self.clips else _unfold(out, size)
         results = [out]
         if return_state:
             streams = not self.clips and all(v is not None for v in call.states.values())
@@ -95,17 +94,17 @@ class Interlaced(nn.Module):
 
     def remove(self) -> nn.Module:
         """Takes all graphs out and gives the network back as it was."""
-        for key, place in self.places.items():
-            place.leave(self.network)
-            del self.graphs[_key(key)]
+        for insertion in self.places.values():
+            insertion.leave(self.network)
         self.places.clear()
+        self.graphs.clear()
         return self.network
 
-    def put(self, place: Place, block: nn.Module) -> None:
+    def put(self, insertion: Insertion, block: nn.Module) -> None:
         """Puts a block at a place, as `insert` does once it has found that it fits."""
-        place.enter(self.network)
-        self.places[place.key] = place
-        self.graphs[_key(place.key)] = block
+        insertion.enter(self.network)
+        self.places[insertion.key] = insertion
+        self.graphs[_key(insertion.key)] = block
 
     def _check(self, video: Tensor, state: Mapping[str, Any] | None, boxes: Tensor | None) -> None:
         if video.dim() != 5 or 0 in video.shape:
@@ -126,40 +125,32 @@ class Interlaced(nn.Module):
         if not isinstance(state, Mapping) or state.keys() != self.places.keys():
             raise ValueError(
                 "state must be what this model returned with return_state=True, with entries for "
-                f"{', '.join(self.places)}"
+                f"{', '.join(self.places) or 'no place'}; one that returned None sees whole clips"
             )
 
 
+@dataclass
 class _Call:
-    """One forward pass that is running: the clip, what goes in and what comes out of graphs."""
+    """One forward pass that is running: the video, what goes in and what comes out of graphs."""
 
-    def __init__(
-        self,
-        owner: Interlaced,
-        clip: Clip,
-        state: Mapping[str, Any] | None,
-        boxes: Tensor | None,
-        return_state: bool,
-        return_trace: bool,
-    ):
-        self.owner = owner
-        self.clip = clip
-        self.state = state
-        self.boxes = boxes
-        self.return_state = return_state
-        self.return_trace = return_trace
-        self.done: set[str] = set()
-        self.states: dict[str, Any] = {}
-        self.traces: dict[str, Any] = {}
+    owner: Interlaced
+    size: VideoSize
+    state: Mapping[str, Any] | None
+    boxes: Tensor | None
+    return_state: bool
+    return_trace: bool
+    done: set[str] = field(default_factory=set)
+    states: dict[str, Any] = field(default_factory=dict)
+    traces: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, place: Place, features: Tensor) -> Tensor:
+    def run(self, place: Insertion, features: Tensor) -> Tensor:
         """What the graph at a place makes of what the network has there."""
         key = place.key
         block = self.owner.graphs[_key(key)]
-        maps = place.layout.to_maps(features, self.clip)
+        maps = place.layout.to_maps(features, self.size)
         options: dict[str, Any] = {}
         if self.boxes is not None and _is_told(block):
-            every = -(-self.clip.frames // maps.shape[1])  # frames a map, where a network strides
+            every = -(-self.size.frames // maps.shape[1])  # frames a map, where a network strides
             options["boxes"] = self.boxes[:, ::every]
         if self.return_state:
             options["return_state"] = True
@@ -192,7 +183,7 @@ class _Running(threading.local):
 _RUNNING = _Running()
 
 
-class Place:
+class Insertion:
     """A named module whose output, or input, goes through a graph while a call is running."""
 
     layout: Layout
@@ -246,17 +237,17 @@ def _is_told(block: nn.Module) -> bool:
     return any(isinstance(m, GraphBlock) and m.needs_boxes for m in block.modules())
 
 
-def _unfold(out: Any, batch: int, frames: int) -> Any:
+def _unfold(out: Any, size: VideoSize) -> Any:
     """Every tensor (B * T, ...) in what a network gave, as (B, T, ...)."""
     if isinstance(out, Tensor):
-        folded = out.dim() > 0 and out.shape[0] == batch * frames
-        return out.unflatten(0, (batch, frames)) if folded else out
+        folded = out.dim() > 0 and out.shape[0] == size.batch * size.frames
+        return out.unflatten(0, (size.batch, size.frames)) if folded else out
     if isinstance(out, Mapping):
-        return {key: _unfold(value, batch, frames) for key, value in out.items()}
+        return {key: _unfold(value, size) for key, value in out.items()}
     if isinstance(out, tuple) and hasattr(out, "_fields"):
-        return type(out)(*(_unfold(value, batch, frames) for value in out))
+        return type(out)(*(_unfold(value, size) for value in out))
     if isinstance(out, tuple | list):
-        return type(out)([_unfold(value, batch, frames) for value in out])
+        return type(out)([_unfold(value, size) for value in out])
     return out
 
 

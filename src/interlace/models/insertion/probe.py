@@ -1,4 +1,4 @@
-"""What a network's modules take and give, found by running it once on an empty clip."""
+"""What a network's modules take and give, found by running it once on an empty video."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interlace.models.insertion.layout import Clip
+from interlace.models.insertion.layout import Layout, VideoSize, find_layout
 
 SIDES = (64, 224)  # pixels that are tried where a network does not tell its own
-FRAMES = {False: 2, True: 8}  # of the empty clip, for 2D and for 3D networks
+FRAMES = {False: 2, True: 8}  # of the empty video, for 2D and for 3D networks
 
 
 @dataclass
@@ -22,6 +22,41 @@ class Seen:
 
     inputs: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
+
+    def note(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self.inputs.append(args[0] if args else None)
+        self.outputs.append(output)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """One run of a network.
+
+    Attributes:
+        size: of the video.
+        clips: whether the network sees clips or frames.
+        out: what it gave.
+        seen: by module name, in the network's order.
+    """
+
+    size: VideoSize
+    clips: bool
+    out: Any
+    seen: dict[str, Seen]
+
+    def maps(self) -> Iterator[tuple[str, Layout, Tensor]]:
+        """Name, layout and output of all modules that run once and give maps or tokens."""
+        for name, record in self.seen.items():
+            if len(record.outputs) == 1:
+                with contextlib.suppress(ValueError):
+                    out = record.outputs[0]
+                    yield name, find_layout(out, self.size, clips=self.clips), out
+
+    @property
+    def out_channels(self) -> int | None:
+        """Of the network, if it gives one tensor."""
+        out = self.out
+        return out.shape[1] if isinstance(out, Tensor) and out.dim() > 1 else None
 
 
 def sees_clips(network: nn.Module) -> bool:
@@ -34,18 +69,13 @@ def feed(network: nn.Module, video: Tensor, *, clips: bool) -> Any:
     return network(video.transpose(1, 2) if clips else video.flatten(0, 1))
 
 
-def probe(
-    network: nn.Module, example: Tensor | None, *, clips: bool
-) -> tuple[Clip, Any, dict[str, Seen]]:
+def probe(network: nn.Module, example: Tensor | None, *, clips: bool) -> Probed:
     """Runs the network in eval mode and takes down what every module took and gave.
 
     Args:
         network: left as it was.
         example: (B, T, C, H, W); None tries zeros of the sizes that networks usually take.
         clips: see `sees_clips`.
-
-    Returns:
-        The clip, the network's output, and what was seen by module name.
 
     Raises:
         ValueError: if it cannot be run on zeros, with what to do.
@@ -68,27 +98,15 @@ def probe(
 
 
 @torch.no_grad()
-def _run(network: nn.Module, video: Tensor, clips: bool) -> tuple[Clip, Any, dict[str, Seen]]:
-    seen: dict[str, Seen] = {}
-    handles = []
-    for name, module in network.named_modules():
-        if not name:
-            continue
-        seen[name] = record = Seen()
-
-        def note(_: nn.Module, args: tuple, output: Any, record: Seen = record) -> None:
-            record.inputs.append(args[0] if args else None)
-            record.outputs.append(output)
-
-        handles.append(module.register_forward_hook(note))
-    try:
-        with _resting(network):
-            out = feed(network, video, clips=clips)
-    finally:
-        for handle in handles:
-            handle.remove()
-    batch, frames, _, height, width = video.shape
-    return Clip(batch, frames, height, width), out, seen
+def _run(network: nn.Module, video: Tensor, clips: bool) -> Probed:
+    modules = {name: module for name, module in network.named_modules() if name}
+    seen = {name: Seen() for name in modules}
+    with contextlib.ExitStack() as undo:
+        for name, module in modules.items():
+            undo.callback(module.register_forward_hook(seen[name].note).remove)
+        undo.enter_context(_resting(network))
+        out = feed(network, video, clips=clips)
+        return Probed(VideoSize.of(video), clips, out, seen)
 
 
 @contextlib.contextmanager

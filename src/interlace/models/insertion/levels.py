@@ -1,4 +1,4 @@
-"""The stages of a network: where its maps change, and what was put into each."""
+"""The levels of a network: where the size of its maps changes, and what was put into each."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock
 from interlace.models.insertion.interlaced import Interlaced
-from interlace.models.insertion.layout import Clip, find_layout
-from interlace.models.insertion.probe import Seen, probe
+from interlace.models.insertion.layout import Layout, VideoSize
+from interlace.models.insertion.probe import probe
 
 
 @dataclass(frozen=True)
-class Stage:
+class Level:
     """Neighbouring modules whose maps have one size.
 
     Attributes:
@@ -33,33 +33,33 @@ class Stage:
     graphs: tuple[str, ...]
 
 
-def stages(model: Interlaced) -> list[Stage]:
-    """The stage table of a network.
+def levels(model: Interlaced) -> list[Level]:
+    """The table of a network's levels.
 
     Example:
         >>> from interlace.models.registry import create_model
-        >>> for stage in stages(create_model("tsm_r18_dyreg").body)[1:4]:
-        ...     print(stage.module, stage.channels, stage.stride, *stage.graphs)
+        >>> for level in levels(create_model("tsm_r18_dyreg").body)[1:4]:
+        ...     print(level.module, level.channels, level.stride, *level.graphs)
         layer1 64 4 2 x TemporalShift
         layer2 128 8 2 x TemporalShift
         layer3 256 16 9 nodes, DynamicRegions, at layer3.0 2 x TemporalShift
     """
     network = model.network
-    clip, _, seen = probe(network, None, clips=model.clips)
+    probed = probe(network, None, clips=model.clips)
     rows: list[tuple[str, tuple[int, int, int]]] = []
+    found = {name: _size(layout, out, probed.size) for name, layout, out in probed.maps()}
     for name in _candidates(network):
-        size = _size(seen[name], clip, clips=model.clips)
-        if size is None:
+        if name not in found:
             continue
-        if rows and rows[-1][1] == size:
+        if rows and rows[-1][1] == found[name]:
             rows.pop()
-        rows.append((name, size))
-    inside = _inside(model, [name for name, _ in rows], list(seen))
-    return [Stage(name, *size, tuple(inside[name])) for name, size in rows]
+        rows.append((name, found[name]))
+    inside = _inside(model, [name for name, _ in rows], list(probed.seen))
+    return [Level(name, *size, tuple(inside[name])) for name, size in rows]
 
 
 def _candidates(network: nn.Module) -> list[str]:
-    """What timm calls the stages of its networks; else all that stands at the root."""
+    """What timm names as the features of its networks; else all that stands at the root."""
     known = getattr(network, "feature_info", None)
     if isinstance(known, list) and known:
         modules = dict(network.named_modules())
@@ -67,35 +67,24 @@ def _candidates(network: nn.Module) -> list[str]:
     return [name for name, _ in network.named_children()]
 
 
-def _size(seen: Seen, clip: Clip, *, clips: bool) -> tuple[int, int, int] | None:
-    """Channels, pixels a cell, frames a map; None for what gives no map."""
-    if len(seen.outputs) != 1:
-        return None
-    out = seen.outputs[0]
-    try:
-        layout = find_layout(out, clip, clips=clips)
-    except ValueError:
-        return None
-    maps = layout.to_maps(out, clip)
-    return (
-        layout.channels(out),
-        round(clip.height / maps.shape[-2]),
-        -(-clip.frames // maps.shape[1]),
-    )
+def _size(layout: Layout, out: Tensor, video: VideoSize) -> tuple[int, int, int]:
+    """Channels, pixels a cell, frames a map."""
+    _, frames, channels, height, _ = layout.to_maps(out, video).shape
+    return channels, round(video.height / height), -(-video.frames // frames)
 
 
 def _inside(model: Interlaced, names: list[str], order: list[str]) -> dict[str, list[str]]:
-    """What was put where, by the stage that it is in: the first that ends no earlier."""
+    """What was put where, by the level that it is in: the first that ends no earlier."""
     said: dict[str, list[str]] = {name: [] for name in names}
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
     at = {name: k for k, name in enumerate(order)}  # a module comes before those in it
     ends = {name: max(k for n, k in at.items() if _within(n, name)) for name in names}
     for (key, place), block in zip(model.places.items(), model.graphs.values(), strict=True):
-        stage = next((n for n in names if at[place.name] <= ends[n]), names[-1])
+        level = next((n for n in names if at[place.name] <= ends[n]), names[-1])
         if isinstance(block, GraphBlock):
-            said[stage].append(f"{_graph(block)}, at {key}")
+            said[level].append(f"{_graph(block)}, at {key}")
         else:
-            counts[stage][type(block).__name__] += 1
+            counts[level][type(block).__name__] += 1
     for name, kinds in counts.items():
         said[name] += [f"{count} x {kind}" for kind, count in kinds.items()]
     return said

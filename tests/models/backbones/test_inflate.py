@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from graphs import draw, randomise
-from interlace.models.backbones.inflate import NonLocal, SmallI3D, inflate
+from interlace.models.backbones.i3d import small_i3d_trunk
+from interlace.models.backbones.inflate import inflate
+from interlace.models.baselines import NonLocal
 from tolerances import EXACT
 
 
@@ -62,12 +64,12 @@ def test_one_by_one_kernels_stay_within_a_frame():
 @torch.no_grad()
 def test_small_i3d_on_equal_frames_gives_equal_maps_away_from_the_ends():
     torch.manual_seed(0)
-    network = SmallI3D(base=8, blocks=1).double().eval()
-    features = network(draw(1, 1, 1, 33, 47).expand(-1, 17, -1, -1, -1))
-    assert features.shape == (1, 17, 1024, 3, 3)
+    network = small_i3d_trunk(base=8, blocks=1).double().eval()
+    features = network(draw(1, 1, 1, 33, 47).expand(-1, -1, 17, -1, -1))
+    assert features.shape == (1, 1024, 17, 3, 3)
     reach = 1 + 3  # a 7x7 stem and three bottlenecks
-    inner = features[:, reach : 17 - reach]
-    torch.testing.assert_close(inner, inner[:, :1].expand_as(inner), **EXACT)
+    inner = features[:, :, reach : 17 - reach]
+    torch.testing.assert_close(inner, inner[:, :, :1].expand_as(inner), **EXACT)
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from interlace.models.convert.names import sort_tensors
 from interlace.models.registry import open_weights
 from interlace.models.weights import read_card, save_weights
 
-CASE = Path(__file__).parents[1] / "reference" / "tsm_r50_dyreg.json"
+CASE = Path(__file__).parents[2] / "reference" / "tsm_r50_dyreg.json"
 SHAPES = dict(json.loads(CASE.read_text())["tensors"])
 GRAPHS = ["layer2.2.conv2", "layer3.4.conv2", "layer4.1.conv2"]
 CONSTANT = "module.base_model.layer3.4.conv2.dynamic_graph.rstg.ph_buf"

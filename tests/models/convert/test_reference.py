@@ -1,7 +1,8 @@
 """Our modules, given the authors' weights, compute what the authors' programs computed.
 
 Every case is a pair NAME.json (configuration, names and shapes of the weights) and NAME.npz
-(outputs). `pytest tests/test_reference.py --reference-dir DIR` runs all cases below DIR.
+(outputs). `pytest tests/models/convert/test_reference.py --reference-dir DIR` runs all cases below
+DIR.
 """
 
 import json

@@ -16,6 +16,7 @@ from interlace.graph.trace import Trace
 from interlace.models.classifier import VideoClassifier
 from interlace.models.insertion.insert import list_places
 from interlace.models.insertion.interlaced import Interlaced
+from interlace.models.registry import create_model
 from tolerances import FLOAT32
 
 GRAPH = functools.partial(interlace.DyReg, nodes=3, width=16, rounds=1)
@@ -368,6 +369,56 @@ def test_it_is_the_body_of_a_classifier():
     assert list(traces) == ["6"]
     _, state = model(video[:, :1], return_state=True)
     torch.testing.assert_close(model(video[:, 1:], state), logits, **FLOAT32)
+
+
+# --- what create_model returns ------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_graphs_go_into_the_network_of_a_registered_model():
+    model = create_model("c2d_r18", num_classes=5).eval()
+    video = torch.rand(2, 3, 3, 64, 64)
+    before = model(video)
+    assert interlace.insert(model, {"layer3.0": GRAPH}) is model
+    logits, state, traces = model(video, return_state=True, return_trace=True)
+    torch.testing.assert_close(logits, before, rtol=0, atol=0)
+    assert list(traces) == list(state.body) == ["layer3.0"]
+    interlace.insert(model, {"layer4": GRAPH}, before={"layer2": GRAPH})  # and more of them
+    assert list(model.body.places) == ["layer3.0", "layer4", "before layer2"]
+    for graph in model.body.graphs.values():
+        graph.branch.weight.normal_(std=0.5)
+    assert gap(model(video), before) > 1e-4
+    assert model.body.remove() is model.network
+    torch.testing.assert_close(model(video), before, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_graphs_go_into_models_of_all_kinds():
+    """Of digits, of clips in 3D, of timm: each is probed with the channels it takes."""
+    for name, place, shape in (
+        ("dyreg", "layer1", (1, 2, 1, 48, 48)),
+        ("i3d_small", "res2", (1, 8, 1, 48, 48)),
+        ("timm/resnet10t", "layer2.0", (1, 2, 3, 64, 64)),
+    ):
+        model = create_model(name, num_classes=5).eval()
+        video = torch.rand(shape)
+        before = model(video)
+        traces = interlace.insert(model, {place: GRAPH})(video, return_trace=True)[1]
+        assert place in traces
+        torch.testing.assert_close(model(video), before, rtol=0, atol=0)
+        assert list_places(model)[place] == model.body.graphs[place.replace(".", "-")].channels
+
+
+def test_a_model_whose_graph_reads_the_features_of_a_backbone_says_why_it_cannot():
+    model = create_model("rstg_all_temp_small")
+    sentence = (
+        r"no graph can be put at layers\.3: in this model a GraphBlock reads the features of a "
+        r"StridedCNN.*insert\(network"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        interlace.insert(model, {"layers.3": GRAPH})
+    with pytest.raises(ValueError, match="no module 'layer9'; did you mean"):
+        interlace.insert(create_model("c2d_r18"), {"layer9": GRAPH})
 
 
 # --- mistakes -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Weights of backbones from files: used, inflated, refused; nothing silently dropped."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -100,6 +101,43 @@ def test_weights_of_a_model_of_ours_are_a_source_too(model, tmp_path):
     assert f"not used ({len(graph)}): {min(graph)}" in loaded.lines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("conv_lstm_small", "rstg_all_temp_small"),  # backbone.*; its body has layers.*, too
+        ("rstg_all_temp", "conv_lstm"),
+        ("resnet18", "dyreg_fixed"),  # body.network.*, as of models for real videos
+        ("i3d_small", "nonlocal_small"),
+    ],
+)
+def test_models_of_digits_share_backbones_too(tmp_path, name, other):
+    torch.manual_seed(0)
+    source, model = create_model(name), create_model(other, num_classes=5)
+    path = save_weights(source, tmp_path / "w.safetensors", card={"model": name}, half=True)
+    others = {k: v.clone() for k, v in model.state_dict().items()}
+    loaded = load_backbone(model, path)
+    expected = source.network.state_dict()
+    assert loaded.used == sorted(expected)
+    for key, value in model.network.state_dict().items():
+        whole = expected[key]
+        rounded = whole.half().to(whole.dtype) if whole.is_floating_point() else whole
+        assert torch.equal(value, rounded)
+    prefix = "backbone." if source.network is source.backbone else "body.network."
+    for key, value in model.state_dict().items():
+        assert key.startswith(prefix) or torch.equal(value, others[key])
+    assert loaded.head == ["head.bias", "head.weight"]
+    with pytest.raises(ValueError, match=f"weights of {name}, lacks .* take weights of the same"):
+        load_backbone(create_model("tsm_r18"), path)
+
+
+def test_shipped_weights_of_a_backbone_are_a_source():
+    shipped = Path(__file__).parents[3] / "weights" / "backbone_small.safetensors"
+    model = create_model("rstg_positional_small")
+    loaded = load_backbone(model, shipped)
+    assert loaded.used == sorted(model.backbone.state_dict())
+    assert loaded.unused == []
+
+
 def test_what_a_network_has_no_place_for_is_named(source, model, tmp_path):
     tensors = {**source.state_dict(), "layer5.0.conv1.weight": torch.zeros(3)}
     torch.save(tensors, tmp_path / "w.pth")
@@ -128,8 +166,11 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(source, model, tmp_pat
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     with pytest.raises(FileNotFoundError, match='give a file, or "imagenet"'):
         load_backbone(model, "imagnet")
-    with pytest.raises(ValueError, match="a model for real videos"):
+    torch.save(tensors, path)
+    with pytest.raises(ValueError, match=r"lacks .* of this backbone"):
         load_backbone(create_model("mean_lstm_small"), path)
+    with pytest.raises(ValueError, match="nobody gives ImageNet weights for this StridedCNN"):
+        load_backbone(create_model("mean_lstm_small"), "imagenet")
 
 
 def test_nothing_in_a_file_runs(model, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from graphs import draw, randomise
-from interlace.models.drop_in import ConvLSTMBlock, NonLocalBlock
+from interlace.models.baselines import ConvLSTMBlock, NonLocalBlock
 from tolerances import BFLOAT16, EXACT
 
 BOTH = [ConvLSTMBlock, NonLocalBlock]
