@@ -486,7 +486,7 @@ def test_a_small_task_is_learnt(tmp_path):
 
 
 def test_a_plan_knows_its_phases_for_the_line_that_moves():
-    from interlace.training.watch import _clock, _frames
+    from interlace.training.watch import _clock
 
     recipe = replace(RECIPE, lessons=[])
     plan = make_plan(DATA, recipe, load_digits("embedded", train=True))
@@ -502,11 +502,15 @@ def test_a_plan_knows_its_phases_for_the_line_that_moves():
         "lesson 2 of 2",
         "training",
     ]
-    assert _frames(plan.stages(), 0) == 0
-    assert _frames(plan.stages(), 4) == 4 * 16
-    assert _frames(plan.stages(), 12) == 10 * 16 + 2 * 8 * 3
-    assert _frames(plan.stages(), STEPS) == 10 * 16 + 40 * 8 * 3
-    assert [_clock(s) for s in (0.4, 61, 3600 * 11 + 59)] == ["0:00:00", "0:01:01", "11:00:59"]
+    task = module_of(recipe).task
+    assert [task.frames(step) for step in (0, 4, 12)] == [0, 4 * 16, 10 * 16 + 2 * 8 * 3]
+    assert task.frames(None) == task.frames(STEPS) == 10 * 16 + 40 * 8 * 3
+    assert [task.stage(step).name for step in (9, 10, STEPS)] == [
+        "pre-training", "training", "training",
+    ]  # fmt: skip
+    assert [_clock(s) for s in (None, 0.4, 61, 3600 * 11 + 59)] == [
+        "-:--:--", "0:00:00", "0:01:01", "11:00:59",
+    ]  # fmt: skip
 
 
 def test_importing_changes_no_logging_and_no_warnings():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -102,6 +103,21 @@ class Task(ABC):
         self.patience: int | None = None
         self.card: dict[str, Any] = {}
         self.record: dict[str, Any] = {}
+
+    def stage(self, step: int) -> Stage:
+        """The one that a step is in."""
+        ends = accumulate(stage.steps for stage in self.stages)
+        return next(
+            (s for s, end in zip(self.stages, ends, strict=True) if step < end), self.stages[-1]
+        )
+
+    def frames(self, step: int | None) -> int:
+        """That are shown in so many steps; None: in all."""
+        done, left = 0, self.steps if step is None else step
+        for stage in self.stages:
+            done += min(left, stage.steps) * stage.frames
+            left = max(0, left - stage.steps)
+        return done
 
     @staticmethod
     @abstractmethod
