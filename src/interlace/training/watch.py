@@ -34,6 +34,9 @@ class LastCheckpoint(Checkpoint):
         self.every = every
         self.saved = 0
 
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.saved = trainer.global_step
+
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
         if step % self.every == 0 and step != self.saved and not trainer.is_last_batch:
