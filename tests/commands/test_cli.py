@@ -151,6 +151,7 @@ def test_a_wrong_config_is_answered_with_one_sentence(text, sentence, tmp_path, 
             "data.name must be one of clips, SyncMNIST, MultiSyncMNIST, got 'SynchMNIST'; "
             "did you mean 'SyncMNIST'?",
         ),
+        (["bench", "model", "--data=clips"], "bench model is for synthetic videos, not for clips"),
         (["train", "--data", "clips"], "data.path must name a folder of videos"),
         (["train", "--data", "nowhere:Own"], "'nowhere:Own' wants a module 'nowhere'"),
         (["train", "--trainer.callbacks=[no.Such]"], "trainer.callbacks: no.Such cannot be made"),

@@ -226,8 +226,8 @@ def test_a_detector_tells_where_to_look_and_is_in_no_checkpoint(clips, tmp_path,
 
 
 def test_a_killed_run_goes_on_to_the_same_weights_to_the_bit(clips, tmp_path):
-    """With dropout, whose random numbers are those of the step."""
-    recipe = replace(RECIPE, dropout=0.5, optimizer="adamw", lr=1e-3)
+    """With dropout, whose random numbers are those of the step, and batches that are gathered."""
+    recipe = replace(RECIPE, dropout=0.5, optimizer="adamw", lr=1e-3, batch_size=2, accumulate=2)
     whole, folder = tmp_path / "whole", tmp_path / "run"
     run(whole, clips, recipe=recipe)
     command = [

@@ -219,6 +219,31 @@ def test_what_changes_no_weight_may_change(finished):
     assert run(finished, save_every=7, log_every=3) == finished / "best.safetensors"
 
 
+def test_a_run_may_become_longer(tmp_path, caplog):
+    """What was learnt stays; looks go on where they were counted from."""
+    folder, recipe = tmp_path / "run", replace(RECIPE, pretrain_frames=32, videos=200)
+    run(folder, recipe=recipe)
+    before = read_curves(folder / "logs/csv", ["validation/accuracy"])["validation/accuracy"]
+    assert before[0] == [12, 22, 27]  # each 10 steps after 2 of pre-training, and the last
+    with caplog.at_level("INFO"):
+        run(folder, recipe=replace(recipe, videos=360))
+    assert "recipe.videos is 360 instead of 200: from here on" in caplog.text
+    assert "goes on at step 27 of 47" in caplog.text
+    after = read_curves(folder / "logs/csv", ["validation/accuracy"])["validation/accuracy"]
+    assert after[0] == [12, 22, 27, 32, 42, 47]
+    assert after[1][:3] == before[1]
+    assert json.loads((folder / "run.json").read_text())["options"]["recipe"]["videos"] == 360
+
+
+def test_a_checkpoint_of_an_older_kind_is_refused(tmp_path):
+    run(tmp_path, recipe=replace(RECIPE, pretrain_frames=0, videos=16))
+    checkpoint = checkpoint_of(tmp_path)
+    del checkpoint["began"]
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match="is of an older interlace"):
+        run(tmp_path, recipe=replace(RECIPE, pretrain_frames=0, videos=32))
+
+
 def test_a_start_that_failed_does_not_take_the_folder(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(FileNotFoundError, match="no such folder"):
@@ -416,9 +441,9 @@ def test_sgd_slows_down_tenfold_where_validation_rests_and_remembers_it(tmp_path
 
     def look_by_table(task, batch):
         """So many of the ten videos are right."""
-        shown, right = look(task, batch), round(10 * next(accuracy))
-        label = (torch.arange(len(batch.label)) >= right).long()
-        return shown._replace(label=label, scores=torch.tensor([[0.0, -9.0]]).repeat(10, 1))
+        (_, shown), right = look(task, batch), round(10 * next(accuracy))
+        said = torch.where(torch.arange(10) < right, batch.label, (batch.label + 1) % 11)
+        return torch.nn.functional.one_hot(said, 11).float().log_softmax(1), shown
 
     monkeypatch.setattr(DigitTask, "look", look_by_table)
     data = replace(DATA, validation_size=10)
@@ -486,7 +511,7 @@ def test_a_small_task_is_learnt(tmp_path):
 
 
 def test_a_plan_knows_its_phases_for_the_line_that_moves():
-    from interlace.training.watch import _clock, _frames
+    from interlace.training.watch import _clock
 
     recipe = replace(RECIPE, lessons=[])
     plan = make_plan(DATA, recipe, load_digits("embedded", train=True))
@@ -502,11 +527,15 @@ def test_a_plan_knows_its_phases_for_the_line_that_moves():
         "lesson 2 of 2",
         "training",
     ]
-    assert _frames(plan.stages(), 0) == 0
-    assert _frames(plan.stages(), 4) == 4 * 16
-    assert _frames(plan.stages(), 12) == 10 * 16 + 2 * 8 * 3
-    assert _frames(plan.stages(), STEPS) == 10 * 16 + 40 * 8 * 3
-    assert [_clock(s) for s in (0.4, 61, 3600 * 11 + 59)] == ["0:00:00", "0:01:01", "11:00:59"]
+    task = module_of(recipe).task
+    assert [task.frames(step) for step in (0, 4, 12)] == [0, 4 * 16, 10 * 16 + 2 * 8 * 3]
+    assert task.frames(None) == task.frames(STEPS) == 10 * 16 + 40 * 8 * 3
+    assert [task.stage(step).name for step in (9, 10, STEPS)] == [
+        "pre-training", "training", "training",
+    ]  # fmt: skip
+    assert [_clock(s) for s in (None, 0.4, 61, 3600 * 11 + 59)] == [
+        "-:--:--", "0:00:00", "0:01:01", "11:00:59",
+    ]  # fmt: skip
 
 
 def test_importing_changes_no_logging_and_no_warnings():

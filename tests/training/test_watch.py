@@ -9,8 +9,11 @@ import pytest
 import interlace.training.watch
 from interlace.data.digits.datasets import make_videos, video_options
 from interlace.data.digits.images import load_digits
+from interlace.models.registry import create_model
 from interlace.training.lessons import Phase, Plan
-from interlace.training.watch import ProgressLines
+from interlace.training.tasks.digit_options import DigitRecipeOptions
+from interlace.training.tasks.digits import DigitTask
+from interlace.training.watch import Pace, ProgressBar, ProgressLines
 
 STEPS = [10, 20, 70]  # frames of a step: 4 x 2, then 8 x 4
 TOTAL = 10 * 8 + 90 * 32
@@ -33,7 +36,9 @@ def play(plan, *, first=0, last=100, seconds=1.0, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(interlace.training.watch.time, "monotonic", lambda: now[0])
     trainer = SimpleNamespace(global_step=first)
-    task = SimpleNamespace(stages=plan.stages(), steps=plan.steps)
+    task = DigitTask(
+        create_model("mean_lstm_small"), plan, DigitRecipeOptions(), pretrained=True, watched=None
+    )
     module = SimpleNamespace(task=task, looked={})
     lines = ProgressLines()
     lines.on_train_start(trainer, module)
@@ -58,6 +63,24 @@ def test_a_log_has_a_line_now_and_then(plan, monkeypatch, caplog):
     assert lines[-1] == (
         "100% of the run, 0:00:00 left: training, accuracy 25.0%, validation 37.5%"
     )
+
+
+def test_a_terminal_shows_stage_time_left_and_accuracy(plan, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(interlace.training.watch.time, "monotonic", lambda: now[0])
+    task = DigitTask(
+        create_model("mean_lstm_small"), plan, DigitRecipeOptions(), pretrained=True, watched=None
+    )
+    seen = {"train/accuracy": 0.25, "validation/accuracy": 0.375, "pretrain/exact": 0.5}
+    trainer = SimpleNamespace(global_step=10, callback_metrics=seen)
+    bar, module = ProgressBar(), SimpleNamespace(task=task)
+    bar._pace = Pace(task, 10)
+    now[0], trainer.global_step = 1045.0, 55  # a second a step
+    assert bar.get_metrics(trainer, module) == {
+        "training": "51%", "left": "0:00:45", "accuracy": "25.0%", "validation": "37.5%",
+    }  # fmt: skip
+    trainer.global_step = 5
+    assert bar.get_metrics(trainer, module)["digits right"] == "50.0%"
 
 
 def test_the_time_left_is_that_of_the_whole_run(plan, monkeypatch, caplog):

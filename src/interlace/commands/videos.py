@@ -33,6 +33,8 @@ def on_videos(commands: dict[str, Any], argv: list[str]) -> tuple[dict[str, Any]
             argv = [*command, *words]
             from interlace.training.tasks import options_for
 
+            if named["name"] == "clips" and command != ("train",):
+                raise ValueError(f"{' '.join(command)} is for synthetic videos, not for clips")
             group[command[-1]] = _typed(group[command[-1]], options_for(named["name"]))
         else:
             group[command[-1]] = _typed(group[command[-1]], None)

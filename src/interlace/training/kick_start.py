@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from interlace.graph.block import GraphBlock
 from interlace.models.insertion.interlaced import Interlaced
 
+SHARE = 0.1  # of the steps, in which regions are copied; section 4.1, appendix F.1
+
 
 class KickStart:
     """The distance of a student's regions to those of a teacher for each place, on the same video.
@@ -28,8 +30,6 @@ class KickStart:
     Args:
         teachers: place, by the name of the module, e.g. "layer3.4.conv2" -> a model with a graph
             there, e.g. a `VideoClassifier` or what `insert` returned. Frozen by this.
-        share: of the steps in which regions are copied.
-        strength: what the loss is multiplied by, beside that of the task; the paper gives none.
 
     Raises:
         ValueError: for a teacher without a graph at its place.
@@ -50,17 +50,9 @@ class KickStart:
         (1.0, 0.0)
     """
 
-    def __init__(
-        self,
-        teachers: Mapping[str, nn.Module],
-        *,
-        share: float = 0.1,  # section 4.1, appendix F.1
-        strength: float = 1.0,
-    ):
+    def __init__(self, teachers: Mapping[str, nn.Module]):
         if not teachers:
             raise ValueError('say who teaches what, e.g. {"layer3.4.conv2": model}')
-        if not 0 <= share <= 1:
-            raise ValueError(f"share must be a part of all steps, from 0 to 1, got {share}")
         for place, teacher in teachers.items():
             if place not in (held := graphs_of(teacher)):
                 raise ValueError(
@@ -68,12 +60,10 @@ class KickStart:
                 )
             teacher.eval().requires_grad_(False)
         self.teachers = dict(teachers)
-        self.share = share
-        self.strength = strength
 
     def weight(self, step: int, steps: int) -> float:
         """Of the loss at a step, counted from 0: 1 in the first steps, then 0."""
-        return float(step < self.share * steps)
+        return float(step < SHARE * steps)
 
     def __call__(self, video: Tensor, regions: Mapping[str, Tensor]) -> Tensor:
         """The loss; in a training step, to be asked for only while `weight` is not 0.
@@ -103,7 +93,7 @@ class KickStart:
                     f"teacher's, got {tuple(taught.shape)}: build both with as many nodes"
                 )
             distances.append(region_distance(taught, shown))
-        return self.strength * torch.stack(distances).mean()
+        return torch.stack(distances).mean()
 
     def check(self, student: nn.Module | Mapping[str, Any]) -> None:
         """Says before the first step whether a student has a graph for each teacher.

@@ -16,7 +16,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar, Timer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -28,7 +28,7 @@ from interlace.training.options import TrainerOptions, check_options
 from interlace.training.task import Options, Processes, Task
 from interlace.training.tasks.clips import ClipTask
 from interlace.training.tasks.digits import DigitTask
-from interlace.training.watch import BestWeights, LastCheckpoint, ProgressLines
+from interlace.training.watch import BestWeights, LastCheckpoint, ProgressBar, ProgressLines
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def run(options: Options, callbacks: Sequence[Callback] = ()) -> Path:
         callbacks.append(EarlyStopping("validation/accuracy", mode="max", patience=task.patience))
     in_terminal = sys.stderr.isatty() and is_first()
     if is_first():
-        callbacks.append(RichProgressBar() if in_terminal else ProgressLines())
+        callbacks.append(ProgressBar() if in_terminal else ProgressLines())
     with _quiet():
         loop = L.Trainer(
             default_root_dir=folder,

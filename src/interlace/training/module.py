@@ -103,8 +103,8 @@ class Training(L.LightningModule):
         self._sums: dict[str, float] = {}
 
     def validation_step(self, batch: Any, _: int) -> None:
-        scores, label, shown = self.task.look(batch)
-        count = len(label)
+        scores, shown = self.task.look(batch)
+        label, count = batch.label, len(batch.label)
         found = {
             "videos": count,
             "accuracy": float((scores.argmax(1) == label).sum()),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -48,20 +49,6 @@ class Stage(NamedTuple):
     frames: int
 
 
-class Look(NamedTuple):
-    """What a model says of validation videos, and what else it shows.
-
-    Attributes:
-        scores: (B, num_classes), logarithms of probabilities.
-        label: (B,)
-        shown: name -> mean over the videos.
-    """
-
-    scores: Tensor
-    label: Tensor
-    shown: Mapping[str, Tensor]
-
-
 class Task(ABC):
     """A model, its batches, its loss and its rates.
 
@@ -103,6 +90,21 @@ class Task(ABC):
         self.card: dict[str, Any] = {}
         self.record: dict[str, Any] = {}
 
+    def stage(self, step: int) -> Stage:
+        """The one that a step is in."""
+        ends = accumulate(stage.steps for stage in self.stages)
+        return next(
+            (s for s, end in zip(self.stages, ends, strict=True) if step < end), self.stages[-1]
+        )
+
+    def frames(self, step: int | None) -> int:
+        """That are shown in so many steps; None: in all."""
+        done, left = 0, self.steps if step is None else step
+        for stage in self.stages:
+            done += min(left, stage.steps) * stage.frames
+            left = max(0, left - stage.steps)
+        return done
+
     @staticmethod
     @abstractmethod
     def check(options: Options, processes: Processes) -> None:
@@ -131,19 +133,12 @@ class Task(ABC):
         """Of a batch, and what to show."""
 
     @abstractmethod
-    def look(self, batch: Any) -> Look:
-        """At a batch of validation videos."""
+    def look(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """At validation videos: logarithms of probabilities, (B, num_classes), and what to show."""
 
     @abstractmethod
-    def backbone_rate(self) -> float:
-        """Times lr, for the backbone."""
-
     def part_rates(self) -> list[float]:
         """Times lr: of all else, of the backbone, of what predicts regions."""
-        if self.plateau() is not None:
-            return [1.0, 1.0, 1.0]
-        regions = 1.0 if self.recipe.optimizer == "sgd" else self.recipe.region_lr
-        return [1.0, self.backbone_rate(), regions]
 
     def rate(self, step: int, part: float) -> float:
         """Of a part of the model at a step, in units of lr."""

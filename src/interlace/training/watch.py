@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 
 from interlace.models.weights import save_weights
 from interlace.training.module import Training
-from interlace.training.task import Stage
+from interlace.training.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ class LastCheckpoint(Checkpoint):
         self.path = path
         self.every = every
         self.saved = 0
+
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.saved = trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         step = trainer.global_step
@@ -99,12 +102,11 @@ SHOWN = {  # name -> what people read
     "train/accuracy": "accuracy",
     "validation/accuracy": "validation",
 }
+WINDOW = 15.0  # seconds over which speed is measured, at least
 
 
 class ProgressLines(Callback):
     """Where there is no terminal, a line now and then: how far, how long still, how well.
-
-    The unit of work is a frame, as stages differ in the length of their steps.
 
     Args:
         every: seconds between lines; they get rarer in long runs.
@@ -116,47 +118,69 @@ class ProgressLines(Callback):
     def on_train_start(  # type: ignore[override]
         self, trainer: L.Trainer, module: Training
     ) -> None:
+        self._pace = Pace(module.task, trainer.global_step)
         self._start = self._said = time.monotonic()
-        self._stage, self._done = "", _frames(module.task.stages, trainer.global_step)
+        self._stage = ""
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: L.Trainer, module: Training, *_: Any
     ) -> None:
-        now, step, stages = time.monotonic(), trainer.global_step, module.task.stages
-        name, total = _stage(stages, step - 1).name, _frames(stages, module.task.steps)
-        last, wait = step == module.task.steps, max(self.every, (now - self._start) / 20)
-        if last or name != self._stage or now - self._said > wait:
-            done = _frames(stages, step)
-            left = (total - done) * (now - self._said) / max(1, done - self._done)
-            seen = {**trainer.callback_metrics, **module.looked}
-            parts = [
-                f"{say} {seen[key]:.3g}" if key.endswith("loss") else f"{say} {seen[key]:.1%}"
-                for key, say in SHOWN.items()
-                if key in seen and (name == "pre-training") == key.startswith("pretrain")
-            ]
-            clock = f"{done / total:4.0%} of the run, {_clock(left)} left"
-            log.info(", ".join([f"{clock}: {name}", *parts]))
-            self._said, self._done, self._stage = now, done, name
+        now, step, task = time.monotonic(), trainer.global_step, module.task
+        stage, wait = task.stage(step - 1).name, max(self.every, (now - self._start) / 20)
+        if step == task.steps or stage != self._stage or now - self._said > wait:
+            self._said, self._stage = now, stage
+            share, left = self._pace.at(step)
+            shown = _shown({**trainer.callback_metrics, **module.looked}, stage)
+            parts = [f"{name} {value}" for name, value in shown.items()]
+            log.info(", ".join([f"{share:4.0%} of the run, {left} left: {stage}", *parts]))
 
 
-def _stage(stages: Sequence[Stage], step: int) -> Stage:
-    """The one that step is in."""
-    for stage in stages:
-        if step < stage.steps:
-            return stage
-        step -= stage.steps
-    return stages[-1]
+class ProgressBar(RichProgressBar):
+    """Lightning's, with the time left of the whole run and few and short words."""
+
+    def on_train_start(self, trainer: L.Trainer, module: Training) -> None:  # type: ignore[override]
+        self._pace = Pace(module.task, trainer.global_step)
+        super().on_train_start(trainer, module)
+
+    def get_metrics(self, trainer: L.Trainer, module: Training) -> dict[str, Any]:  # type: ignore[override]
+        share, left = self._pace.at(trainer.global_step)
+        stage = module.task.stage(trainer.global_step).name
+        return {stage: f"{share:.0%}", "left": left, **_shown(trainer.callback_metrics, stage)}
 
 
-def _frames(stages: Sequence[Stage], step: int) -> int:
-    """That were shown in so many steps."""
-    done = 0
-    for stage in stages:
-        done += min(step, stage.steps) * stage.frames
-        step = max(0, step - stage.steps)
-    return done
+class Pace:
+    """How far a run is and how long it still takes, in frames, as its steps differ in length.
+
+    Args:
+        task: with the stages of the run.
+        step: it begins with.
+    """
+
+    def __init__(self, task: Task, step: int):
+        self.task = task
+        self._old = self._new = time.monotonic(), task.frames(step)
+
+    def at(self, step: int) -> tuple[float, str]:
+        """The share of the run that is done, and the time left."""
+        now, done, total = time.monotonic(), self.task.frames(step), self.task.frames(None)
+        (then, before), (newer, _) = self._old, self._new
+        left = (total - done) * (now - then) / (done - before) if done > before else None
+        if now - newer > WINDOW:
+            self._old, self._new = self._new, (now, done)
+        return done / total, _clock(left)
 
 
-def _clock(seconds: float) -> str:
+def _shown(seen: Mapping[str, Any], stage: str) -> dict[str, str]:
+    """What people read of a stage."""
+    return {
+        name: f"{seen[key]:.3g}" if key.endswith("loss") else f"{seen[key]:.1%}"
+        for key, name in SHOWN.items()
+        if key in seen and (stage == "pre-training") == key.startswith("pretrain")
+    }
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "-:--:--"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

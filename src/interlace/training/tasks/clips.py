@@ -24,7 +24,7 @@ from interlace.models.registry import create_model, input_channels, open_weights
 from interlace.training.kick_start import KickStart, freeze_batch_norm, graphs_of, regions_of
 from interlace.training.optimizer import backbone_of
 from interlace.training.start import start_from
-from interlace.training.task import Look, Options, Processes, Stage, Task
+from interlace.training.task import Options, Processes, Stage, Task
 from interlace.training.tasks.clip_lists import HELD_OUT, RunClips, run_clips
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,
@@ -213,18 +213,19 @@ class ClipTask(Task):
             loss = loss + copied * start(batch.video, regions)
         return loss, {"train/accuracy": (logits.argmax(1) == batch.label).float().mean()}
 
-    def look(self, batch: Clip) -> Look:
+    def look(self, batch: Clip) -> tuple[Tensor, dict[str, Tensor]]:
         count = batch.video.shape[1]
         shown = batch.video.flatten(0, 1)  # (B * V, T, 3, S, S)
         logits = self.looking.to(shown.device)(shown).float()
         views = logits.log_softmax(1).unflatten(0, (-1, count))  # (B, V, num_classes)
-        return Look(views.logsumexp(1) - math.log(count), batch.label, {})
+        return views.logsumexp(1) - math.log(count), {}
 
     # --- rates ----------------------------------------------------------------------------------
 
-    def backbone_rate(self) -> float:
-        default = 0.1 if self.pretrained else 1.0
-        return default if self.recipe.backbone_lr is None else self.recipe.backbone_lr
+    def part_rates(self) -> list[float]:
+        recipe, default = self.recipe, 0.1 if self.pretrained else 1.0
+        backbone = default if recipe.backbone_lr is None else recipe.backbone_lr
+        return [1.0, backbone, recipe.region_lr if recipe.optimizer == "adamw" else 1.0]
 
 
 def clip_shape(data: ClipDataOptions) -> ClipShape:

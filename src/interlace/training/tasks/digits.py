@@ -19,7 +19,7 @@ from interlace.training.lessons import Plan, make_plan
 from interlace.training.optimizer import cosine, warmup_steps
 from interlace.training.pretrain import DigitPlacement, DigitPresence
 from interlace.training.start import start_from
-from interlace.training.task import Look, Options, Processes, Task
+from interlace.training.task import Options, Processes, Task
 from interlace.training.tasks.digit_options import DigitRecipeOptions, check_digit_options
 
 LOOK_EVERY = 10_000  # videos, if the options do not say
@@ -151,7 +151,7 @@ class DigitTask(Task):
         placed = self.heads(seen, features, batch.boxes, batch.classes)
         return placed.loss, {"pretrain/exact": placed.exact, "pretrain/distance": placed.distance}
 
-    def look(self, batch: VideoBatch) -> Look:
+    def look(self, batch: VideoBatch) -> tuple[Tensor, dict[str, Tensor]]:
         boxes = given(batch.boxes if self.model.needs_boxes else None)
         logits, trace = self.model(batch.video, return_trace=True, **boxes)
         shown = {}
@@ -159,12 +159,12 @@ class DigitTask(Task):
             meter = RegionMeter()
             meter.add(trace.boxes, batch.boxes)
             shown["distance"] = torch.tensor(meter.result().dist)
-        return Look(logits.float().log_softmax(1), batch.label, shown)
+        return logits.float().log_softmax(1), shown
 
     # --- rates ----------------------------------------------------------------------------------
 
-    def backbone_rate(self) -> float:
-        return self.recipe.backbone_lr
+    def part_rates(self) -> list[float]:
+        return [1.0, self.recipe.backbone_lr, self.recipe.region_lr]  # "sgd" trains all alike
 
     def rate(self, step: int, part: float) -> float:
         first = self.plan.pretrain_steps
