@@ -9,7 +9,7 @@ from interlace.graph.fast import suits
 from interlace.graph.kernels import Kernel
 from interlace.graph.readout import ToMap, ZeroStartNorm
 
-LARGE = 2**20  # numbers in the features of a call, from which on it pays
+LARGE = 2**21  # numbers in the features of a call, from which on it pays
 
 
 def remap_suits(features: Tensor, readout: nn.Module, branch: nn.Module | None) -> bool:
