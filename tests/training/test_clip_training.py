@@ -30,7 +30,7 @@ from interlace.training.kick_start import graphs_of, regions_of
 from interlace.training.module import Training
 from interlace.training.options import TrainerOptions
 from interlace.training.start import start_from
-from interlace.training.task import Options
+from interlace.training.options import Options
 from interlace.training.tasks.clip_lists import run_clips
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,

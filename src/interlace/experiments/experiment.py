@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentError
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from interlace.experiments.config import read_config
 from interlace.training.renamed import upgraded
-from interlace.training.task import Options
-from interlace.training.tasks import options_for
+from interlace.training.options import Options
+from interlace.training.tasks import options_for, read_options
 from interlace.training.tasks.digit_options import DigitRecipeOptions
 
 
@@ -75,17 +72,10 @@ def open_experiment(configs: Path, config: str) -> Experiment:
         ValueError: if there is no such config, or an option does not exist or fit.
     """
     path = configs / f"{config}.yaml"
-    stated = read_config(path)
-    data = stated.get("data", {})
     try:
-        kinds = options_for(data.get("name", "clips" if "path" in data else "SyncMNIST"))
-        parser = ArgumentParser(exit_on_error=False)
-        for part, kind in kinds.items():
-            parser.add_argument(f"--{part}", type=kind, default=kind())
-        made = parser.instantiate(parser.parse_object(stated))
-    except (ArgumentError, TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
-    return Experiment(config, Options(**{part: made[part] for part in kinds}))
+        return Experiment(config, read_options(read_config(path)))
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def varied(experiment: Experiment, *, digits: str, budget: int | None) -> Experiment:

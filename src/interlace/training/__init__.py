@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
-    from interlace.training.options import ModelOptions, RecipeOptions, TrainerOptions
+Part = Mapping[str, Any]
 
 
 def train(
-    data: Any,
+    data: str | Part,
     *,
-    model: ModelOptions | None = None,
-    recipe: RecipeOptions | None = None,
-    trainer: TrainerOptions | None = None,
+    model: str | Part = {},  # noqa: B006, only read
+    recipe: Part = {},  # noqa: B006
+    trainer: Part = {},  # noqa: B006
     callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Trains a registered model; goes on where a killed run stopped.
 
+    The parts and their keys are those of a config and of `interlace train`, whose `--help` lists
+    them; what is left out is the default for such data.
+
     Args:
-        data: which videos: `ClipDataOptions` of a folder of clips, or the options of a data set of
-            synthetic videos, see `interlace.data.digits.datasets.video_options`.
-        model: which network; what is left out, here and below, is the default of such data.
+        data: which videos: the name of a data set, or keys such as `{"path": "my_clips"}`.
+        model: which network: a registered name, or keys.
         recipe: how to learn.
         trainer: where and how to run.
         callbacks: of Lightning, beside those that the options name.
@@ -39,14 +41,11 @@ def train(
         OSError: if the folder cannot be written.
     """
     from interlace.training.loop import run
-    from interlace.training.task import Options
-    from interlace.training.tasks import options_for
+    from interlace.training.tasks import read_options
 
-    kinds = options_for(data.name)
-    options = Options(
-        model or kinds["model"](),
-        data,
-        recipe or kinds["recipe"](),
-        trainer or kinds["trainer"](),
-    )
-    return run(options, callbacks)
+    named = {"data": _keys(data), "model": _keys(model), "recipe": recipe, "trainer": trainer}
+    return run(read_options(named), callbacks)
+
+
+def _keys(part: str | Part) -> Part:
+    return {"name": part} if isinstance(part, str) else part

@@ -10,7 +10,7 @@ from typing import Any
 
 from interlace.record import write_json
 from interlace.training.renamed import upgraded
-from interlace.training.task import Options
+from interlace.training.options import Options
 
 log = logging.getLogger(__name__)
 

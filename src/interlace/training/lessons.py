@@ -11,7 +11,7 @@ from torch import Tensor
 from interlace.data.digits.datasets import VideoOptions, make_videos
 from interlace.data.digits.images import Digits
 from interlace.data.digits.moving import MovingDigits, VideoBatch
-from interlace.training.task import Processes, Stage
+from interlace.training.task import Processes, Stretch
 from interlace.training.tasks.digit_options import DigitRecipeOptions
 
 
@@ -78,17 +78,17 @@ class Plan:
             step -= phase.steps
         raise IndexError(f"the run has {self.steps} steps")
 
-    def stages(self) -> list[Stage]:
+    def stretches(self) -> list[Stretch]:
         """What each phase is called, for people; the experiment's own videos come last."""
         lessons = sum(not phase.pretrain for phase in self.phases) - 1
-        stages: list[Stage] = []
+        stretches: list[Stretch] = []
         for phase in self.phases:
-            number = sum(stage.name != "pre-training" for stage in stages) + 1
+            number = sum(stretch.name != "pre-training" for stretch in stretches) + 1
             name = f"lesson {number} of {lessons}" if number <= lessons else "training"
             videos = phase.batch_size * phase.accumulate * phase.processes.world
             frames = videos * phase.videos.num_frames
-            stages.append(Stage("pre-training" if phase.pretrain else name, phase.steps, frames))
-        return stages
+            stretches.append(Stretch("pre-training" if phase.pretrain else name, phase.steps, frames))
+        return stretches
 
 
 def make_plan(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,21 @@ class TrainerOptions:
     log_every: int = 10
     logger: Literal["tensorboard", "wandb", "mlflow", "csv", "none"] = "tensorboard"
     callbacks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Options:
+    """All options of a run; which classes the parts have depends on the data."""
+
+    model: Any
+    data: Any
+    recipe: Any
+    trainer: TrainerOptions
+
+    @property
+    def folder(self) -> Path:
+        """Of the run: last.ckpt there is where it goes on."""
+        return Path(self.trainer.out or f"runs/{self.data.name.rpartition(':')[2]}")
 
 
 def check_options(recipe: RecipeOptions, trainer: TrainerOptions) -> None:

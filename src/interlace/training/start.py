@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from interlace.models.backbones.weights import IMAGENET, load_backbone
+from interlace.models.backbones.weights import load_backbone
 from interlace.models.classifier import VideoClassifier
-from interlace.models.insertion.interlaced import Interlaced
 from interlace.models.weights import load_weights, read_card
-from interlace.training.task import Options
+from interlace.training.options import Options
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,4 @@ def start_from(
         head = "the head, too" if same else "but not the head, which is for other classes"
         log.info(f"starts from {model.weights}, {head}")
     elif model.backbone is not None:
-        if model.backbone == IMAGENET or isinstance(network.body, Interlaced):
-            load_backbone(network, model.backbone)
-        else:
-            load_weights(network.backbone, model.backbone, name=model.name, part="backbone.")
+        load_backbone(network, model.backbone)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -14,24 +12,9 @@ from torch import Tensor, nn
 
 from interlace.models.classifier import VideoClassifier
 from interlace.training.optimizer import cosine, warmup_steps
-from interlace.training.options import RecipeOptions, TrainerOptions
+from interlace.training.options import Options, RecipeOptions
 
 LR_BATCH = 32  # videos a step that recipe.lr is for
-
-
-@dataclass(frozen=True)
-class Options:
-    """All options of a run; which classes the parts have depends on the data."""
-
-    model: Any
-    data: Any
-    recipe: Any
-    trainer: TrainerOptions
-
-    @property
-    def folder(self) -> Path:
-        """Of the run: last.ckpt there is where it goes on."""
-        return Path(self.trainer.out or f"runs/{self.data.name.rpartition(':')[2]}")
 
 
 class Processes(NamedTuple):
@@ -41,7 +24,7 @@ class Processes(NamedTuple):
     world: int = 1
 
 
-class Stage(NamedTuple):
+class Stretch(NamedTuple):
     """A part of a run whose steps cost alike: its name, its steps, and the frames of each."""
 
     name: str
@@ -55,7 +38,7 @@ class Task(ABC):
     Args:
         model: what is trained.
         recipe: how.
-        stages: of the run, in order.
+        stretches: of the run, in order.
         videos_a_step: of all processes together.
 
     Attributes:
@@ -74,35 +57,35 @@ class Task(ABC):
         self,
         model: VideoClassifier,
         recipe: RecipeOptions,
-        stages: Sequence[Stage],
+        stretches: Sequence[Stretch],
         *,
         videos_a_step: int,
     ):
         self.model = model
         self.recipe = recipe
-        self.stages = stages
+        self.stretches = stretches
         self.heads: nn.Module | None = None
         self.strategy = "ddp"
-        self.steps = sum(stage.steps for stage in stages)
+        self.steps = sum(stretch.steps for stretch in stretches)
         self.lr = recipe.lr * videos_a_step / LR_BATCH
         self.look_every = 1
         self.patience: int | None = None
         self.card: dict[str, Any] = {}
         self.record: dict[str, Any] = {}
 
-    def stage(self, step: int) -> Stage:
+    def stretch(self, step: int) -> Stretch:
         """The one that a step is in."""
-        ends = accumulate(stage.steps for stage in self.stages)
+        ends = accumulate(stretch.steps for stretch in self.stretches)
         return next(
-            (s for s, end in zip(self.stages, ends, strict=True) if step < end), self.stages[-1]
+            (s for s, end in zip(self.stretches, ends, strict=True) if step < end), self.stretches[-1]
         )
 
     def frames(self, step: int | None) -> int:
         """That are shown in so many steps; None: in all."""
         done, left = 0, self.steps if step is None else step
-        for stage in self.stages:
-            done += min(left, stage.steps) * stage.frames
-            left = max(0, left - stage.steps)
+        for stretch in self.stretches:
+            done += min(left, stretch.steps) * stretch.frames
+            left = max(0, left - stretch.steps)
         return done
 
     @staticmethod

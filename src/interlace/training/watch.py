@@ -120,19 +120,19 @@ class ProgressLines(Callback):
     ) -> None:
         self._pace = Pace(module.task, trainer.global_step)
         self._start = self._said = time.monotonic()
-        self._stage = ""
+        self._stretch = ""
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: L.Trainer, module: Training, *_: Any
     ) -> None:
         now, step, task = time.monotonic(), trainer.global_step, module.task
-        stage, wait = task.stage(step - 1).name, max(self.every, (now - self._start) / 20)
-        if step == task.steps or stage != self._stage or now - self._said > wait:
-            self._said, self._stage = now, stage
+        stretch, wait = task.stretch(step - 1).name, max(self.every, (now - self._start) / 20)
+        if step == task.steps or stretch != self._stretch or now - self._said > wait:
+            self._said, self._stretch = now, stretch
             share, left = self._pace.at(step)
-            shown = _shown({**trainer.callback_metrics, **module.looked}, stage)
+            shown = _shown({**trainer.callback_metrics, **module.looked}, stretch)
             parts = [f"{name} {value}" for name, value in shown.items()]
-            log.info(", ".join([f"{share:4.0%} of the run, {left} left: {stage}", *parts]))
+            log.info(", ".join([f"{share:4.0%} of the run, {left} left: {stretch}", *parts]))
 
 
 class ProgressBar(RichProgressBar):
@@ -144,15 +144,15 @@ class ProgressBar(RichProgressBar):
 
     def get_metrics(self, trainer: L.Trainer, module: Training) -> dict[str, Any]:  # type: ignore[override]
         share, left = self._pace.at(trainer.global_step)
-        stage = module.task.stage(trainer.global_step).name
-        return {stage: f"{share:.0%}", "left": left, **_shown(trainer.callback_metrics, stage)}
+        stretch = module.task.stretch(trainer.global_step).name
+        return {stretch: f"{share:.0%}", "left": left, **_shown(trainer.callback_metrics, stretch)}
 
 
 class Pace:
     """How far a run is and how long it still takes, in frames, as its steps differ in length.
 
     Args:
-        task: with the stages of the run.
+        task: with the stretches of the run.
         step: it begins with.
     """
 
@@ -170,12 +170,12 @@ class Pace:
         return done / total, _clock(left)
 
 
-def _shown(seen: Mapping[str, Any], stage: str) -> dict[str, str]:
-    """What people read of a stage."""
+def _shown(seen: Mapping[str, Any], stretch: str) -> dict[str, str]:
+    """What people read of a stretch."""
     return {
         name: f"{seen[key]:.3g}" if key.endswith("loss") else f"{seen[key]:.1%}"
         for key, name in SHOWN.items()
-        if key in seen and (stage == "pre-training") == key.startswith("pretrain")
+        if key in seen and (stretch == "pre-training") == key.startswith("pretrain")
     }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
-from interlace.training.options import ModelOptions, TrainerOptions
+from interlace.training.options import ModelOptions, Options, TrainerOptions
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
@@ -49,3 +50,32 @@ def options_for(data: str) -> dict[str, Any]:
         "recipe": DigitRecipeOptions,
         "trainer": TrainerOptions,
     }
+
+
+def read_options(stated: Mapping[str, Mapping[str, Any]]) -> Options:
+    """Options from nested keys, as a config has them; what is left out is the default.
+
+    Args:
+        stated: part -> key -> value. A `path` in the data means clips.
+
+    Raises:
+        ValueError: if an option does not exist, or its value does not fit.
+
+    Example:
+        >>> read_options({"data": {"num_digits": 5}, "recipe": {"videos": 64}}).data.num_digits
+        5
+    """
+    from argparse import ArgumentError
+
+    from jsonargparse import ArgumentParser
+
+    data = stated.get("data", {})
+    kinds = options_for(data.get("name", "clips" if "path" in data else "SyncMNIST"))
+    parser = ArgumentParser(exit_on_error=False)
+    for part, kind in kinds.items():
+        parser.add_argument(f"--{part}", type=kind, default=kind())
+    try:
+        made = parser.instantiate(parser.parse_object({k: dict(v) for k, v in stated.items()}))
+    except (ArgumentError, TypeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    return Options(**{part: made[part] for part in kinds})

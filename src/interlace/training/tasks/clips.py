@@ -24,7 +24,8 @@ from interlace.models.registry import create_model, input_channels, open_weights
 from interlace.training.kick_start import KickStart, freeze_batch_norm, graphs_of, regions_of
 from interlace.training.optimizer import backbone_of
 from interlace.training.start import start_from
-from interlace.training.task import Options, Processes, Stage, Task
+from interlace.training.options import Options
+from interlace.training.task import (Processes, Stretch, Task)
 from interlace.training.tasks.clip_lists import HELD_OUT, RunClips, run_clips
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,
@@ -122,8 +123,8 @@ class ClipTask(Task):
         kick_start: KickStart | None = None,
         detector: nn.Module | None = None,
     ):
-        stages = [Stage("training", read.steps, read.frames_a_step)]
-        super().__init__(model, recipe, stages, videos_a_step=read.videos_a_step)
+        stretches = [Stretch("training", read.steps, read.frames_a_step)]
+        super().__init__(model, recipe, stretches, videos_a_step=read.videos_a_step)
         self.read = read
         self.pretrained = pretrained
         self.patience = recipe.patience

@@ -19,7 +19,8 @@ from interlace.training.lessons import Plan, make_plan
 from interlace.training.optimizer import cosine, warmup_steps
 from interlace.training.pretrain import DigitPlacement, DigitPresence
 from interlace.training.start import start_from
-from interlace.training.task import Options, Processes, Task
+from interlace.training.options import Options
+from interlace.training.task import (Processes, Task)
 from interlace.training.tasks.digit_options import DigitRecipeOptions, check_digit_options
 
 LOOK_EVERY = 10_000  # videos, if the options do not say
@@ -52,7 +53,7 @@ class DigitTask(Task):
         own = plan.phases[-1]
         self.processes = own.processes
         videos = recipe.batch_size * recipe.accumulate * self.processes.world
-        super().__init__(model, recipe, plan.stages(), videos_a_step=videos)
+        super().__init__(model, recipe, plan.stretches(), videos_a_step=videos)
         self.plan = plan
         self.pretrained = pretrained
         self.watched = watched
