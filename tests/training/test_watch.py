@@ -51,6 +51,7 @@ def play(plan, *, first=0, last=100, seconds=1.0, monkeypatch):
         if step == 60:
             module.looked = {"validation/accuracy": 0.375}
         lines.on_train_batch_end(trainer, module)
+    lines.on_train_end(trainer, module)
 
 
 def test_a_log_has_a_line_now_and_then(plan, monkeypatch, caplog):

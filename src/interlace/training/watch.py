@@ -125,14 +125,24 @@ class ProgressLines(Callback):
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: L.Trainer, module: Training, *_: Any
     ) -> None:
-        now, step, task = time.monotonic(), trainer.global_step, module.task
-        stage, wait = task.stage(step - 1).name, max(self.every, (now - self._start) / 20)
-        if step == task.steps or stage != self._stage or now - self._said > wait:
+        now, step = time.monotonic(), trainer.global_step
+        stage, wait = module.task.stage(step - 1).name, max(self.every, (now - self._start) / 20)
+        if step < module.task.steps and (stage != self._stage or now - self._said > wait):
             self._said, self._stage = now, stage
-            share, left = self._pace.at(step)
-            shown = _shown({**trainer.callback_metrics, **module.looked}, stage)
-            parts = [f"{name} {value}" for name, value in shown.items()]
-            log.info(", ".join([f"{share:4.0%} of the run, {left} left: {stage}", *parts]))
+            self._say(trainer, module)
+
+    def on_train_end(  # type: ignore[override]
+        self, trainer: L.Trainer, module: Training
+    ) -> None:
+        if trainer.global_step == module.task.steps:  # with what the last look showed
+            self._say(trainer, module)
+
+    def _say(self, trainer: L.Trainer, module: Training) -> None:
+        step = trainer.global_step
+        stage, (share, left) = module.task.stage(step - 1).name, self._pace.at(step)
+        shown = _shown({**trainer.callback_metrics, **module.looked}, stage)
+        parts = [f"{name} {value}" for name, value in shown.items()]
+        log.info(", ".join([f"{share:4.0%} of the run, {left} left: {stage}", *parts]))
 
 
 class ProgressBar(RichProgressBar):
