@@ -28,9 +28,8 @@ from interlace.reports.trained import ClipChoice, open_trained, write_evaluation
 from interlace.training import train
 from interlace.training.kick_start import graphs_of, regions_of
 from interlace.training.module import Training
-from interlace.training.options import TrainerOptions
+from interlace.training.options import Options, TrainerOptions
 from interlace.training.start import start_from
-from interlace.training.options import Options
 from interlace.training.tasks.clip_lists import run_clips
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,

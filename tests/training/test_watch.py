@@ -5,15 +5,17 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import interlace.training.watch
 from interlace.data.digits.datasets import make_videos, video_options
 from interlace.data.digits.images import load_digits
 from interlace.models.registry import create_model
+from interlace.models.weights import read_card
 from interlace.training.lessons import Phase, Plan
 from interlace.training.tasks.digit_options import DigitRecipeOptions
 from interlace.training.tasks.digits import DigitTask
-from interlace.training.watch import Pace, ProgressBar, ProgressLines
+from interlace.training.watch import BestWeights, Pace, ProgressBar, ProgressLines
 
 STEPS = [10, 20, 70]  # frames of a step: 4 x 2, then 8 x 4
 TOTAL = 10 * 8 + 90 * 32
@@ -51,6 +53,7 @@ def play(plan, *, first=0, last=100, seconds=1.0, monkeypatch):
         if step == 60:
             module.looked = {"validation/accuracy": 0.375}
         lines.on_train_batch_end(trainer, module)
+    lines.on_train_end(trainer, module)
 
 
 def test_a_log_has_a_line_now_and_then(plan, monkeypatch, caplog):
@@ -63,6 +66,20 @@ def test_a_log_has_a_line_now_and_then(plan, monkeypatch, caplog):
     assert lines[-1] == (
         "100% of the run, 0:00:00 left: training, accuracy 25.0%, validation 37.5%"
     )
+
+
+def test_the_best_weights_are_right_most_often_and_among_these_the_surest(tmp_path):
+    model = torch.nn.Linear(1, 1)
+    looks = [(0.5, 2.0), (0.75, 1.0), (0.75, 0.5), (0.75, 0.7), (0.5, 0.1), (0.75, 0.4)]
+    best, kept = BestWeights(tmp_path / "best.safetensors", {}), []
+    for step, (accuracy, loss) in enumerate(looks):
+        again = BestWeights(best.path, {})
+        again.load_state_dict(best.state_dict() if step else {"best": (-1.0, 0.0)})
+        best, looked = again, {"validation/accuracy": accuracy, "validation/loss": loss}
+        trainer = SimpleNamespace(is_global_zero=True, global_step=step)
+        best.on_validation_end(trainer, SimpleNamespace(looked=looked, model=model))
+        kept.append(read_card(best.path)["step"])
+    assert kept == [0, 1, 2, 2, 2, 5]
 
 
 def test_a_terminal_shows_stage_time_left_and_accuracy(plan, monkeypatch):

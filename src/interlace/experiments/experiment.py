@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from interlace.experiments.config import read_config
-from interlace.training.renamed import upgraded
 from interlace.training.options import Options
+from interlace.training.renamed import upgraded
 from interlace.training.tasks import options_for, read_options
 from interlace.training.tasks.digit_options import DigitRecipeOptions
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
-Part = Mapping[str, Any]
-
 
 def train(
-    data: str | Part,
+    data: Any,
     *,
-    model: str | Part = {},  # noqa: B006, only read
-    recipe: Part = {},  # noqa: B006
-    trainer: Part = {},  # noqa: B006
+    model: Any = {},  # noqa: B006, only read
+    recipe: Any = {},  # noqa: B006
+    trainer: Any = {},  # noqa: B006
     callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Trains a registered model; goes on where a killed run stopped.
@@ -26,8 +25,9 @@ def train(
     them; what is left out is the default for such data.
 
     Args:
-        data: which videos: the name of a data set, or keys such as `{"path": "my_clips"}`.
-        model: which network: a registered name, or keys.
+        data: which videos: the name of a data set, keys such as `{"path": "my_clips"}`, or the
+            options that hold them, such as `ClipDataOptions`.
+        model: which network: a registered name, keys or options; so are the two below.
         recipe: how to learn.
         trainer: where and how to run.
         callbacks: of Lightning, beside those that the options name.
@@ -43,9 +43,11 @@ def train(
     from interlace.training.loop import run
     from interlace.training.tasks import read_options
 
-    named = {"data": _keys(data), "model": _keys(model), "recipe": recipe, "trainer": trainer}
-    return run(read_options(named), callbacks)
+    parts = {"data": data, "model": model, "recipe": recipe, "trainer": trainer}
+    return run(read_options({name: _keys(part) for name, part in parts.items()}), callbacks)
 
 
-def _keys(part: str | Part) -> Part:
-    return {"name": part} if isinstance(part, str) else part
+def _keys(part: Any) -> Mapping[str, Any]:
+    if isinstance(part, str):
+        return {"name": part}
+    return part if isinstance(part, Mapping) else asdict(part)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from interlace.record import write_json
-from interlace.training.renamed import upgraded
 from interlace.training.options import Options
+from interlace.training.renamed import upgraded
 
 log = logging.getLogger(__name__)
 

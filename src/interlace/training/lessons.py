@@ -87,7 +87,9 @@ class Plan:
             name = f"lesson {number} of {lessons}" if number <= lessons else "training"
             videos = phase.batch_size * phase.accumulate * phase.processes.world
             frames = videos * phase.videos.num_frames
-            stretches.append(Stretch("pre-training" if phase.pretrain else name, phase.steps, frames))
+            stretches.append(
+                Stretch("pre-training" if phase.pretrain else name, phase.steps, frames)
+            )
         return stretches
 
 

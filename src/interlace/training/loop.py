@@ -24,9 +24,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from interlace.record import environment, write_json
 from interlace.training.folder import claim
 from interlace.training.module import Training
-from interlace.training.options import TrainerOptions, check_options
-from interlace.training.options import Options
-from interlace.training.task import (Processes, Task)
+from interlace.training.options import Options, TrainerOptions, check_options
+from interlace.training.task import Processes, Task
 from interlace.training.tasks.clips import ClipTask
 from interlace.training.tasks.digits import DigitTask
 from interlace.training.watch import BestWeights, LastCheckpoint, ProgressBar, ProgressLines

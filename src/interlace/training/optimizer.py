@@ -9,13 +9,7 @@ from torch import nn
 
 from interlace.graph.block import region_weights
 from interlace.models.classifier import VideoClassifier
-from interlace.models.insertion.interlaced import Interlaced
 from interlace.training.options import RecipeOptions
-
-
-def backbone_of(model: VideoClassifier) -> nn.Module:
-    """The network that sees frames: that graphs were put into, or that stands before one."""
-    return model.body.network if isinstance(model.body, Interlaced) else model.backbone
 
 
 def make_optimizer(
@@ -37,7 +31,7 @@ def make_optimizer(
         betas: of AdamW.
         nesterov: whether SGD looks ahead.
     """
-    backbone, regions = list(backbone_of(model).parameters()), region_weights(model)
+    backbone, regions = list(model.network.parameters()), region_weights(model)
     ids = {id(p) for p in [*backbone, *regions]}
     others = [p for p in module.parameters() if id(p) not in ids]
     groups = [

@@ -77,7 +77,8 @@ class Task(ABC):
         """The one that a step is in."""
         ends = accumulate(stretch.steps for stretch in self.stretches)
         return next(
-            (s for s, end in zip(self.stretches, ends, strict=True) if step < end), self.stretches[-1]
+            (s for s, end in zip(self.stretches, ends, strict=True) if step < end),
+            self.stretches[-1],
         )
 
     def frames(self, step: int | None) -> int:

@@ -22,10 +22,9 @@ from interlace.models.classifier import VideoClassifier
 from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.registry import create_model, input_channels, open_weights
 from interlace.training.kick_start import KickStart, freeze_batch_norm, graphs_of, regions_of
-from interlace.training.optimizer import backbone_of
-from interlace.training.start import start_from
 from interlace.training.options import Options
-from interlace.training.task import (Processes, Stretch, Task)
+from interlace.training.start import start_from
+from interlace.training.task import Processes, Stretch, Task
 from interlace.training.tasks.clip_lists import HELD_OUT, RunClips, run_clips
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,
@@ -128,7 +127,7 @@ class ClipTask(Task):
         self.read = read
         self.pretrained = pretrained
         self.patience = recipe.patience
-        backbone = backbone_of(model)
+        backbone = model.network
         has_stages = hasattr(backbone, "layer2")
         default = 2 if pretrained and has_stages else 0
         self.frozen = first_stages(backbone, default if recipe.freeze is None else recipe.freeze)

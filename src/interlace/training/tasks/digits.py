@@ -17,10 +17,10 @@ from interlace.models.classifier import VideoClassifier, given
 from interlace.models.registry import create_model, input_channels
 from interlace.training.lessons import Plan, make_plan
 from interlace.training.optimizer import cosine, warmup_steps
+from interlace.training.options import Options
 from interlace.training.pretrain import DigitPlacement, DigitPresence
 from interlace.training.start import start_from
-from interlace.training.options import Options
-from interlace.training.task import (Processes, Task)
+from interlace.training.task import Processes, Task
 from interlace.training.tasks.digit_options import DigitRecipeOptions, check_digit_options
 
 LOOK_EVERY = 10_000  # videos, if the options do not say
@@ -59,7 +59,7 @@ class DigitTask(Task):
         self.watched = watched
         if plan.pretrain_steps:  # of which the model uses the backbone alone
             self.strategy = "ddp_find_unused_parameters_true"
-            backbone: Any = model.backbone
+            backbone: Any = model.network
             classes = plan.phases[0].videos.classes
             self.heads = (
                 DigitPresence(backbone.out_channels, classes)
@@ -93,7 +93,7 @@ class DigitTask(Task):
         watched = make_videos(data, digits, split="validation")
         network = create_model(model.name, num_classes=watched.num_classes)
         start_from(network, options)
-        if not getattr(network.backbone, "per_frame", False):
+        if not getattr(network.network, "per_frame", False):
             plan = Plan([phase for phase in plan.phases if not phase.pretrain])
         pretrained = plan.pretrain_steps > 0 or model.pretrained
         task = cls(network, plan, recipe, pretrained=pretrained, watched=watched)
@@ -135,14 +135,14 @@ class DigitTask(Task):
         if phase.pretrain:
             return self._pretrain(batch)
         if self.pretrained:
-            self.model.backbone.eval()  # its batch norms know more frames than a step shows
+            self.model.network.eval()  # its batch norms know more frames than a step shows
         boxes = given(batch.boxes if self.model.needs_boxes else None)
         logits = self.model(batch.video, **boxes).float()
         right = (logits.argmax(1) == batch.label).float().mean()
         return nn.functional.cross_entropy(logits, batch.label), {"train/accuracy": right}
 
     def _pretrain(self, batch: VideoBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        backbone: Any = self.model.backbone
+        backbone: Any = self.model.network
         seen = backbone.see(batch.video.float() / 255)
         features = backbone.locate(seen)
         if isinstance(self.heads, DigitPresence):
