@@ -13,8 +13,6 @@ import interlace
 from interlace.data.clips.motion import write_motion_clips
 from interlace.predict.prediction import Prediction
 from interlace.training import train
-from interlace.training.options import TrainerOptions
-from interlace.training.tasks.clip_options import ClipDataOptions, ClipRecipeOptions
 
 
 def main(folder: str, per_class: int = 10, epochs: int = 2, size: int = 64) -> Prediction:
@@ -29,9 +27,9 @@ def main(folder: str, per_class: int = 10, epochs: int = 2, size: int = 64) -> P
     clips = Path(folder) / "clips"  # clips/left/left_000.webm, ...
     files = write_motion_clips(clips, per_class=per_class, frames=12)
     weights = train(  # tsm_r18_dyreg, if one does not say which model
-        ClipDataOptions(str(clips), num_frames=4, size=size, short_side=size + 8, workers=0),
-        recipe=ClipRecipeOptions(epochs=epochs),
-        trainer=TrainerOptions(out=str(Path(folder) / "run"), precision="fp32"),
+        {"path": str(clips), "num_frames": 4, "size": size, "short_side": size + 8, "workers": 0},
+        recipe={"epochs": epochs},
+        trainer={"out": str(Path(folder) / "run"), "precision": "fp32"},
     )
 
     predict = interlace.Predictor(weights)

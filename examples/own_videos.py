@@ -11,12 +11,10 @@ import tempfile
 import torch
 
 from interlace.data.counter_random import below, draw, stream_key
-from interlace.data.digits.datasets import DATASETS, video_options
+from interlace.data.digits.datasets import DATASETS
 from interlace.data.digits.moving import VideoBatch
 from interlace.data.digits.render import render
 from interlace.training import train
-from interlace.training.options import ModelOptions, TrainerOptions
-from interlace.training.tasks.digit_options import DigitRecipeOptions
 
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}  # columns, rows
 
@@ -48,10 +46,10 @@ class Sliding:
 
 def main(folder: str, videos: int = 4800) -> str:
     return train(
-        video_options("Sliding")(digits="embedded", validation_size=200),
-        model=ModelOptions("rstg_demo"),
-        recipe=DigitRecipeOptions(videos=videos, pretrain_frames=0),
-        trainer=TrainerOptions(out=folder),
+        {"name": "Sliding", "digits": "embedded", "validation_size": 200},
+        model="rstg_demo",
+        recipe={"videos": videos, "pretrain_frames": 0},
+        trainer={"out": folder},
     )
 
 

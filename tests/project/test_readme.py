@@ -44,7 +44,8 @@ def commands():
     return [shlex.split(line) for line in lines if line.startswith(".venv/bin/interlace")]
 
 
-def test_every_python_block_runs():
+def test_every_python_block_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert len(blocks("python")) >= 3
     pytest.importorskip("torchvision")
     names: dict = {}
