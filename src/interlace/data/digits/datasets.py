@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import torch
 
@@ -82,11 +82,7 @@ def make_videos(options: VideoOptions, digits: Digits, *, split: Split) -> Movin
         split: "train", "validation" or "test".
     """
     common = {one.name for one in dataclasses.fields(VideoOptions)}
-    own: dict[str, Any] = {
-        one.name: getattr(options, one.name)
-        for one in dataclasses.fields(options)
-        if one.name not in common
-    }
+    own = {key: v for key, v in dataclasses.asdict(options).items() if key not in common}
     size = getattr(options, f"{split}_size")
     return DATASETS[options.name](digits, split=split, size=size, seed=options.seed, **own)
 
