@@ -6,7 +6,7 @@ import difflib
 import fnmatch
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,12 +107,17 @@ class Registry(Mapping[str, T]):
         own = _imported(name)
         if own in self._parts:
             return own
-        folded = {known.lower(): known for known in self._parts}
-        near = difflib.get_close_matches(own.lower(), folded, n=1)
-        hint = f"did you mean {folded[near[0]]!r}? " if near else ""
+        near = nearest(own, self)
+        hint = f"did you mean {near!r}? " if near else ""
         raise UnknownNameError(
             f"no {self.what} is named {name!r}; {hint}`interlace list` shows all"
         )
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was meant, in whatever case; None if nothing is near."""
+    folded = {one.lower(): one for one in known}
+    return next((folded[near] for near in difflib.get_close_matches(name.lower(), folded)), None)
 
 
 def _run_again(part: object, other: object) -> bool:

@@ -21,6 +21,13 @@ def say(text: str, file: TextIO | None = None) -> None:
     print(text, file=file or sys.stdout)
 
 
+def at_least_one(**counts: int) -> None:
+    """Raises ValueError, and names the option, if a count is below 1."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+
+
 def say_result(result: Evaluation, what: str, path: Path, *, held_out: bool = True) -> None:
     """One line on an evaluation, one on its regions, and where it is written."""
     top1, top5 = f"{result.top1:.1%}", f"{result.top5:.1%}"

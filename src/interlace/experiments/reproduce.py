@@ -1,12 +1,9 @@
-"""Trains what a published table lacks, one JSON each, and puts ours beside it."""
+"""What a published table is made of, and how to make it: trained and evaluated, one JSON each."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import logging
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +11,7 @@ from typing import Any, Literal
 from interlace.data.digits import load_digits
 from interlace.experiments.experiment import Experiment, check_budget, varied
 from interlace.experiments.tables import Tables, read_record
-from interlace.record import write_json
+from interlace.registry import nearest
 from interlace.reports.run import read_curves
 from interlace.reports.trained import open_trained, write_evaluation
 from interlace.training import train
@@ -23,73 +20,7 @@ from interlace.training.tasks.digit_options import DigitRecipeOptions
 
 Setting = Literal["small", "paper"]  # a config's name begins with it
 
-log = logging.getLogger(__name__)
-
 _CURVES = {"accuracy": "validation/accuracy", "distance": "validation/distance"}
-
-
-def reproduce(
-    name: str,
-    *,
-    setting: Setting,
-    seeds: Sequence[int],
-    budget_videos: int | None,
-    digits: str,
-    folder: str | Path,
-    runs: str | Path,
-    threads: int | None,
-    only: str | None,
-    train_missing: bool,
-    force: bool,
-) -> Iterator[str]:
-    """Trains and evaluates what a table lacks, then writes RESULTS.md.
-
-    Args:
-        name: of a table, or "all".
-        setting: which of a line's configs.
-        seeds: of the weights' first values; the videos are the same for all.
-        budget_videos: lessons and videos are scaled down to so many together; None: all.
-        digits: "mnist", "embedded" or a folder with MNIST's idx files.
-        folder: tables.yaml, results and the page's text are there; configs/ is beside it.
-        runs: where to train.
-        threads: of the CPU; None is torch's own choice.
-        only: a registered model of the table, with or without the setting's suffix.
-        train_missing: whether to train at all, or only write the tables of what is there.
-        force: whether results made by other options than today's are made again.
-
-    Yields:
-        What there is to say: results made by other options, the tables, where the page is.
-
-    Raises:
-        FileNotFoundError: outside a clone.
-        ValueError: for a name, a model or a budget that does not fit.
-    """
-    tables, runs = Tables(folder), Path(runs)
-    if name != "all" and name not in tables.rows:
-        raise ValueError(_unknown("table", name, ["all", *tables.rows]))
-    names = list(tables.rows) if name == "all" else [name]
-    if train_missing:
-        kind, found = digits_kind(digits), _wanted(tables, names, setting, only)
-        if budget_videos is not None:
-            for one in found:
-                check_budget(one.options.recipe, budget_videos)
-        wanted = [varied(one, digits=kind, budget=budget_videos) for one in found]
-        todo = [
-            (one, seed, path)
-            for seed in seeds
-            for one in wanted
-            if _is_missing(one, path := tables.result_path(one, seed), force)
-        ]
-        log.info(f"{len(seeds) * len(wanted) - len(todo)} results are there, {len(todo)} to make")
-        for k, (one, seed, path) in enumerate(todo):
-            log.info(f"{one.name}, seed {seed} ({k + 1} of {len(todo)})")
-            write_json(path, run(one, seed, digits=digits, runs=runs, threads=threads))
-            tables.write_page()  # a run that is stopped loses nothing
-    for path, difference in {p: d for one in names for p, d in tables.stale(one).items()}.items():
-        yield f"{path.relative_to(tables.root)} is stale: {difference}; --force runs it again"
-    for one_name in names:
-        yield f"\n{one_name}, {tables.titles[one_name]}\n\n{tables.text(one_name)}\n"
-    yield str(tables.write_page())
 
 
 def run(
@@ -156,26 +87,49 @@ def digits_kind(digits: str) -> str:
     return "mnist"
 
 
-def _wanted(
-    tables: Tables, names: list[str], setting: Setting, only: str | None
+def wanted(
+    tables: Tables,
+    names: list[str],
+    setting: Setting,
+    only: str | None,
+    *,
+    digits: str,
+    budget: int | None,
 ) -> list[Experiment]:
-    """What the tables are made of in a setting, each once."""
+    """What tables are made of, each once.
+
+    Args:
+        tables: of a clone.
+        names: of tables.
+        setting: which of a line's configs.
+        only: a registered model of the tables, with or without the setting's suffix.
+        digits: where they are, as one types it.
+        budget: lessons and videos are scaled down to so many together; None: all.
+
+    Raises:
+        ValueError: for a model or a budget that does not fit.
+    """
+    kind = digits_kind(digits)
     configs = [one for name in names for row in tables.rows[name] for one in row.configs]
     found = [
         tables.experiment(one)
         for one in dict.fromkeys(configs)
         if Path(one).name.startswith(f"{setting}_")
     ]
-    if only is None:
-        return found
-    models = [one.options.model.name.removesuffix("_small") for one in found]
-    model = only.removesuffix("_small")
-    if model not in models:
-        raise ValueError(_unknown("model of the table", only, [*dict.fromkeys(models)]))
-    return [one for one, own in zip(found, models, strict=True) if own == model]
+    if only is not None:
+        model = only.removesuffix("_small")
+        models = [one.options.model.name.removesuffix("_small") for one in found]
+        if model not in models:
+            raise ValueError(unknown("model of the table", only, [*dict.fromkeys(models)]))
+        found = [one for one, own in zip(found, models, strict=True) if own == model]
+    if budget is not None:
+        for one in found:
+            check_budget(one.options.recipe, budget)
+    return [varied(one, digits=kind, budget=budget) for one in found]
 
 
-def _is_missing(experiment: Experiment, path: Path, force: bool) -> bool:
+def is_missing(experiment: Experiment, path: Path, force: bool) -> bool:
+    """Whether there is no result at a path, or one of other options that is to be made again."""
     early = path.with_stem(path.stem.removesuffix("_seed0"))  # those that say no seed
     there = [one for one in (path, early) if one.exists()]
     if not there:
@@ -215,7 +169,8 @@ def _curve(logs: Path, recipe: DigitRecipeOptions) -> tuple[dict[str, list[float
     return curve, before
 
 
-def _unknown(what: str, name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+def unknown(what: str, name: str, known: list[str]) -> str:
+    """What to say to a name that is none of the known."""
+    near = nearest(name, known)
+    hint = f"did you mean {near!r}? " if near else ""
     return f"there is no {what} named {name!r}; {hint}there are {', '.join(known)}"
