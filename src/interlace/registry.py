@@ -81,12 +81,11 @@ class Registry(Mapping[str, T]):
     def names(self, pattern: str = "*") -> list[str]:
         """Those that match a shell-style pattern; of `module:*` the ones of that module."""
         own = _imported(pattern)
-        before = pattern.removesuffix(own)
-        module = before.removesuffix(":")
+        module = pattern.removesuffix(own)  # with its colon
         return [
-            before + name
+            module + name
             for name in fnmatch.filter(self._parts, own)
-            if not module or getattr(self._parts[name], "__module__", None) == module
+            if module in ("", f"{getattr(self._parts[name], '__module__', '')}:")
         ]
 
     def __getitem__(self, name: str) -> T:

@@ -34,10 +34,9 @@ def bench_model(
     videos = load_split(data, "train")
     network = create_model(model.name, num_classes=videos.num_classes, weights=model.weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network.to(device)
     batch = videos.batch(range(batch_size), device=device)
     bf16 = precision == "bf16"
-    learn = learning(network, device, bf16=bf16)
+    learn = learning(network.to(device), device, bf16=bf16)
 
     def infer() -> None:
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=bf16):

@@ -34,8 +34,7 @@ def generate_digits(
     videos = load_split(data, split)
     if count > len(videos):
         raise ValueError(
-            f"count must be at most {split}_size, as there are only {len(videos)} videos, "
-            f"got {count}: ask for a larger data.{split}_size"
+            f"there are only {len(videos)} videos, got {count=}: take a larger data.{split}_size"
         )
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,16 +49,10 @@ def generate_digits(
             colors = [bright if moves else dim for moves in one.synchronous.tolist()]
             frames = draw_clip(one.video, boxes=one.boxes, colors=colors)
             (save_gif if format == "gif" else save_mp4)(folder / name, frames)
-        labels.append(
-            {
-                "file": name,
-                "label": int(one.label),
-                "class": videos.class_name(int(one.label)),
-                "digits": one.classes.tolist(),
-                "synchronous": one.synchronous.tolist(),
-                "boxes": one.boxes.tolist(),  # (T, D, 4) as (cx, cy, rx, ry) in [0, 1]
-            }
-        )
+        # boxes are (T, D, 4) as (cx, cy, rx, ry) in [0, 1]
+        known = {key: value.tolist() for key, value in one._asdict().items() if key != "video"}
+        known["digits"] = known.pop("classes")
+        labels.append({"file": name, "class": videos.class_name(known["label"]), **known})
     write_json(folder / "labels.json", labels)
     say(f"{count} videos in {folder}")
 

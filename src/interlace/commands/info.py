@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,8 @@ def info(
         num_classes: of the logits; a file knows its own.
         repeats: of the timing; the median counts.
     """
+    from resource import RUSAGE_SELF, getrusage
+
     import torch
 
     from interlace.commands.timing import median_seconds
@@ -35,18 +36,16 @@ def info(
     from interlace.models.insertion.interlaced import Interlaced
     from interlace.models.operations import count_operations
     from interlace.models.registry import create_model, describe_model, input_channels, open_weights
+    from interlace.reports.trained import takes_files
 
     at_least_one(num_frames=num_frames, size=size, batch=batch, repeats=repeats)
     if model.endswith(".safetensors"):
         network, card = open_weights(Path(model))
-        name = about = str(card["model"])
+        about, channels = card["model"], 3 if takes_files(card) else 1
     else:
         network = create_model(model, num_classes=num_classes)
-        name, about = model, describe_model(model)
+        about, channels = describe_model(model), input_channels(model)
     network.eval()
-    channels = 3  # of a converted model, whose name is its own
-    with suppress(ValueError):
-        channels = input_channels(name)
     shape = (batch, num_frames, channels, size, size)
     say(f"{model}: {about}\n")
     say(f"  parameters  {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M")
@@ -64,9 +63,10 @@ def info(
         f"  time        {seconds:.3g} s a forward pass, {batch * num_frames / seconds:.3g} frames "
         f"a second (float32, {threads} CPU thread{'s' * (threads > 1)}, median of {repeats})"
     )
+    peak = getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     weights = sum(value.nbytes for value in network.state_dict().values())
     say(
-        f"  memory      {_peak() / 2**20:,.0f} MiB at most in this process, "
+        f"  memory      {peak / 2**20:,.0f} MiB at most in this process, "
         f"{weights / 2**20:,.0f} of them weights"
     )
     if isinstance(network.body, Interlaced):
@@ -91,14 +91,6 @@ def _say_levels(body: Any) -> None:
         say(f"  {stage:{wide}}  {channels:>8}  {stride:>6}  {graph}".rstrip())
     if in_time:
         say("  stride: frames a map x pixels a cell")
-
-
-def _peak() -> int:
-    """The most memory that this process has had, in bytes."""
-    import resource
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
 
 
 def _giga(count: int) -> str:

@@ -38,13 +38,11 @@ def explain(
         classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
-    of_digits = {"digits": digits, "num_digits": num_digits, "videos": videos}
     if not source.endswith(".safetensors"):
-        for name, value in of_digits.items():
+        for name, value in {"digits": digits, "num_digits": num_digits, "videos": videos}.items():
             if value is not None:
                 raise ValueError(f"--{name} is not for video files, such as {source}")
-        weights = needed(weights, "explain")
-        _explain_videos(source, weights, Path(out), clips, classes, precision)
+        _explain_videos(source, needed(weights, "explain"), out, clips, classes, precision)
         return
     from interlace.models.weights import read_card
     from interlace.reports.run import write_page
@@ -71,7 +69,7 @@ def explain(
 
 
 def _explain_videos(
-    source: str, weights: str, out: Path, clips: int, classes: str | None, precision: Precision
+    source: str, weights: str, out: str, clips: int, classes: str | None, precision: Precision
 ) -> None:
     from interlace.data.video.sources import find_sources, is_one
     from interlace.predict.predictor import Predictor
@@ -80,11 +78,12 @@ def _explain_videos(
     at_least_one(clips=clips)
     sources = find_sources(source)
     predictor = Predictor(weights, classes=classes, bf16=precision == "bf16")
+    page = Path(out, "report.html")
     if is_one(source):
         page = explain_video(predictor, source, out)
     else:
         title = f"What {Path(weights).stem} looks at in {Path(source).name}"
-        page = explain_clips(predictor, sources[:clips], None, out / "report.html", title=title)
+        page = explain_clips(predictor, sources[:clips], None, page, title=title)
     say(str(page))
 
 
@@ -118,9 +117,8 @@ def predict(
 
     at_least_one(top=top)
     sources = find_sources(source)
-    predictor = Predictor(
-        needed(weights, "predict"), classes=classes, protocol=protocol, bf16=precision == "bf16"
-    )
+    weights = needed(weights, "predict")
+    predictor = Predictor(weights, classes=classes, protocol=protocol, bf16=precision == "bf16")
     said, broken = [], 0
     for prediction in predictor.each(sources):
         said.append(prediction.as_dict(top))

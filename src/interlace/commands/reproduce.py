@@ -41,7 +41,7 @@ def reproduce(
         train: what is missing; or only write the tables of what is there, with --no_train.
         force: to make results again that other options made than the configs' now.
     """
-    from interlace.experiments.reproduce import is_missing, run, unknown, wanted
+    from interlace.experiments.reproduce import digits_kind, is_missing, run, unknown, wanted
     from interlace.experiments.tables import Tables
     from interlace.record import write_json
 
@@ -51,7 +51,7 @@ def reproduce(
         raise ValueError(unknown("table", name, known))
     names = [name] if name != "all" else list(tables.rows)
     if train:
-        found = wanted(tables, names, setting, only, digits=digits, budget=budget_videos)
+        found = wanted(tables, names, setting, only, digits_kind(digits), budget_videos)
         todo = [
             (one, seed, path)
             for seed in seeds

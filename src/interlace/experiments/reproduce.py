@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from interlace.data.digits import load_digits
 from interlace.experiments.experiment import Experiment, check_budget, varied
@@ -16,9 +16,6 @@ from interlace.reports.run import read_curves
 from interlace.reports.trained import open_trained, write_evaluation
 from interlace.training import train
 from interlace.training.lessons import FRAMES_A_VIDEO
-from interlace.training.tasks.digit_options import DigitRecipeOptions
-
-Setting = Literal["small", "paper"]  # a config's name begins with it
 
 _CURVES = {"accuracy": "validation/accuracy", "distance": "validation/distance"}
 
@@ -50,7 +47,12 @@ def run(
     write_evaluation(trained, out / "evaluation.json", bf16=trainer.precision == "bf16")
     evaluation = json.loads((out / "evaluation.json").read_text())
     finished = json.loads((out / "run.json").read_text())
-    curve, before = _curve(out / "logs/csv", options.recipe)
+    recipe = options.recipe
+    batch = recipe.batch_size * recipe.accumulate
+    # a batch that is not whole is left out
+    steps = sum(part.videos // batch for part in (*recipe.lessons, recipe))
+    curve, before = _curve(out / "logs/csv", steps, batch)
+    frames = recipe.pretrain_batch // FRAMES_A_VIDEO * FRAMES_A_VIDEO * recipe.accumulate
     stated = experiment.stated
     evaluation["data"]["digits"] = stated["data"]["digits"]  # where a folder is says nothing
     return evaluation | {
@@ -59,8 +61,8 @@ def run(
         "seed": seed,
         "options": stated | {"trainer": stated["trainer"] | {"seed": seed}},
         "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "videos_seen": sum(_steps(options.recipe)) * _a_step(options.recipe),
-        "frames_seen": before * _pretrain_frames(options.recipe),
+        "videos_seen": steps * batch,
+        "frames_seen": before * frames,
         "best_validation": {"accuracy": trained.card["validation"], "step": trained.card["step"]},
         "regions": evaluation.get("regions"),
         "curve": curve,
@@ -88,28 +90,21 @@ def digits_kind(digits: str) -> str:
 
 
 def wanted(
-    tables: Tables,
-    names: list[str],
-    setting: Setting,
-    only: str | None,
-    *,
-    digits: str,
-    budget: int | None,
+    tables: Tables, names: list[str], setting: str, only: str | None, kind: str, budget: int | None
 ) -> list[Experiment]:
     """What tables are made of, each once.
 
     Args:
         tables: of a clone.
         names: of tables.
-        setting: which of a line's configs.
+        setting: which of a line's configs, those whose names begin so.
         only: a registered model of the tables, with or without the setting's suffix.
-        digits: where they are, as one types it.
+        kind: of digits, "mnist" or "embedded".
         budget: lessons and videos are scaled down to so many together; None: all.
 
     Raises:
         ValueError: for a model or a budget that does not fit.
     """
-    kind = digits_kind(digits)
     configs = [one for name in names for row in tables.rows[name] for one in row.configs]
     found = [
         tables.experiment(one)
@@ -131,29 +126,19 @@ def wanted(
 def is_missing(experiment: Experiment, path: Path, force: bool) -> bool:
     """Whether there is no result at a path, or one of other options that is to be made again."""
     early = path.with_stem(path.stem.removesuffix("_seed0"))  # those that say no seed
-    there = [one for one in (path, early) if one.exists()]
-    if not there:
+    there = next((one for one in (path, early) if one.exists()), None)
+    if there is None:
         return True
-    return force and experiment.difference(read_record(there[0])["options"]) is not None
+    return force and experiment.difference(read_record(there)["options"]) is not None
 
 
-def _steps(recipe: DigitRecipeOptions) -> list[int]:
-    """Of each lesson and of the experiment itself; a batch that is not whole is left out."""
-    parts = [*(lesson.videos for lesson in recipe.lessons), recipe.videos]
-    return [videos // _a_step(recipe) for videos in parts]
-
-
-def _a_step(recipe: DigitRecipeOptions) -> int:
-    return recipe.batch_size * recipe.accumulate
-
-
-def _pretrain_frames(recipe: DigitRecipeOptions) -> int:
-    """Of a step."""
-    return recipe.pretrain_batch // FRAMES_A_VIDEO * FRAMES_A_VIDEO * recipe.accumulate
-
-
-def _curve(logs: Path, recipe: DigitRecipeOptions) -> tuple[dict[str, list[float]], int]:
+def _curve(logs: Path, total: int, batch: int) -> tuple[dict[str, list[float]], int]:
     """The learning curve, and how many steps of pre-training came before it.
+
+    Args:
+        logs: of the run, as CSV.
+        total: steps of the lessons and of the experiment itself.
+        batch: videos of a step.
 
     Returns:
         "videos" seen at each look at the validation videos, and what was seen: "accuracy" and,
@@ -161,8 +146,8 @@ def _curve(logs: Path, recipe: DigitRecipeOptions) -> tuple[dict[str, list[float
     """
     found = read_curves(logs, list(_CURVES.values()))
     steps = found[_CURVES["accuracy"]][0]
-    before = steps[-1] - sum(_steps(recipe))  # the last look is after the last step
-    curve: dict[str, list[float]] = {"videos": [(s - before) * _a_step(recipe) for s in steps]}
+    before = steps[-1] - total  # the last look is after the last step
+    curve: dict[str, list[float]] = {"videos": [(step - before) * batch for step in steps]}
     for name, column in _CURVES.items():
         if column in found and found[column][0] == steps:
             curve[name] = found[column][1]
