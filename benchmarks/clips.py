@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from interlace.commands.bench import learning
-from interlace.commands.bench_data import NUM_CLASSES, measure
+from interlace.commands.clip_speeds import NUM_CLASSES, measure
+from interlace.commands.timing import learning
 from interlace.data.clips.motion import MOTIONS, motion_clip, write_clip
 from interlace.data.clips.opening import open_unlabelled
 from interlace.data.clips.shape import ClipShape

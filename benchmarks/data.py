@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from measure import turns
 
-from interlace.data import render
+from interlace.data.digits import render
 from interlace.data.digits.images import Digits, load_digits
 from interlace.data.digits.syncmnist import MultiSyncMNIST, SyncMNIST
 from interlace.record import environment, write_json
@@ -79,8 +79,6 @@ def batches(
             videos.batch(range(first, first + BATCH), device=device)
         finally:
             render._numba_renderer = found
-        if device == "cuda":
-            torch.cuda.synchronize()
         first += BATCH
         return BATCH
 
@@ -115,14 +113,11 @@ def main() -> None:
 
     record = {"digits": digits.name, "batch": BATCH, "repeats": arguments.repeats}
     record |= environment()
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for make in ways.values():
-        make()  # compile, fill the caches
-    for _ in range(arguments.repeats):
-        for name, make in ways.items():
-            start = time.perf_counter()
-            made = make()
-            rates[name].append(made / (time.perf_counter() - start))
+    made = {name: make() for name, make in ways.items()}  # compiles, fills the caches
+    rates = {
+        name: [1e3 * made[name] / clock for clock, _ in times]
+        for name, times in turns(ways, arguments.repeats).items()
+    }
 
     plain = statistics.median(rates["3SyncMNIST, NumPy loop"])
     record["load_average"] = [round(load, 2) for load in os.getloadavg()]

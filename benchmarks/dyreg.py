@@ -17,11 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from measure import DEVICE, forward_of, in_turn, peak_bytes, table, train_of
+from measure import DEVICE, forward_of, in_turn, not_fast, peak_bytes, table, train_of
 from torch import Tensor, nn
 
 from interlace import DyReg
-from interlace.graph import fast
 from interlace.graph.block import GraphBlock
 from interlace.graph.boxes import offset_boxes
 from interlace.graph.fast.remap import add_remapped, remap_suits
@@ -139,14 +138,6 @@ def steps() -> dict[str, Callable[[], None]]:
                         name = f"{size}, not fast, {'bf16' if bf16 else 'fp32'}, {what}"
                         calls[name] = not_fast(calls[name.replace("not fast", form)])
     return calls
-
-
-def not_fast(call: Callable[[], None]) -> Callable[[], None]:
-    def plain() -> None:
-        with fast.use(False):
-            call()
-
-    return plain
 
 
 def remapping() -> dict[str, Callable[[], None]]:

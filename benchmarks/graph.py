@@ -18,10 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from measure import DEVICE, forward_of, in_turn, peak_bytes, table, train_of
+from measure import DEVICE, forward_of, in_turn, not_fast, peak_bytes, table, train_of
 from torch import Tensor, nn
 
-from interlace.graph import fast
 from interlace.graph.boxes import grid_boxes, neighbours
 from interlace.graph.kernels import RegionKernel, area_kernel, pool, remap
 from interlace.graph.recurrence import SCHEDULES, Recurrence
@@ -105,16 +104,6 @@ def steps(compiled: bool) -> dict[str, Callable[[], None]]:
         for what in ("forward", "train step"):
             calls[f"{name}, {what}, not fast"] = not_fast(calls[f"{name}, {what}"])
     return calls
-
-
-def not_fast(call: Callable[[], None]) -> Callable[[], None]:
-    """Without the faster ways of `graph/fast`."""
-
-    def plain() -> None:
-        with fast.use(False):
-            call()
-
-    return plain
 
 
 def plain_by_fast(rows: dict[str, dict[str, float]]) -> dict[str, float]:

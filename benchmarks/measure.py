@@ -6,11 +6,14 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from interlace.commands.timing import seconds_of
+from interlace.graph import fast
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -38,19 +41,38 @@ def train_of(run: Callable, module: nn.Module, value: Tensor, bf16: bool) -> Cal
     return train
 
 
+def not_fast(call: Callable[[], None]) -> Callable[[], None]:
+    """Without the faster ways of `graph/fast`."""
+
+    def plain() -> None:
+        with fast.use(False):
+            call()
+
+    return plain
+
+
 def product() -> Callable[[], None]:
     """The unit."""
     a, b = torch.randn(2, 4096, 4096, device=DEVICE)
     return lambda: torch.mm(a, b)
 
 
-def timed(call: Callable[[], None]) -> tuple[float, float]:
+def timed(call: Callable[[], object]) -> tuple[float, float]:
     """Milliseconds on the clock, and of CPU time in all threads."""
-    start, start_cpu = time.perf_counter(), time.process_time()
-    call()
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - start), 1e3 * (time.process_time() - start_cpu)
+    start = time.process_time()
+    seconds = seconds_of(call, DEVICE.type)
+    return 1e3 * seconds, 1e3 * (time.process_time() - start)
+
+
+def turns(
+    calls: Mapping[str, Callable[[], object]], repetitions: int
+) -> dict[str, list[tuple[float, float]]]:
+    """What `timed` says of every call, one after another and over again."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for _ in range(repetitions):
+        for name, call in calls.items():
+            times[name].append(timed(call))
+    return times
 
 
 def in_turn(calls: dict[str, Callable[[], None]], repetitions: int) -> dict[str, dict[str, float]]:
@@ -59,12 +81,8 @@ def in_turn(calls: dict[str, Callable[[], None]], repetitions: int) -> dict[str,
     for call in calls.values():
         call()
         call()
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
-    for _ in range(repetitions):
-        for name, call in calls.items():
-            times[name].append(timed(call))
     result = {}
-    for name, values in times.items():
+    for name, values in turns(calls, repetitions).items():
         clock, cpu = zip(*values, strict=True)
         result[name] = {
             "ms": statistics.median(clock),

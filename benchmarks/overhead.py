@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from measure import DEVICE, forward_of, timed
+from measure import DEVICE, forward_of, turns
 from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock
@@ -57,10 +57,7 @@ def compared(calls: dict[str, Callable[[], None]], repetitions: int) -> dict[str
     """Medians in milliseconds, and of the paired ratios with the middle half of these."""
     for call in calls.values():
         call()
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
-    for _ in range(repetitions):
-        for name, call in calls.items():
-            times[name].append(timed(call))
+    times = turns(calls, repetitions)
     row = {f"{name} ms": statistics.median(t for t, _ in own) for name, own in times.items()}
     for clock, kind in enumerate(("", ", cpu time")):
         for name, (of, by) in RATIOS.items():

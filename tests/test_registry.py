@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from interlace.registry import Registry
+from interlace.registry import Registry, nearest
 
 
 @pytest.fixture
@@ -39,6 +39,12 @@ def test_an_unknown_name_says_what_is_near(animals):
             look("dig")
     with pytest.raises(ValueError, match=r"^no animal is named 'x'; `interlace list` shows all$"):
         animals["x"]
+
+
+def test_the_nearest_name_is_as_it_was_given_in_whatever_case():
+    assert nearest("CAT", ["cat", "Cart"]) == "cat"
+    assert nearest("dgo", ["cat", "Dog"]) == "Dog"
+    assert nearest("cow", ["cat", "Dog"]) is None
 
 
 def test_asking_whether_there_is_one_raises_nothing(animals):

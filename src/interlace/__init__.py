@@ -60,14 +60,10 @@ def __getattr__(name: str) -> object:
 
     message = f"module 'interlace' has no attribute {name!r}"
     if not name.startswith("_"):
-        from difflib import get_close_matches
+        from interlace.registry import nearest
 
-        folded = {known.lower(): known for known in __all__}
-        near = get_close_matches(name.lower(), folded, n=1)
-        if near:
-            message += f"; the nearest name is {folded[near[0]]!r}"
-        else:
-            message += f"; it has {', '.join(known for known in __all__ if known in _HOME)}"
+        near = nearest(name, __all__)
+        message += f"; the nearest name is {near!r}" if near else f"; it has {', '.join(_HOME)}"
     raise AttributeError(message)
 
 

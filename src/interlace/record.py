@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -32,34 +33,26 @@ def hardware() -> str:
     """The GPU, or the CPU's features and how many cores are used."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
+    found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
+    name = found[1].strip() if found else platform.processor() or platform.machine()
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {capability}"
 
 
 def commit() -> str | None:
     """The commit of the checkout this package runs from, with a + if changed; None if installed."""
-    folder = Path(interlace.__file__).parent
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no", "--", "."],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        head = _git("rev-parse", "--short=12", "HEAD")
+        return head + "+" if _git("status", "--porcelain", "--untracked-files=no", ".") else head
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head.stdout.strip()[:12] + ("+" if changed.stdout.strip() else "")
+
+
+def _git(*words: str) -> str:
+    folder = Path(interlace.__file__).parent
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:

@@ -6,7 +6,7 @@ import difflib
 import fnmatch
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,12 +81,11 @@ class Registry(Mapping[str, T]):
     def names(self, pattern: str = "*") -> list[str]:
         """Those that match a shell-style pattern; of `module:*` the ones of that module."""
         own = _imported(pattern)
-        before = pattern.removesuffix(own)
-        module = before.removesuffix(":")
+        module = pattern.removesuffix(own)  # with its colon
         return [
-            before + name
+            module + name
             for name in fnmatch.filter(self._parts, own)
-            if not module or getattr(self._parts[name], "__module__", None) == module
+            if module in ("", f"{getattr(self._parts[name], '__module__', '')}:")
         ]
 
     def __getitem__(self, name: str) -> T:
@@ -107,12 +106,17 @@ class Registry(Mapping[str, T]):
         own = _imported(name)
         if own in self._parts:
             return own
-        folded = {known.lower(): known for known in self._parts}
-        near = difflib.get_close_matches(own.lower(), folded, n=1)
-        hint = f"did you mean {folded[near[0]]!r}? " if near else ""
+        near = nearest(own, self)
+        hint = f"did you mean {near!r}? " if near else ""
         raise UnknownNameError(
             f"no {self.what} is named {name!r}; {hint}`interlace list` shows all"
         )
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was meant, in whatever case; None if nothing is near."""
+    folded = {one.lower(): one for one in known}
+    return next((folded[near] for near in difflib.get_close_matches(name.lower(), folded)), None)
 
 
 def _run_again(part: object, other: object) -> bool:

@@ -53,8 +53,9 @@ def test_stages_of_timm_s_networks(name, expected):
     assert [(s.module, s.channels, s.stride) for s in found][:3] == expected
 
 
-def test_lines():
-    lines = list(info("tsm_r18_dyreg", **SMALL))
+def test_lines(capsys):
+    info("tsm_r18_dyreg", **SMALL)
+    lines = capsys.readouterr().out.splitlines()
     model = create_model("tsm_r18_dyreg", num_classes=5)
     counted = count_operations(model, (1, 2, 3, 64, 64))
     text = "\n".join(lines)
@@ -72,8 +73,9 @@ def test_lines():
 
 
 @pytest.mark.parametrize("name", ["tsm_r18_detector", "mean_lstm_small"])
-def test_models_that_are_told_where_to_look_and_models_of_digits(name):
-    lines = list(info(name, **SMALL))
+def test_models_that_are_told_where_to_look_and_models_of_digits(name, capsys):
+    info(name, **SMALL)
+    lines = capsys.readouterr().out.splitlines()
     channels = 3 if "tsm" in name else 1
     assert any(f"for 1 x 2 x {channels} x 64 x 64" in line for line in lines)
     assert any(line.startswith("  stage") for line in lines) == ("tsm" in name)

@@ -21,12 +21,17 @@ def say(text: str, file: TextIO | None = None) -> None:
     print(text, file=file or sys.stdout)
 
 
+def at_least_one(**counts: int) -> None:
+    """Raises ValueError, and names the option, if a count is below 1."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+
+
 def say_result(result: Evaluation, what: str, path: Path, *, held_out: bool = True) -> None:
     """One line on an evaluation, one on its regions, and where it is written."""
-    top1, top5 = f"{result.top1:.1%}", f"{result.top5:.1%}"
     kind = "held-out accuracy" if held_out else "accuracy"
-    say(f"{kind} {top1} (top-5 {top5}) on {result.count:,} {what}")
-    if result.regions is not None:
-        dist, recall = result.regions.dist, result.regions.recall
-        say(f"regions: Dist {dist:.3f} of the frame, recall {recall:.1%} of the digits")
+    say(f"{kind} {result.top1:.1%} (top-5 {result.top5:.1%}) on {result.count:,} {what}")
+    if (found := result.regions) is not None:
+        say(f"regions: Dist {found.dist:.3f} of the frame, recall {found.recall:.1%} of the digits")
     say(str(path))

@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonargparse import auto_cli
 
-from interlace.commands import learn, look, say, tools
+from interlace.commands import bench, generate, info, learn, look, reproduce, say, tools
 from interlace.commands.parser import Parser
 from interlace.commands.videos import on_videos
 
@@ -44,18 +44,18 @@ _COMMANDS: dict[str, Any] = {
     "explain": look.explain,
     "generate": {
         "_help": "Write videos of digits to look at, or clips of motions to train on.",
-        "digits": look.generate_digits,
-        "motion": look.generate_motion,
+        "digits": generate.generate_digits,
+        "motion": generate.generate_motion,
     },
     "list": tools.list_,
-    "info": tools.info,
+    "info": info.info,
     "bench": {
         "_help": "Time synthetic videos and a model, or how fast clips are read.",
-        "model": tools.bench_model,
-        "data": tools.bench_data,
+        "model": bench.bench_model,
+        "data": bench.bench_data,
     },
     "predict": look.predict,
-    "reproduce": tools.reproduce,
+    "reproduce": reproduce.reproduce,
     "scan": tools.scan,
     "convert": tools.convert,
 }

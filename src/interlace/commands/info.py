@@ -2,126 +2,96 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from interlace.models.classifier import VideoClassifier, given
-from interlace.models.insertion.interlaced import Interlaced
-from interlace.models.insertion.levels import levels
-from interlace.models.operations import count_operations
-from interlace.models.registry import create_model, describe_model, input_channels, open_weights
+from interlace.commands import at_least_one, say
 
 
 def info(
     model: str,
-    *,
     num_frames: int = 16,
     size: int = 224,
     batch: int = 1,
     num_classes: int = 174,
     repeats: int = 3,
-) -> Iterator[str]:
-    """Lines on a model, those that take time last.
+) -> None:
+    """Show what a model is and costs: parameters, operations, stages, time and memory.
 
     Args:
-        model: a registered name, or a safetensors file with a card.
+        model: a registered name, timm/<name>, or a safetensors file with a card.
         num_frames: of a clip.
         size: pixels a side.
         batch: clips.
         num_classes: of the logits; a file knows its own.
         repeats: of the timing; the median counts.
     """
-    for name, value in (("num_frames", num_frames), ("size", size), ("batch", batch)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1, got {repeats}")
-    name = model
+    from resource import RUSAGE_SELF, getrusage
+
+    import torch
+
+    from interlace.commands.timing import median_seconds
+    from interlace.models.classifier import given
+    from interlace.models.insertion.interlaced import Interlaced
+    from interlace.models.operations import count_operations
+    from interlace.models.registry import create_model, describe_model, input_channels, open_weights
+    from interlace.reports.trained import takes_files
+
+    at_least_one(num_frames=num_frames, size=size, batch=batch, repeats=repeats)
     if model.endswith(".safetensors"):
         network, card = open_weights(Path(model))
-        name = str(card["model"])
-        yield f"{model}: {name}"
+        about, channels = card["model"], 3 if takes_files(card) else 1
     else:
         network = create_model(model, num_classes=num_classes)
-        yield f"{name}: {describe_model(name)}"
+        about, channels = describe_model(model), input_channels(model)
     network.eval()
-    shape = (batch, num_frames, _channels(name), size, size)
-    yield ""
-    yield f"  parameters  {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"
+    shape = (batch, num_frames, channels, size, size)
+    say(f"{model}: {about}\n")
+    say(f"  parameters  {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M")
     counted = count_operations(network, shape)
-    yield (
-        f"  operations  {_giga(counted.total)} G for {_text(shape)}: {_giga(counted.products)} G "
-        f"multiply-adds, {_giga(counted.norms)} G of norms"
+    say(
+        f"  operations  {_giga(counted.total)} G for {' x '.join(map(str, shape))}: "
+        f"{_giga(counted.products)} G multiply-adds, {_giga(counted.norms)} G of norms"
     )
-    seconds = _time(network, shape, repeats)
+    video = torch.rand(shape)
+    boxes = torch.full((batch, num_frames, 9, 4), 0.5) if network.needs_boxes else None
+    with torch.inference_mode():
+        seconds = median_seconds(lambda: network(video, **given(boxes)), repeats)
     threads = torch.get_num_threads()
-    yield (
+    say(
         f"  time        {seconds:.3g} s a forward pass, {batch * num_frames / seconds:.3g} frames "
         f"a second (float32, {threads} CPU thread{'s' * (threads > 1)}, median of {repeats})"
     )
+    peak = getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     weights = sum(value.nbytes for value in network.state_dict().values())
-    yield (
-        f"  memory      {_peak() / 2**20:,.0f} MiB at most in this process, "
+    say(
+        f"  memory      {peak / 2**20:,.0f} MiB at most in this process, "
         f"{weights / 2**20:,.0f} of them weights"
     )
     if isinstance(network.body, Interlaced):
-        yield ""
-        yield from _table(network.body)
+        say("")
+        _say_levels(network.body)
 
 
-def _table(body: Interlaced) -> Iterator[str]:
-    """The levels, and what is in them, one thing a line."""
+def _say_levels(body: Any) -> None:
+    """The levels of a network, and what is in them, one thing a line."""
+    from interlace.models.insertion.levels import levels
+
     rows = levels(body)
     wide = max(len("stage"), *(len(row.module) for row in rows))
-    line = "  {:" + str(wide) + "}  {:>8}  {:>6}  {}"
     in_time = any(row.every > 1 for row in rows)
-    yield line.format("stage", "channels", "stride", "with").rstrip()
+    cells = [("stage", "channels", "stride", "with")]
     for row in rows:
         stride = f"{row.every} x {row.stride}" if in_time else str(row.stride)
         first, *more = row.graphs or ("",)
-        yield line.format(row.module, row.channels, stride, first).rstrip()
-        for graph in more:
-            yield line.format("", "", "", graph)
+        cells.append((row.module, str(row.channels), stride, first))
+        cells += [("", "", "", graph) for graph in more]
+    for stage, channels, stride, graph in cells:
+        say(f"  {stage:{wide}}  {channels:>8}  {stride:>6}  {graph}".rstrip())
     if in_time:
-        yield "  stride: frames a map x pixels a cell"
-
-
-@torch.inference_mode()
-def _time(network: VideoClassifier, shape: tuple[int, ...], repeats: int) -> float:
-    """Seconds of a forward pass, after one that does not count."""
-    video = torch.rand(shape)
-    boxes = torch.full((*shape[:2], 9, 4), 0.5) if network.needs_boxes else None
-    took = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        network(video, **given(boxes))
-        took.append(time.perf_counter() - start)
-    return statistics.median(took[1:])
-
-
-def _peak() -> int:
-    """The most memory that this process has had, in bytes."""
-    import resource
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
-
-
-def _channels(name: str) -> int:
-    try:
-        return input_channels(name)
-    except ValueError:  # a converted model has a name of its own
-        return 3
+        say("  stride: frames a map x pixels a cell")
 
 
 def _giga(count: int) -> str:
     return f"{count / 1e9:.2f}" if count >= 1e9 else f"{count / 1e9:.2g}"
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

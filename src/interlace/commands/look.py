@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from interlace.commands import Precision, ProtocolName, say, say_result
+from interlace.commands import Precision, ProtocolName, at_least_one, say, say_result
 
 
 def explain(
@@ -38,13 +38,11 @@ def explain(
         classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
-    of_digits = {"digits": digits, "num_digits": num_digits, "videos": videos}
     if not source.endswith(".safetensors"):
-        for name, value in of_digits.items():
+        for name, value in {"digits": digits, "num_digits": num_digits, "videos": videos}.items():
             if value is not None:
                 raise ValueError(f"--{name} is not for video files, such as {source}")
-        weights = needed(weights, "explain")
-        _explain_videos(source, weights, Path(out), clips, classes, precision)
+        _explain_videos(source, needed(weights, "explain"), out, clips, classes, precision)
         return
     from interlace.models.weights import read_card
     from interlace.reports.run import write_page
@@ -71,21 +69,21 @@ def explain(
 
 
 def _explain_videos(
-    source: str, weights: str, out: Path, clips: int, classes: str | None, precision: Precision
+    source: str, weights: str, out: str, clips: int, classes: str | None, precision: Precision
 ) -> None:
     from interlace.data.video.sources import find_sources, is_one
     from interlace.predict.predictor import Predictor
     from interlace.reports.clips import explain_clips, explain_video
 
-    if clips < 1:
-        raise ValueError(f"clips must be at least 1, got {clips}")
+    at_least_one(clips=clips)
     sources = find_sources(source)
     predictor = Predictor(weights, classes=classes, bf16=precision == "bf16")
+    page = Path(out, "report.html")
     if is_one(source):
         page = explain_video(predictor, source, out)
     else:
         title = f"What {Path(weights).stem} looks at in {Path(source).name}"
-        page = explain_clips(predictor, sources[:clips], None, out / "report.html", title=title)
+        page = explain_clips(predictor, sources[:clips], None, page, title=title)
     say(str(page))
 
 
@@ -117,12 +115,10 @@ def predict(
     from interlace.predict.predictor import Predictor
     from interlace.record import write_json
 
-    if top < 1:
-        raise ValueError(f"top must be at least 1, got {top}")
+    at_least_one(top=top)
     sources = find_sources(source)
-    predictor = Predictor(
-        needed(weights, "predict"), classes=classes, protocol=protocol, bf16=precision == "bf16"
-    )
+    weights = needed(weights, "predict")
+    predictor = Predictor(weights, classes=classes, protocol=protocol, bf16=precision == "bf16")
     said, broken = [], 0
     for prediction in predictor.each(sources):
         said.append(prediction.as_dict(top))
@@ -142,44 +138,3 @@ def needed(weights: str | None, command: str) -> str:
     if weights is None:
         raise ValueError(f"{command} needs --weights, a safetensors file such as a run writes")
     return weights
-
-
-def generate_digits(
-    data: Any,
-    out: str = "runs/videos",
-    split: Literal["train", "validation", "test"] = "test",
-    count: int = 8,
-    format: Literal["mp4", "gif", "npz"] = "mp4",
-) -> None:
-    """Write synthetic videos for people to look at, with labels and boxes.
-
-    Args:
-        data: which videos; `--data NAME` will do.
-        out: folder; labels.json there names every video's label, digits and boxes.
-        split: of the data set.
-        count: how many, from the first.
-        format: mp4 or gif, enlarged and with boxes drawn; npz, the arrays themselves.
-    """
-    from interlace.commands.generate import write_videos
-
-    folder = write_videos(Path(out), data, split=split, count=count, format=format)
-    say(f"{count} videos in {folder}")
-
-
-def generate_motion(
-    out: str = "runs/motion_clips", per_class: int = 60, seed: int = 0, frames: int = 24
-) -> None:
-    """Write a small data set of clips whose classes differ only by motion, to try training on.
-
-    Two shapes move left, right, together or apart; no frame by itself tells which.
-
-    Args:
-        out: folder; a folder of mp4 and webm files for each class comes into it.
-        per_class: how many clips of each.
-        seed: another one makes others.
-        frames: of a clip, 12 a second.
-    """
-    from interlace.data.clips.motion import write_motion_clips
-
-    files = write_motion_clips(out, per_class=per_class, seed=seed, frames=frames)
-    say(f"{len(files)} clips in {out}")

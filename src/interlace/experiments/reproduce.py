@@ -1,95 +1,23 @@
-"""Trains what a published table lacks, one JSON each, and puts ours beside it."""
+"""What a published table is made of, and how to make it: trained and evaluated, one JSON each."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import logging
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from interlace.data.digits import load_digits
 from interlace.experiments.experiment import Experiment, check_budget, varied
 from interlace.experiments.tables import Tables, read_record
-from interlace.record import write_json
+from interlace.registry import nearest
 from interlace.reports.run import read_curves
 from interlace.reports.trained import open_trained, write_evaluation
 from interlace.training import train
 from interlace.training.lessons import FRAMES_A_VIDEO
-from interlace.training.tasks.digit_options import DigitRecipeOptions
-
-Setting = Literal["small", "paper"]  # a config's name begins with it
-
-log = logging.getLogger(__name__)
 
 _CURVES = {"accuracy": "validation/accuracy", "distance": "validation/distance"}
-
-
-def reproduce(
-    name: str,
-    *,
-    setting: Setting,
-    seeds: Sequence[int],
-    budget_videos: int | None,
-    digits: str,
-    folder: str | Path,
-    runs: str | Path,
-    threads: int | None,
-    only: str | None,
-    train_missing: bool,
-    force: bool,
-) -> Iterator[str]:
-    """Trains and evaluates what a table lacks, then writes RESULTS.md.
-
-    Args:
-        name: of a table, or "all".
-        setting: which of a line's configs.
-        seeds: of the weights' first values; the videos are the same for all.
-        budget_videos: lessons and videos are scaled down to so many together; None: all.
-        digits: "mnist", "embedded" or a folder with MNIST's idx files.
-        folder: tables.yaml, results and the page's text are there; configs/ is beside it.
-        runs: where to train.
-        threads: of the CPU; None is torch's own choice.
-        only: a registered model of the table, with or without the setting's suffix.
-        train_missing: whether to train at all, or only write the tables of what is there.
-        force: whether results made by other options than today's are made again.
-
-    Yields:
-        What there is to say: results made by other options, the tables, where the page is.
-
-    Raises:
-        FileNotFoundError: outside a clone.
-        ValueError: for a name, a model or a budget that does not fit.
-    """
-    tables, runs = Tables(folder), Path(runs)
-    if name != "all" and name not in tables.rows:
-        raise ValueError(_unknown("table", name, ["all", *tables.rows]))
-    names = list(tables.rows) if name == "all" else [name]
-    if train_missing:
-        kind, found = digits_kind(digits), _wanted(tables, names, setting, only)
-        if budget_videos is not None:
-            for one in found:
-                check_budget(one.options.recipe, budget_videos)
-        wanted = [varied(one, digits=kind, budget=budget_videos) for one in found]
-        todo = [
-            (one, seed, path)
-            for seed in seeds
-            for one in wanted
-            if _is_missing(one, path := tables.result_path(one, seed), force)
-        ]
-        log.info(f"{len(seeds) * len(wanted) - len(todo)} results are there, {len(todo)} to make")
-        for k, (one, seed, path) in enumerate(todo):
-            log.info(f"{one.name}, seed {seed} ({k + 1} of {len(todo)})")
-            write_json(path, run(one, seed, digits=digits, runs=runs, threads=threads))
-            tables.write_page()  # a run that is stopped loses nothing
-    for path, difference in {p: d for one in names for p, d in tables.stale(one).items()}.items():
-        yield f"{path.relative_to(tables.root)} is stale: {difference}; --force runs it again"
-    for one_name in names:
-        yield f"\n{one_name}, {tables.titles[one_name]}\n\n{tables.text(one_name)}\n"
-    yield str(tables.write_page())
 
 
 def run(
@@ -119,7 +47,12 @@ def run(
     write_evaluation(trained, out / "evaluation.json", bf16=trainer.precision == "bf16")
     evaluation = json.loads((out / "evaluation.json").read_text())
     finished = json.loads((out / "run.json").read_text())
-    curve, before = _curve(out / "logs/csv", options.recipe)
+    recipe = options.recipe
+    batch = recipe.batch_size * recipe.accumulate
+    # a batch that is not whole is left out
+    steps = sum(part.videos // batch for part in (*recipe.lessons, recipe))
+    curve, before = _curve(out / "logs/csv", steps, batch)
+    frames = recipe.pretrain_batch // FRAMES_A_VIDEO * FRAMES_A_VIDEO * recipe.accumulate
     stated = experiment.stated
     evaluation["data"]["digits"] = stated["data"]["digits"]  # where a folder is says nothing
     return evaluation | {
@@ -128,8 +61,8 @@ def run(
         "seed": seed,
         "options": stated | {"trainer": stated["trainer"] | {"seed": seed}},
         "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "videos_seen": sum(_steps(options.recipe)) * _a_step(options.recipe),
-        "frames_seen": before * _pretrain_frames(options.recipe),
+        "videos_seen": steps * batch,
+        "frames_seen": before * frames,
         "best_validation": {"accuracy": trained.card["validation"], "step": trained.card["step"]},
         "regions": evaluation.get("regions"),
         "curve": curve,
@@ -156,50 +89,56 @@ def digits_kind(digits: str) -> str:
     return "mnist"
 
 
-def _wanted(
-    tables: Tables, names: list[str], setting: Setting, only: str | None
+def wanted(
+    tables: Tables, names: list[str], setting: str, only: str | None, kind: str, budget: int | None
 ) -> list[Experiment]:
-    """What the tables are made of in a setting, each once."""
+    """What tables are made of, each once.
+
+    Args:
+        tables: of a clone.
+        names: of tables.
+        setting: which of a line's configs, those whose names begin so.
+        only: a registered model of the tables, with or without the setting's suffix.
+        kind: of digits, "mnist" or "embedded".
+        budget: lessons and videos are scaled down to so many together; None: all.
+
+    Raises:
+        ValueError: for a model or a budget that does not fit.
+    """
     configs = [one for name in names for row in tables.rows[name] for one in row.configs]
     found = [
         tables.experiment(one)
         for one in dict.fromkeys(configs)
         if Path(one).name.startswith(f"{setting}_")
     ]
-    if only is None:
-        return found
-    models = [one.options.model.name.removesuffix("_small") for one in found]
-    model = only.removesuffix("_small")
-    if model not in models:
-        raise ValueError(_unknown("model of the table", only, [*dict.fromkeys(models)]))
-    return [one for one, own in zip(found, models, strict=True) if own == model]
+    if only is not None:
+        model = only.removesuffix("_small")
+        models = [one.options.model.name.removesuffix("_small") for one in found]
+        if model not in models:
+            raise ValueError(unknown("model of the table", only, [*dict.fromkeys(models)]))
+        found = [one for one, own in zip(found, models, strict=True) if own == model]
+    if budget is not None:
+        for one in found:
+            check_budget(one.options.recipe, budget)
+    return [varied(one, digits=kind, budget=budget) for one in found]
 
 
-def _is_missing(experiment: Experiment, path: Path, force: bool) -> bool:
+def is_missing(experiment: Experiment, path: Path, force: bool) -> bool:
+    """Whether there is no result at a path, or one of other options that is to be made again."""
     early = path.with_stem(path.stem.removesuffix("_seed0"))  # those that say no seed
-    there = [one for one in (path, early) if one.exists()]
-    if not there:
+    there = next((one for one in (path, early) if one.exists()), None)
+    if there is None:
         return True
-    return force and experiment.difference(read_record(there[0])["options"]) is not None
+    return force and experiment.difference(read_record(there)["options"]) is not None
 
 
-def _steps(recipe: DigitRecipeOptions) -> list[int]:
-    """Of each lesson and of the experiment itself; a batch that is not whole is left out."""
-    parts = [*(lesson.videos for lesson in recipe.lessons), recipe.videos]
-    return [videos // _a_step(recipe) for videos in parts]
-
-
-def _a_step(recipe: DigitRecipeOptions) -> int:
-    return recipe.batch_size * recipe.accumulate
-
-
-def _pretrain_frames(recipe: DigitRecipeOptions) -> int:
-    """Of a step."""
-    return recipe.pretrain_batch // FRAMES_A_VIDEO * FRAMES_A_VIDEO * recipe.accumulate
-
-
-def _curve(logs: Path, recipe: DigitRecipeOptions) -> tuple[dict[str, list[float]], int]:
+def _curve(logs: Path, total: int, batch: int) -> tuple[dict[str, list[float]], int]:
     """The learning curve, and how many steps of pre-training came before it.
+
+    Args:
+        logs: of the run, as CSV.
+        total: steps of the lessons and of the experiment itself.
+        batch: videos of a step.
 
     Returns:
         "videos" seen at each look at the validation videos, and what was seen: "accuracy" and,
@@ -207,15 +146,16 @@ def _curve(logs: Path, recipe: DigitRecipeOptions) -> tuple[dict[str, list[float
     """
     found = read_curves(logs, list(_CURVES.values()))
     steps = found[_CURVES["accuracy"]][0]
-    before = steps[-1] - sum(_steps(recipe))  # the last look is after the last step
-    curve: dict[str, list[float]] = {"videos": [(s - before) * _a_step(recipe) for s in steps]}
+    before = steps[-1] - total  # the last look is after the last step
+    curve: dict[str, list[float]] = {"videos": [(step - before) * batch for step in steps]}
     for name, column in _CURVES.items():
         if column in found and found[column][0] == steps:
             curve[name] = found[column][1]
     return curve, before
 
 
-def _unknown(what: str, name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+def unknown(what: str, name: str, known: list[str]) -> str:
+    """What to say to a name that is none of the known."""
+    near = nearest(name, known)
+    hint = f"did you mean {near!r}? " if near else ""
     return f"there is no {what} named {name!r}; {hint}there are {', '.join(known)}"

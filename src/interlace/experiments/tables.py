@@ -149,16 +149,16 @@ class Tables:
         good = [record for path, record in records.items() if path not in stale]
         if not good:
             return line
-        line["ours"] = _spread([100 * one["top1"] for one in good], 1)
         regions = [one["regions"] for one in good if one.get("regions")]
-        line["Dist"] = _spread([r["dist"] for r in regions], 3)
-        line["recall"] = _spread([100 * r["recall"] for r in regions], 1)
-        line["parameters"] = f"{good[0]['parameters'] / 1e6:.2f} M"
         frames = good[0].get("frames_seen")
-        line["videos seen"] = f"{good[0]['videos_seen']:,}"
-        if frames:
-            line["videos seen"] += f" + {frames:,} frames"
-        return line
+        before = f" + {frames:,} frames" if frames else ""
+        return line | {
+            "ours": _spread([100 * one["top1"] for one in good], 1),
+            "Dist": _spread([one["dist"] for one in regions], 3),
+            "recall": _spread([100 * one["recall"] for one in regions], 1),
+            "parameters": f"{good[0]['parameters'] / 1e6:.2f} M",
+            "videos seen": f"{good[0]['videos_seen']:,}{before}",
+        }
 
     def write_page(self) -> Path:
         """Writes RESULTS.md: RESULTS.in.md with a table in each @NAME@'s place."""

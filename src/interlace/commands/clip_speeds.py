@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from interlace.commands.bench import learning, seconds_of
+from interlace.commands import at_least_one
+from interlace.commands.timing import seconds_of
 from interlace.data.clips.clip_list import ClipList
 from interlace.data.clips.dataset import Clip, TrainingClips
 from interlace.data.clips.loader import clip_loader
-from interlace.data.clips.opening import open_unlabelled
 from interlace.data.clips.order import Place, in_turn
 from interlace.data.clips.shape import ClipShape
 from interlace.data.video.read import read_frames
-from interlace.models.registry import create_model, list_models
-from interlace.record import hardware
 
 NUM_CLASSES = 174  # of Something-Something; a head costs next to nothing
 
 
-@dataclass(frozen=True)
-class Speeds:
+class Speeds(NamedTuple):
     """Clips a second, each the median of several passes, in turn with the others.
 
     Args:
@@ -56,41 +52,6 @@ class Speeds:
         )
 
 
-def bench_data(
-    path: str | os.PathLike[str],
-    model: str,
-    shape: ClipShape,
-    *,
-    clips: int,
-    batch_size: int,
-    workers: int,
-    precision: str,
-    repeats: int,
-) -> Iterator[str]:
-    """Lines to read: clips a second of the decoder, of the loader, and of training steps."""
-    if model not in list_models(channels=3):
-        raise ValueError(
-            f"{model!r} is no model for real videos; take one such as tsm_r18, see `interlace list`"
-        )
-    found = open_unlabelled(path)
-    found = found.select(range(min(clips, len(found))))
-    network = create_model(model, num_classes=NUM_CLASSES)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    step = learning(network.to(device), device, bf16=precision == "bf16")
-    yield (
-        f"{hardware()}, {precision}, {workers} workers, batches of {batch_size} x "
-        f"{shape.num_frames} frames, median of {repeats}"
-    )
-    speeds = measure(
-        found, shape, step, batch_size=batch_size, workers=workers, repeats=repeats, device=device
-    )
-    yield f"{'decoder alone':40} {speeds.decoder:10,.1f} clips/s"
-    share = f"{speeds.share:.0%} of the decoder"
-    yield f"{'loader: decoded and transformed':40} {speeds.loader:10,.1f} clips/s, {share}"
-    yield f"{model + ' learns':40} {speeds.model:10,.1f} clips/s"
-    yield speeds.bound
-
-
 def measure(
     clips: ClipList,
     shape: ClipShape,
@@ -112,23 +73,22 @@ def measure(
         repeats: passes of each.
         device: that the step runs on.
     """
-    for name, value in (("clips", len(clips)), ("batch_size", batch_size), ("repeats", repeats)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    rates: dict[str, list[float]] = {"decoder": [], "loader": [], "model": []}
+    at_least_one(clips=len(clips), batch_size=batch_size, repeats=repeats)
+    passes = []
     for repeat in range(repeats):
-        rates["decoder"].append(_rate(_Decoded(clips, shape), batch_size, workers, repeat))
-        rates["loader"].append(_rate(_Loaded(clips, shape), batch_size, workers, repeat))
+        decoder, loader = (
+            _rate(reader(clips, shape), batch_size, workers, repeat)
+            for reader in (_Decoded, _Loaded)
+        )
         first = [(repeat, index % len(clips)) for index in range(batch_size)]
         batch = next(iter(clip_loader(TrainingClips(clips, shape), [first])))
         video = batch.video.to(device)
         label = torch.zeros(batch_size, dtype=torch.int64, device=device)
         if repeat == 0:
             step(video, label)  # what is made at the first step
-        rates["model"].append(batch_size / seconds_of(partial(step, video, label), device))
-    neighbours = zip(rates["loader"], rates["decoder"], strict=True)
-    rates["share"] = [loader / decoder for loader, decoder in neighbours]
-    return Speeds(**{name: statistics.median(values) for name, values in rates.items()})
+        model = batch_size / seconds_of(partial(step, video, label), device)
+        passes.append(Speeds(decoder, loader, model, loader / decoder))
+    return Speeds(*map(statistics.median, zip(*passes, strict=True)))
 
 
 class _Loaded(TrainingClips):

@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
-from interlace.commands.bench_data import Speeds, measure
 from interlace.commands.cli import main
+from interlace.commands.clip_speeds import Speeds, measure
 from interlace.data.clips.dataset import TrainingClips
 from interlace.data.clips.opening import open_unlabelled
 from interlace.data.clips.shape import ClipShape
