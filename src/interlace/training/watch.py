@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
 
+from interlace.files import writing
 from interlace.models.weights import save_weights
 from interlace.training.module import Training
 from interlace.training.task import Task
@@ -50,20 +50,15 @@ class LastCheckpoint(Checkpoint):
 
     def save(self, trainer: L.Trainer) -> None:
         """Saves now."""
-        partial = self.path.with_suffix(".partial")
         self.saved = trainer.global_step
+        if not trainer.is_global_zero:  # takes part, and does not write
+            trainer.save_checkpoint(self.path, weights_only=False)
+            return
         try:
-            trainer.save_checkpoint(partial, weights_only=False)  # all processes take part
-            if trainer.is_global_zero:
-                with partial.open("rb") as file:
-                    os.fsync(file.fileno())
-                partial.replace(self.path)
+            with writing(self.path) as file:
+                trainer.save_checkpoint(file, weights_only=False)
         except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise OSError(
-                f"cannot write {self.path} ({error}): make room and run the same command again, "
-                "it goes on from the last checkpoint"
-            ) from error
+            raise OSError(f"{error}; the same command goes on from the last checkpoint") from error
 
 
 class BestWeights(Callback):
