@@ -36,12 +36,12 @@ def info(
     from interlace.models.insertion.interlaced import Interlaced
     from interlace.models.operations import count_operations
     from interlace.models.registry import create_model, describe_model, input_channels, open_weights
-    from interlace.reports.trained import takes_files
 
     at_least_one(num_frames=num_frames, size=size, batch=batch, repeats=repeats)
     if model.endswith(".safetensors"):
         network, card = open_weights(Path(model))
-        about, channels = card["model"], 3 if takes_files(card) else 1
+        about = card["model"]
+        channels = 3 if "made_from" in card else input_channels(about)
     else:
         network = create_model(model, num_classes=num_classes)
         about, channels = describe_model(model), input_channels(model)
