@@ -16,14 +16,13 @@ from interlace.reports.explained_regions import (
     region_pictures,
     regions_in_words,
 )
-from interlace.visualize.canvas import is_photograph
+from interlace.visualize.canvas import Array, is_photograph
 from interlace.visualize.charts import as_scores, check_label, percent, prediction_figure
 from interlace.visualize.frames import frames_figure
 from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
 from interlace.visualize.regions import animate_regions
 from interlace.visualize.view import (
-    Array,
     ClipView,
     as_frames,
     as_objects,

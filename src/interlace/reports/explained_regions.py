@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interlace.visualize.canvas import Array
 from interlace.visualize.frames import gif_bytes, mp4_bytes
 from interlace.visualize.paths import paths_figure
 from interlace.visualize.regions import regions_figure, sizes_figure
-from interlace.visualize.view import Array, ClipView
+from interlace.visualize.view import ClipView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,15 +17,17 @@ from interlace.visualize.canvas import (
     LINE,
     MUTED,
     WHOLE,
+    Array,
     fade,
+    inches_across,
     need,
     new_figure,
-    picture_axes,
+    new_panels,
     quiet,
     scale_bar,
     show_matrix,
 )
-from interlace.visualize.view import Array, as_array
+from interlace.visualize.view import as_array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,19 +51,16 @@ def as_scores(scores: Any, names: Sequence[str]) -> Array:
     return scores
 
 
-def prediction_figure(
-    scores: Any, names: Sequence[str], *, label: int | None = None, top: int = 5
-) -> Figure:
-    """The most probable classes as bars; the true one is green.
+def prediction_figure(scores: Any, names: Sequence[str], *, label: int | None = None) -> Figure:
+    """The five most probable classes as bars; the true one is green.
 
     Args:
         scores: (num_classes,) probabilities.
         label: the true class; one that is not among the bars is added below them.
-        top: how many bars.
     """
     scores = as_scores(scores, names)
     ranked = np.argsort(-scores, kind="stable")
-    shown = ranked[: max(1, top)].tolist()
+    shown = ranked[:5].tolist()
     if label is not None:
         check_label(label, names)
         if label not in shown:
@@ -81,8 +80,8 @@ def prediction_figure(
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="y", colors=INK)
     for bar, index in zip(bars, shown, strict=True):
-        rank = int(np.flatnonzero(ranked == index)[0]) + 1
-        note = f"  (rank {rank})" if rank > max(1, top) else ""
+        rank = ranked.tolist().index(index) + 1
+        note = f"  (rank {rank})" if rank > 5 else ""
         middle = bar.get_y() + bar.get_height() / 2
         axes.text(bar.get_width() + 0.012, middle, f"{percent(scores[index])}{note}",
                   va="center", fontsize=8, color=INK)  # fmt: skip
@@ -110,16 +109,17 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
     need("matplotlib.colors")
     from matplotlib.colors import PowerNorm
 
-    side = float(np.clip(0.5 * classes, 3.2, WHOLE - 1.75))
     labels = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
-    longest = max(map(len, labels))
-    upright = classes > 8 or longest > 6
-    left, top = max(0.95, 0.35 + 0.075 * longest), 0.12
-    side = min(side, WHOLE - left - 0.8)
-    figure = new_figure(WHOLE, top + side + 0.4 + 0.075 * longest * upright)
+    letters = 0.075 * max(map(len, labels))  # inches of the longest
+    upright = classes > 8 or letters > 0.45
+    left = max(0.95, 0.35 + letters)
+    figure, (axes,) = new_panels(
+        1, 1, ratio=1.0, widest=max(3.2, 0.5 * classes),
+        left=left, right=0.8, top=0.12, foot=0.4 + letters * upright,
+    )  # fmt: skip
+    side = inches_across(axes)
     each = -(-classes // 80)  # of more than 80 classes, not every one finds room for its name
     named = [name if k % each == 0 else "" for k, name in enumerate(labels)]
-    axes = picture_axes(figure, left, top, side, side)
     heat = show_matrix(
         axes,
         shares,
@@ -140,19 +140,17 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
     for row, column in np.argwhere(counts > 0) if classes <= 12 else ():
         axes.text(column, row, f"{counts[row, column]:g}", ha="center", va="center", fontsize=7.5,
                   color="#ffffff" if shares[row, column] > 0.5 else INK)  # fmt: skip
-    scale = scale_bar(figure, heat, left + side + 0.12, top, min(side, 2.4))
+    scale = scale_bar(heat, tallest=2.4)
     scale.set_ticks([0, 0.01, 0.1, 0.5, 1], labels=["0 %", "1 %", "10 %", "50 %", "100 %"])
     return figure
 
 
-def curve_figure(steps: Any, values: Any = None, *, xlabel: str, ylabel: str) -> Figure:
-    """A curve, or several named ones on common axes, each with its last value.
+def curve_figure(curves: Mapping[str, tuple[Any, Any]], *, xlabel: str, ylabel: str) -> Figure:
+    """Named curves on common axes, each with its last value.
 
     Args:
-        steps: (n,) where values were taken; or a dict name -> (steps, values).
-        values: (n,); left out with a dict.
+        curves: name -> (steps, values), (n,) each.
     """
-    curves: Mapping[str, Any] = steps if isinstance(steps, Mapping) else {"": (steps, values)}
     figure = new_figure(WHOLE, 3.3)
     axes = figure.add_axes((0.075, 0.15, 0.84, 0.8))
     colours = (ACCENT, "#d97706", "#c2408f", "#7c5ce0", "#0e9f6e", "#dc4a4a")
@@ -162,7 +160,7 @@ def curve_figure(steps: Any, values: Any = None, *, xlabel: str, ylabel: str) ->
         if x.ndim != 1 or x.shape != y.shape or not len(x):
             raise ValueError(
                 f"a curve needs steps and values of one length (n,), got {x.shape} and {y.shape}; "
-                "pass curve_figure(steps, values) or curve_figure({name: (steps, values)})"
+                "pass curve_figure({name: (steps, values)})"
             )
         colour = colours[n % len(colours)]
         axes.plot(x, y, color=colour, lw=1.8, label=name, solid_capstyle="round", gid="curve")
@@ -180,8 +178,7 @@ def curve_figure(steps: Any, values: Any = None, *, xlabel: str, ylabel: str) ->
     for (x, y, colour), place in zip(ends, places, strict=True):
         axes.annotate(f"{y:.3g}", (x, place), (7, 0), textcoords="offset points", va="center",
                       fontsize=8, color=colour)  # fmt: skip
-    if any(curves):
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
     return figure
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from interlace.visualize.canvas import need, resized
+from interlace.visualize.canvas import Array, need, resized
 from interlace.visualize.palette import DARK, along_outline, node_colour
-from interlace.visualize.view import Array
 
 SHORT_SIDE = (360, 480)  # pixels of the shorter side of a film, at least and at most
 BAR = 14  # pixels of the line of time below it, and even

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlace.files import writing
-from interlace.visualize.canvas import INK, WHOLE, need, new_figure, picture_axes, show_frame, write
-from interlace.visualize.view import NODE_COLOURS, Array, as_boxes, as_frames, as_objects
+from interlace.visualize.canvas import Array, need, new_figure, new_panels, picture_axes, show_frame
+from interlace.visualize.view import NODE_COLOURS, as_boxes, as_frames, as_objects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,12 +73,7 @@ def draw_clip(
 
 
 def frames_figure(
-    video: Any,
-    *,
-    boxes: Any = None,
-    highlight: Any = None,
-    numbers: Sequence[int] | None = None,
-    title: str = "",
+    video: Any, *, boxes: Any = None, highlight: Any = None, numbers: Sequence[int] | None = None
 ) -> Figure:
     """The frames of a clip in a strip, ten in a row, with true boxes where given.
 
@@ -89,26 +84,14 @@ def frames_figure(
     """
     frames = as_frames(video)
     time, height, width, _ = frames.shape
-    called = range(time) if numbers is None else numbers
-    columns = min(time, 10)
-    rows = -(-time // columns)
-    gap, foot = 0.05, 0.16
-    across = min((WHOLE + gap) / columns - gap, 1.9)
-    down = across * height / width
-    top = 0.32 if title else 0.02
-    # The strip keeps the page's width, so that its text is as large as in every other figure.
-    figure = new_figure(WHOLE, top + rows * (down + foot + gap))
-    if title:
-        write(figure, 0.02, 0.03, title, fontsize=9.5, color=INK, weight="bold")
     objects, matters = as_objects(boxes, highlight, time)
-    for t, frame in enumerate(frames):
-        left = (t % columns) * (across + gap)
-        upper = top + (t // columns) * (down + foot + gap)
-        axes = picture_axes(figure, left, upper, across, down)
-        show_frame(axes, frame)
-        write(
-            figure, left + across / 2, upper + down + 0.03, str(called[t]), fontsize=7, ha="center"
-        )
+    # The strip keeps the page's width, so that its text is as large as in every other figure.
+    figure, panels = new_panels(
+        time, min(time, 10), ratio=height / width, widest=1.9, gaps=(0.05, 0.21), top=0.02, foot=0.2
+    )
+    for t, axes in enumerate(panels):
+        show_frame(axes, frames[t])
+        axes.set_xlabel(str(t if numbers is None else numbers[t]), fontsize=7, labelpad=2)
         for n in np.argsort(matters, kind="stable"):  # those that matter on top
             colour, line = (MATTERS, 1.1) if matters[n] else (BYSTANDER, 0.6)
             outline(axes, objects[t, n], colour, line)

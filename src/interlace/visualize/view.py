@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from interlace.graph.trace import Trace
+from interlace.visualize.canvas import Array
 from interlace.visualize.palette import node_colour
-
-Array = NDArray[Any]
 
 # Bright on a dimmed frame, told apart by the common kinds of colour blindness.
 NODE_COLOURS = (
