@@ -466,7 +466,7 @@ def test_errors_say_what_to_do(tmp_path):
         draw_clip(make_video(channels=2))
     with pytest.raises(ValueError, match=r"boxes must be \(4, D, 4\).*got \(3, 1, 4\)"):
         draw_clip(video, boxes=torch.zeros(3, 1, 4))
-    with pytest.raises(ValueError, match="highlight must name boxes 0 to 1, got 2"):
+    with pytest.raises(ValueError, match=r"highlight must name boxes 0 to 1, got \[2\]"):
         frames_figure(video, boxes=torch.zeros(4, 2, 4), highlight=[2])
     with pytest.raises(ValueError, match="the video has 5 frames and the trace 4"):
         view_clip(trace, make_video(time=5))

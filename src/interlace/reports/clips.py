@@ -57,17 +57,12 @@ def explain_video(
     looked = _look(predictor, source, label)
     info, prediction, views = looked.info, looked.prediction, looked.views
     strip = frames_figure(looked.video, numbers=prediction.frames)
-    sections = [
-        ClipReport(
-            looked.title,
-            [looked.said, _what_was_shown(prediction, info), _graphs_in_words(views)],
-            {
-                "What it says": looked.bars,
-                "The frames it was shown; darker, what it was not": strip,
-            },
-            above="The clip",
-        )
-    ]
+    text = [looked.said, _what_was_shown(prediction, info), _graphs_in_words(views)]
+    pictures: dict[str, Figure | bytes] = {
+        "What it says": looked.bars,
+        "The frames it was shown; darker, what it was not": strip,
+    }
+    sections = [ClipReport(looked.title, text, pictures, above="The clip")]
     page = Path(out) / "report.html"
     largest = min(LARGEST, 3 * LARGEST // max(len(views), 1))
     for name, view in views.items():
@@ -75,12 +70,9 @@ def explain_video(
         section = explain_graph(view, film=film)
         section.above, section.title = "Graph", f"After {name}" if name != GRAPH else "The graph"
         section.text.append(in_words)
-        save_pictures(
-            page.parent / "pictures",
-            _with_own_files(section, view),
-            prefix=f"{_file_name(name)}_",
-            photographs=True,
-        )
+        section.files |= _own_files(view)
+        prefix = re.sub(r"\W+", "_", name).strip("_")
+        save_pictures(page.parent / "pictures", section, prefix=f"{prefix}_", photographs=True)
         sections.append(section)
     ((guess, probability),) = prediction.top(1)
     summary = {
@@ -235,20 +227,17 @@ def _frames(source: Source, info: VideoInfo, numbers: Sequence[int]) -> Iterator
         yield from read_frames(source, numbers[first : first + at_once]).permute(0, 2, 3, 1).numpy()
 
 
-def _with_own_files(section: ClipReport, view: ClipView) -> ClipReport:
-    """The files of a section, a gif of the frames that were seen, and each node alone."""
+def _own_files(view: ClipView) -> dict[str, Figure | Array | bytes]:
+    """A gif of the frames that were seen, and each node alone."""
     nodes = [] if any(view.names) else range(view.num_nodes)  # cells of a grid are all alike
-    alone = {f"node_{n}": regions_figure(view, nodes=[n]) for n in nodes}
-    frames = draw_film(
-        view.frames,
-        view.boxes,
-        area=view.area,
-        colours=view.colours,
-        short_side=SMALL[0],
+    files: dict[str, Figure | Array | bytes] = {
+        f"node_{n}": regions_figure(view, nodes=[n]) for n in nodes
+    }
+    film = draw_film(
+        view.frames, view.boxes, area=view.area, colours=view.colours, short_side=SMALL[0]
     )
-    gif = gif_if_small(np.stack(list(frames)))
-    seen = {} if gif is None else {"regions_frame_by_frame": gif}
-    return ClipReport(section.title, files={**section.files, **seen, **alone})
+    gif = gif_if_small(np.stack(list(film)))
+    return files if gif is None else {"regions_frame_by_frame": gif} | files
 
 
 # --- words --------------------------------------------------------------------------------------
@@ -266,19 +255,13 @@ def _what_was_shown(prediction: Prediction, info: VideoInfo) -> str:
 
 
 def _graphs_in_words(graphs: Collection[str]) -> str:
-    if GRAPH in graphs:
-        return "It has a graph, of which there is a section."
     if not graphs:
         return "This model has no graph, so there are no regions to show: only its prediction."
-    where = ", ".join(_where(name) for name in graphs)
     if len(graphs) == 1:
-        return f"It has a graph {where}, of which there is a section."
-    return f"It has {len(graphs)} graphs: {where}. Each has a section."
+        where = "" if GRAPH in graphs else f" {_where(*graphs)}"
+        return f"It has a graph{where}, of which there is a section."
+    return f"It has {len(graphs)} graphs: {', '.join(map(_where, graphs))}. Each has a section."
 
 
 def _where(name: str) -> str:
     return "of the graph" if name == GRAPH else f"after {name}"
-
-
-def _file_name(graph: str) -> str:
-    return re.sub(r"\W+", "_", graph).strip("_")

@@ -20,7 +20,6 @@ from interlace.visualize.canvas import (
     Array,
     fade,
     inches_across,
-    need,
     new_figure,
     new_panels,
     quiet,
@@ -41,9 +40,7 @@ def as_scores(scores: Any, names: Sequence[str]) -> Array:
             f"scores must be ({len(names)},), one per name, got {scores.shape}; "
             "take one clip of a batch with scores[b]"
         )
-    if not np.isfinite(scores).all():
-        raise ValueError("scores must be finite, got NaN or infinity; check the model's weights")
-    if scores.min() < 0 or abs(scores.sum() - 1) > 0.02:
+    if not (scores.min() >= 0 and abs(scores.sum() - 1) <= 0.02):  # so that NaN does not pass
         raise ValueError(
             f"scores must be probabilities that sum to 1, got a sum of {scores.sum():.3g} and a "
             f"least value of {scores.min():.3g}; pass logits.softmax(-1)"
@@ -79,12 +76,10 @@ def prediction_figure(scores: Any, names: Sequence[str], *, label: int | None = 
     quiet(axes, size=8.5)
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="y", colors=INK)
-    for bar, index in zip(bars, shown, strict=True):
-        rank = ranked.tolist().index(index) + 1
-        note = f"  (rank {rank})" if rank > 5 else ""
-        middle = bar.get_y() + bar.get_height() / 2
-        axes.text(bar.get_width() + 0.012, middle, f"{percent(scores[index])}{note}",
-                  va="center", fontsize=8, color=INK)  # fmt: skip
+    notes = [percent(scores[index]) for index in shown]
+    if len(shown) > 5:
+        notes[-1] += f"  (rank {ranked.tolist().index(label) + 1})"
+    axes.bar_label(bars, notes, padding=2, fontsize=8, color=INK)
     return figure
 
 
@@ -101,13 +96,7 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
             f"confusion must be ({classes}, {classes}), one row and column per name, "
             f"got {counts.shape}; rows are true classes"
         )
-    if not np.isfinite(counts).all() or counts.min(initial=0) < 0:
-        raise ValueError("confusion must hold counts, got negative or non-finite values")
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-
-    need("matplotlib.colors")
-    from matplotlib.colors import PowerNorm
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     labels = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
     letters = 0.075 * max(map(len, labels))  # inches of the longest
@@ -117,6 +106,8 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
         1, 1, ratio=1.0, widest=max(3.2, 0.5 * classes),
         left=left, right=0.8, top=0.12, foot=0.4 + letters * upright,
     )  # fmt: skip
+    from matplotlib.colors import PowerNorm
+
     side = inches_across(axes)
     each = -(-classes // 80)  # of more than 80 classes, not every one finds room for its name
     named = [name if k % each == 0 else "" for k, name in enumerate(labels)]
@@ -145,27 +136,23 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
     return figure
 
 
-def curve_figure(curves: Mapping[str, tuple[Any, Any]], *, xlabel: str, ylabel: str) -> Figure:
+def curve_figure(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str, ylabel: str
+) -> Figure:
     """Named curves on common axes, each with its last value.
 
     Args:
-        curves: name -> (steps, values), (n,) each.
+        curves: name -> (steps, values), as many of the one as of the other.
     """
     figure = new_figure(WHOLE, 3.3)
     axes = figure.add_axes((0.075, 0.15, 0.84, 0.8))
     colours = (ACCENT, "#d97706", "#c2408f", "#7c5ce0", "#0e9f6e", "#dc4a4a")
     ends = []
     for n, (name, (x, y)) in enumerate(curves.items()):
-        x, y = as_array(x).astype(np.float64), as_array(y).astype(np.float64)
-        if x.ndim != 1 or x.shape != y.shape or not len(x):
-            raise ValueError(
-                f"a curve needs steps and values of one length (n,), got {x.shape} and {y.shape}; "
-                "pass curve_figure({name: (steps, values)})"
-            )
         colour = colours[n % len(colours)]
         axes.plot(x, y, color=colour, lw=1.8, label=name, solid_capstyle="round", gid="curve")
         axes.plot(x[-1], y[-1], "o", color=colour, ms=4)
-        ends.append((float(x[-1]), float(y[-1]), colour))
+        ends.append((x[-1], y[-1], colour))
     quiet(axes, size=8)
     axes.grid(axis="y", color=LINE, lw=0.6)
     axes.set_axisbelow(True)
@@ -175,9 +162,9 @@ def curve_figure(curves: Mapping[str, tuple[Any, Any]], *, xlabel: str, ylabel: 
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x == int(x) else f"{x:g}")
     low, high = axes.get_ylim()
     places = _apart([y for _, y, _ in ends], 0.06 * (high - low))
-    for (x, y, colour), place in zip(ends, places, strict=True):
-        axes.annotate(f"{y:.3g}", (x, place), (7, 0), textcoords="offset points", va="center",
-                      fontsize=8, color=colour)  # fmt: skip
+    for (step, value, colour), place in zip(ends, places, strict=True):
+        axes.annotate(f"{value:.3g}", (step, place), (7, 0), textcoords="offset points",
+                      va="center", fontsize=8, color=colour)  # fmt: skip
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
     return figure
 

@@ -26,7 +26,7 @@ def draw_clip(
     video: Any,
     *,
     boxes: Any = None,
-    colors: Sequence[Any] | None = None,
+    colors: Sequence[str | tuple[int, int, int]] = NODE_COLOURS,
     scale: int | None = None,
 ) -> Array:
     """Enlarges a clip by whole pixels and outlines boxes on it.
@@ -34,7 +34,7 @@ def draw_clip(
     Args:
         video: uint8 (T, C, H, W), C 1 or 3.
         boxes: (T, D, 4) boxes to outline, the lines inside them.
-        colors: per box, "#rrggbb" or (r, g, b) in 0..255; default: ten colours in turn.
+        colors: "#rrggbb" or (r, g, b) in 0..255, which the boxes get in turn.
         scale: how many pixels wide a pixel becomes; default: the shorter side gets 256 or more.
 
     Returns:
@@ -51,12 +51,6 @@ def draw_clip(
     if boxes is None:
         return frames
     boxes = as_boxes(boxes, time)
-    chosen = NODE_COLOURS if colors is None else colors
-    if colors is not None and len(colors) != boxes.shape[1]:
-        raise ValueError(
-            f"colors must be one per box, {boxes.shape[1]}, got {len(colors)}; "
-            "leave them out for ten colours in turn"
-        )
     image, draw = need("PIL.Image"), need("PIL.ImageDraw")
     line = max(1, min(frames.shape[1:3]) // 160)
     size = np.array([width * scale, height * scale])
@@ -66,9 +60,8 @@ def draw_clip(
     for picture, low, high in zip(pictures, starts, ends - 1, strict=True):
         pen = draw.Draw(picture)
         for n in np.flatnonzero((low <= high).all(axis=1)).tolist():
-            colour = chosen[n % len(chosen)]
-            ink = colour if isinstance(colour, str) else tuple(colour)
-            pen.rectangle((*low[n].tolist(), *high[n].tolist()), outline=ink, width=line)
+            corners = (*low[n].tolist(), *high[n].tolist())
+            pen.rectangle(corners, outline=colors[n % len(colors)], width=line)
     return np.stack([np.asarray(picture) for picture in pictures])
 
 
@@ -140,15 +133,12 @@ def gif_bytes(frames: Any, *, fps: float = 5) -> bytes:
 
 def save_mp4(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Path:
     """Writes frames, uint8 (T, H, W, 3), as H.264; an odd last row or column is doubled."""
-    return _saved(path, mp4_bytes(frames, fps=fps))
+    return _saved(path, encode_mp4(_drawn(frames, fps), fps))
 
 
-def mp4_bytes(frames: Any, *, fps: float = 5) -> bytes:
-    """The bytes of the mp4 that `save_mp4` writes."""
-    return encode_mp4(_drawn(frames, fps), fps, {"crf": "18"})
-
-
-def encode_mp4(frames: Iterable[Array], fps: float, options: Mapping[str, str]) -> bytes:
+def encode_mp4(
+    frames: Iterable[Array], fps: float = 5, options: Mapping[str, str] | None = None
+) -> bytes:
     """Frames, uint8 (H, W, 3) one after the other, as H.264 with options of x264.
 
     An odd last row or column is doubled.
@@ -158,7 +148,7 @@ def encode_mp4(frames: Iterable[Array], fps: float, options: Mapping[str, str]) 
     with av.open(file, mode="w", format="mp4") as container:
         stream = container.add_stream("h264", rate=Fraction(fps).limit_denominator(1000))
         stream.pix_fmt = "yuv420p"
-        stream.options = dict(options)
+        stream.options = dict(options or {"crf": "18"})
         for k, frame in enumerate(frames):
             height, width, _ = frame.shape
             if not k:
