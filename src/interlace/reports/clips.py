@@ -55,14 +55,12 @@ def explain_video(
         VideoError: the video cannot be read.
     """
     looked = _look(predictor, source, label)
-    info, prediction, views = looked.info, looked.prediction, looked.views
+    clip, info, prediction, views = looked.report, looked.info, looked.prediction, looked.views
+    clip.above = "The clip"
+    clip.text += [_what_was_shown(prediction, info), _graphs_in_words(views)]
     strip = frames_figure(looked.video, numbers=prediction.frames)
-    text = [looked.said, _what_was_shown(prediction, info), _graphs_in_words(views)]
-    pictures: dict[str, Figure | bytes] = {
-        "What it says": looked.bars,
-        "The frames it was shown; darker, what it was not": strip,
-    }
-    sections = [ClipReport(looked.title, text, pictures, above="The clip")]
+    clip.figures["The frames it was shown; darker, what it was not"] = strip
+    sections = [clip]
     page = Path(out) / "report.html"
     largest = min(LARGEST, 3 * LARGEST // max(len(views), 1))
     for name, view in views.items():
@@ -134,16 +132,15 @@ def clip_reports(
 def _short_report(predictor: Predictor, source: Source, label: int | None) -> ClipReport:
     """What was said, a small film with the regions of the last graph, all on five frames."""
     looked = _look(predictor, source, label)
-    title = f"{Path(looked.prediction.name).name}: {looked.title[0].lower()}{looked.title[1:]}"
-    frames = f"{looked.prediction.name}: {looked.info.frames:,} frames."
-    report = ClipReport(title, [looked.said, frames])
+    report, name = looked.report, looked.prediction.name
+    report.title = f"{Path(name).name}: {report.title[0].lower()}{report.title[1:]}"
+    report.text.append(f"{name}: {looked.info.frames:,} frames.")
     short_side, largest = SMALL
     if looked.views:
-        name, last = list(looked.views.items())[-1]
+        graph, last = list(looked.views.items())[-1]
         film, in_words = _film(source, looked.info, last, short_side=short_side, largest=largest)
-        report.figures[f"Regions {_where(name)} in motion"] = film
+        report.figures = {f"Regions {_where(graph)} in motion": film, **report.figures}
         report.text.append(in_words)
-    report.figures["What it says"] = looked.bars
     for name, view in looked.views.items():
         five = choose(None, view.num_frames, "frames", most=5)
         report.figures[f"Regions {_where(name)}"] = regions_figure(view, frames=five)
@@ -154,13 +151,11 @@ def _short_report(predictor: Predictor, source: Source, label: int | None) -> Cl
 
 
 class _Looked(NamedTuple):
-    """What a model said of a video, in words and bars, and what its graphs did."""
+    """What a model said of a video, also in words and bars, and what its graphs did."""
 
+    report: ClipReport
     info: VideoInfo
     prediction: Prediction
-    title: str
-    said: str
-    bars: Figure
     video: Tensor  # uint8 (T, 3, H, W), what the model did not see darker
     views: dict[str, ClipView]
 
@@ -170,11 +165,12 @@ def _look(predictor: Predictor, source: Source, label: int | None) -> _Looked:
     prediction, shown = predictor.look(source)
     title, said = verdict(prediction.scores, predictor.classes, label)
     bars = prediction_figure(prediction.scores, predictor.classes, label=label)
+    report = ClipReport(title, [said], {"What it says": bars})
     rows, columns = inside_of(shown.area, *shown.video.shape[2:])
     video = shown.video // 2
     video[..., rows, columns] = shown.video[..., rows, columns]
     views = {name: _placed(video, shown, trace) for name, trace in shown.traces.items()}
-    return _Looked(info, prediction, title, said, bars, video, views)
+    return _Looked(report, info, prediction, video, views)
 
 
 # --- pictures -----------------------------------------------------------------------------------

@@ -99,16 +99,10 @@ def inches_across(axes: Axes) -> float:
     return float(axes.get_window_extent().width / axes.figure.dpi)
 
 
-def write(figure: Figure, x: float, top: float, text: str, **style: Any) -> None:
-    """Text on the figure, placed in inches from its top left corner."""
-    width, height = figure.get_size_inches()
-    style = {"fontsize": 8, "color": MUTED, "va": "top", **style}
-    figure.text(x / width, 1 - top / height, text, **style)
-
-
 def caption(figure: Figure, text: str, *, left: float = 0.02) -> None:
     """A line of text at the foot of a figure, so many inches from its left edge."""
-    write(figure, left, figure.get_size_inches()[1] - 0.24, text, fontsize=7.5)
+    width, height = figure.get_size_inches()
+    figure.text(left / width, 0.24 / height, text, fontsize=7.5, color=MUTED, va="top")
 
 
 def show_frame(axes: Axes, frame: Array, *, dim: float = 1.0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -181,10 +180,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _apart(values: Sequence[float], least: float) -> list[float]:
+def _apart(values: Sequence[float], least: float) -> Array:
     """Places near the values that are at least so far from each other."""
-    places = list(values)
-    order = sorted(range(len(values)), key=values.__getitem__)
-    for lower, upper in itertools.pairwise(order):
-        places[upper] = max(places[upper], places[lower] + least)
+    order = np.argsort(values)
+    steps = least * np.arange(len(values))
+    places = np.empty(len(values))
+    places[order] = np.maximum.accumulate(np.array(values)[order] - steps) + steps
     return places

@@ -91,14 +91,13 @@ def frames_figure(
     return figure
 
 
-def outline(axes: Any, box: Array, colour: str, line: float, **style: Any) -> None:
+def outline(axes: Axes, box: Array, colour: str, line: float, **style: Any) -> None:
     """The outline of one box (cx, cy, rx, ry) on axes that span [0, 1]."""
     from matplotlib.patches import Rectangle
 
-    cx, cy, rx, ry = (float(value) for value in box)
-    axes.add_patch(
-        Rectangle((cx - rx, cy - ry), 2 * rx, 2 * ry, fill=False, ec=colour, lw=line, **style)
-    )
+    cx, cy, rx, ry = box.astype(np.float64)
+    corner = cx - rx, cy - ry
+    axes.add_patch(Rectangle(corner, 2 * rx, 2 * ry, fill=False, ec=colour, lw=line, **style))
 
 
 def save_gif(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Path:

@@ -206,7 +206,7 @@ def name_nodes(boxes: Array) -> tuple[list[str], list[str]]:
     A box that rests at the cell of a square grid is named after it, rows and columns counted from
     0; grids of one size share a colour. Other boxes have no name and a colour each.
     """
-    half = np.maximum(boxes[0, :, 2], 1e-6)
+    half = np.maximum(boxes[0, :, 2], 1e-3)  # a point is no cell
     size = np.maximum((0.5 / half).round(), 1)  # (N,), cells a row
     column, row = np.floor(boxes[0, :, :2].T * size)
     cells = np.stack([(column + 0.5) / size, (row + 0.5) / size, 0.5 / size, 0.5 / size], axis=-1)
