@@ -102,8 +102,7 @@ def choose_clips(model: nn.Module, videos: Videos, count: int, *, search: int = 
         count: how many, or as many as there are.
         search: how many videos, from the first, to choose from.
     """
-    count = min(max(count, 0), len(videos))
-    if not count:
+    if count < 1:
         return []
     looked_at = range(min(max(search, count), len(videos)))
     shown = (videos.batch(looked_at[first : first + 20]) for first in looked_at[::20])

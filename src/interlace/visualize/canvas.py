@@ -115,8 +115,7 @@ def show_frame(axes: Axes, frame: Array, *, dim: float = 1.0) -> None:
         window = axes.get_window_extent()
         pixels = resized(pixels, round(2 * window.height), round(2 * window.width))
     axes.imshow(pixels, extent=(0, 1, 1, 0), aspect="auto", interpolation="none")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(1, 0)
+    axes.set(xlim=(0, 1), ylim=(1, 0))
 
 
 def resized(picture: Array, height: int, width: int) -> Array:
@@ -165,8 +164,7 @@ def show_heat(
         vmax=most or 1,
         gid=gid,
     )
-    axes.set_xlim(0, 1)  # all of the frame, of which the kernel may be a part
-    axes.set_ylim(1, 0)
+    axes.set(xlim=(0, 1), ylim=(1, 0))  # all of the frame, of which the kernel may be a part
 
 
 def show_matrix(

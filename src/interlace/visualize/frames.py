@@ -46,7 +46,7 @@ def draw_clip(
     """
     frames = as_frames(video)
     time, height, width, _ = frames.shape
-    scale = frame_scale(scale, height, width, 256)
+    scale = scale or frame_scale(height, width, 256)
     frames = frames.repeat(scale, axis=1).repeat(scale, axis=2)
     if boxes is None:
         return frames
@@ -165,11 +165,11 @@ def drawn_frames(pictures: Array, scale: int | None, draw: Callable[[Axes, int],
 
     Args:
         pictures: (T, H, W, 3), for their size.
-        scale: see `frame_scale`; None: the shorter side gets 384 pixels or more.
+        scale: how many pixels wide a pixel becomes; None: the shorter side gets 384 or more.
         draw: on axes that span all of the frame.
     """
     time, height, width, _ = pictures.shape
-    scale = frame_scale(scale, height, width, 384)
+    scale = scale or frame_scale(height, width, 384)
     size = width * scale / 100, height * scale / 100  # inches
     drawn = []
     for t in range(time):
@@ -180,15 +180,9 @@ def drawn_frames(pictures: Array, scale: int | None, draw: Callable[[Axes, int],
     return np.stack(drawn)
 
 
-def frame_scale(scale: int | None, height: int, width: int, least: int) -> int:
-    """How many pixels wide a pixel becomes: as asked, or the shorter side gets `least`."""
-    if scale is None:
-        return max(1, -(-least // min(height, width)))
-    if scale != int(scale) or scale < 1:
-        raise ValueError(
-            f"scale must be a whole number from 1, got {scale}; leave it out for {least} pixels"
-        )
-    return int(scale)
+def frame_scale(height: int, width: int, least: int) -> int:
+    """How many pixels wide a pixel becomes, so that the shorter side gets `least` or more."""
+    return max(1, -(-least // min(height, width)))
 
 
 def _saved(path: str | os.PathLike[str], encoded: bytes) -> Path:

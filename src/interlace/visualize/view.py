@@ -193,8 +193,6 @@ def view_clip(
 def on_whole_frame(boxes: Array, area: Sequence[float]) -> Array:
     """Boxes (..., 4) that are fractions of an area (cx, cy, rx, ry), as fractions of the frame."""
     cx, cy, rx, ry = area
-    if (cx, cy, rx, ry) == (0.5, 0.5, 0.5, 0.5):
-        return boxes
     size = np.array([2 * rx, 2 * ry])
     centres = boxes[..., :2] * size + (cx - rx, cy - ry)
     return np.concatenate([centres, boxes[..., 2:] * size], axis=-1)
