@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from paper_figures import compare_figure, places_figure
 from torch import Tensor
 
 from interlace.evaluation.region_metrics import region_metrics
@@ -21,10 +22,8 @@ from interlace.reports.run import read_curves
 from interlace.reports.trained import DigitChoice
 from interlace.visualize import (
     animate_regions,
-    compare_figure,
     curve_figure,
     paths_figure,
-    places_figure,
     regions_figure,
     save_gif,
     sizes_figure,

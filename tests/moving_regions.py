@@ -1,5 +1,7 @@
 """Made-up traces whose regions follow digits, or any boxes, as those of DyReg-GNN do."""
 
+import re
+
 import torch
 
 from interlace.data.digits.images import load_digits
@@ -48,3 +50,13 @@ def a_clip(index=3, **options):
     )
     one = videos.batch([index])
     return one.video[0], one.boxes[0], one.synchronous[0]
+
+
+def drawn(axes, gid):
+    """The artists of a panel whose gid starts so, by their number."""
+    found = axes.findobj(lambda artist: re.match(rf"{gid} \d+$", artist.get_gid() or ""))
+    return {int(artist.get_gid().split()[-1]): artist for artist in found}
+
+
+def words(figure):
+    return " ".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))

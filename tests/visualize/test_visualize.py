@@ -113,8 +113,8 @@ def test_draw_clip_cuts_off_what_lies_outside():
 def test_frames_figure_shows_every_frame_and_every_box():
     video = make_video(time=12, height=16, width=16)
     boxes = np.random.default_rng(0).uniform(0.2, 0.4, (12, 3, 4))
-    figure = frames_figure(video, boxes=boxes, highlight=[1], title="true: 3-1")
-    assert "true: 3-1" in words(figure)
+    figure = frames_figure(video, boxes=boxes, highlight=[1])
+    assert "11" in words(figure)
     assert len(figure.axes) == 12
     for t, axes in enumerate(figure.axes):
         shown = axes.images[0].get_array()
@@ -282,8 +282,6 @@ def test_attention_figure_shows_the_tensor(heads):
     assert labels[5] == "3×3 r1 c2 · 5"
     assert "receiver" in words(figure)
     assert "sender" in words(figure)
-    named = attention_figure(view_clip(trace), node_names=[f"n{n}" for n in range(14)])
-    assert named.axes[0].get_yticklabels()[3].get_text() == "n3"
 
 
 def test_attention_of_either_sign_is_centred_on_zero():
@@ -346,8 +344,6 @@ def test_curves_are_the_given_points():
         np.testing.assert_array_equal(line.get_xydata(), np.stack([x, y], axis=1))
     for text in ("training", "held-out", "videos", "accuracy", "0.9", "0.8"):
         assert text in words(figure)
-    single = curve_figure([1, 2], [3, 4], xlabel="x", ylabel="y")
-    np.testing.assert_array_equal(single.axes[0].lines[0].get_xydata(), [(1, 3), (2, 4)])
 
 
 # The report
@@ -420,7 +416,8 @@ def test_report_is_one_page_that_fetches_nothing(tmp_path):
         explain_clip(make_video(), make_trace(rounds=0), scores, NAMES),
     ]
     summary = {"Accuracy": "93.4 %", "Hardware": "2 cores <of something> & more"}
-    figures = {"Learning": curve_figure([0, 1], [0.25, 0.875], xlabel="videos", ylabel="accuracy")}
+    curves = {"held-out": ([0, 1], [0.25, 0.875])}
+    figures = {"Learning": curve_figure(curves, xlabel="videos", ylabel="accuracy")}
     path = write_report(
         tmp_path / "new" / "report.html", title="A <report>", summary=summary, figures=figures,
         clips=clips,
@@ -462,14 +459,14 @@ def test_drawing_leaves_matplotlib_alone():
 
 def test_errors_say_what_to_do(tmp_path):
     trace, video, scores = make_trace(), make_video(), make_scores()
-    figure = curve_figure([0, 1], [0, 1], xlabel="x", ylabel="y")
+    figure = curve_figure({"c": ([0, 1], [0, 1])}, xlabel="x", ylabel="y")
     with pytest.raises(ValueError, match=r"uint8 in 0..255, got float32; .*\.to\(torch\.uint8\)"):
         draw_clip(video.float())
     with pytest.raises(ValueError, match=r"\(T, C, H, W\) with C 1 or 3, got \(4, 2, 32, 40\)"):
         draw_clip(make_video(channels=2))
     with pytest.raises(ValueError, match=r"boxes must be \(4, D, 4\).*got \(3, 1, 4\)"):
         draw_clip(video, boxes=torch.zeros(3, 1, 4))
-    with pytest.raises(ValueError, match="highlight must name boxes 0 to 1, got 2"):
+    with pytest.raises(ValueError, match=r"highlight must name boxes 0 to 1, got \[2\]"):
         frames_figure(video, boxes=torch.zeros(4, 2, 4), highlight=[2])
     with pytest.raises(ValueError, match="the video has 5 frames and the trace 4"):
         view_clip(trace, make_video(time=5))

@@ -19,9 +19,10 @@ from interlace.reports import ClipReport, explain_graph, save_pictures, write_re
 from interlace.reports.explained import verdict
 from interlace.reports.explained_regions import gif_if_small
 from interlace.visualize import frames_figure, prediction_figure, regions_figure
+from interlace.visualize.canvas import Array
 from interlace.visualize.film import boxes_between, draw_film, film_options, inside_of
 from interlace.visualize.frames import encode_mp4
-from interlace.visualize.view import Array, ClipView, choose, view_clip
+from interlace.visualize.view import ClipView, choose, view_clip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,19 +55,12 @@ def explain_video(
         VideoError: the video cannot be read.
     """
     looked = _look(predictor, source, label)
-    info, prediction, views = looked.info, looked.prediction, looked.views
+    clip, info, prediction, views = looked.report, looked.info, looked.prediction, looked.views
+    clip.above = "The clip"
+    clip.text += [_what_was_shown(prediction, info), _graphs_in_words(views)]
     strip = frames_figure(looked.video, numbers=prediction.frames)
-    sections = [
-        ClipReport(
-            looked.title,
-            [looked.said, _what_was_shown(prediction, info), _graphs_in_words(views)],
-            {
-                "What it says": looked.bars,
-                "The frames it was shown; darker, what it was not": strip,
-            },
-            above="The clip",
-        )
-    ]
+    clip.figures["The frames it was shown; darker, what it was not"] = strip
+    sections = [clip]
     page = Path(out) / "report.html"
     largest = min(LARGEST, 3 * LARGEST // max(len(views), 1))
     for name, view in views.items():
@@ -74,12 +68,9 @@ def explain_video(
         section = explain_graph(view, film=film)
         section.above, section.title = "Graph", f"After {name}" if name != GRAPH else "The graph"
         section.text.append(in_words)
-        save_pictures(
-            page.parent / "pictures",
-            _with_own_files(section, view),
-            prefix=f"{_file_name(name)}_",
-            photographs=True,
-        )
+        section.files |= _own_files(view)
+        prefix = re.sub(r"\W+", "_", name).strip("_")
+        save_pictures(page.parent / "pictures", section, prefix=f"{prefix}_", photographs=True)
         sections.append(section)
     ((guess, probability),) = prediction.top(1)
     summary = {
@@ -141,16 +132,15 @@ def clip_reports(
 def _short_report(predictor: Predictor, source: Source, label: int | None) -> ClipReport:
     """What was said, a small film with the regions of the last graph, all on five frames."""
     looked = _look(predictor, source, label)
-    title = f"{Path(looked.prediction.name).name}: {looked.title[0].lower()}{looked.title[1:]}"
-    frames = f"{looked.prediction.name}: {looked.info.frames:,} frames."
-    report = ClipReport(title, [looked.said, frames])
+    report, name = looked.report, looked.prediction.name
+    report.title = f"{Path(name).name}: {report.title[0].lower()}{report.title[1:]}"
+    report.text.append(f"{name}: {looked.info.frames:,} frames.")
     short_side, largest = SMALL
     if looked.views:
-        name, last = list(looked.views.items())[-1]
+        graph, last = list(looked.views.items())[-1]
         film, in_words = _film(source, looked.info, last, short_side=short_side, largest=largest)
-        report.figures[f"Regions {_where(name)} in motion"] = film
+        report.figures = {f"Regions {_where(graph)} in motion": film, **report.figures}
         report.text.append(in_words)
-    report.figures["What it says"] = looked.bars
     for name, view in looked.views.items():
         five = choose(None, view.num_frames, "frames", most=5)
         report.figures[f"Regions {_where(name)}"] = regions_figure(view, frames=five)
@@ -161,13 +151,11 @@ def _short_report(predictor: Predictor, source: Source, label: int | None) -> Cl
 
 
 class _Looked(NamedTuple):
-    """What a model said of a video, in words and bars, and what its graphs did."""
+    """What a model said of a video, also in words and bars, and what its graphs did."""
 
+    report: ClipReport
     info: VideoInfo
     prediction: Prediction
-    title: str
-    said: str
-    bars: Figure
     video: Tensor  # uint8 (T, 3, H, W), what the model did not see darker
     views: dict[str, ClipView]
 
@@ -177,11 +165,12 @@ def _look(predictor: Predictor, source: Source, label: int | None) -> _Looked:
     prediction, shown = predictor.look(source)
     title, said = verdict(prediction.scores, predictor.classes, label)
     bars = prediction_figure(prediction.scores, predictor.classes, label=label)
+    report = ClipReport(title, [said], {"What it says": bars})
     rows, columns = inside_of(shown.area, *shown.video.shape[2:])
     video = shown.video // 2
     video[..., rows, columns] = shown.video[..., rows, columns]
     views = {name: _placed(video, shown, trace) for name, trace in shown.traces.items()}
-    return _Looked(info, prediction, title, said, bars, video, views)
+    return _Looked(report, info, prediction, video, views)
 
 
 # --- pictures -----------------------------------------------------------------------------------
@@ -234,20 +223,17 @@ def _frames(source: Source, info: VideoInfo, numbers: Sequence[int]) -> Iterator
         yield from read_frames(source, numbers[first : first + at_once]).permute(0, 2, 3, 1).numpy()
 
 
-def _with_own_files(section: ClipReport, view: ClipView) -> ClipReport:
-    """The files of a section, a gif of the frames that were seen, and each node alone."""
+def _own_files(view: ClipView) -> dict[str, Figure | Array | bytes]:
+    """A gif of the frames that were seen, and each node alone."""
     nodes = [] if any(view.names) else range(view.num_nodes)  # cells of a grid are all alike
-    alone = {f"node_{n}": regions_figure(view, nodes=[n]) for n in nodes}
-    frames = draw_film(
-        view.frames,
-        view.boxes,
-        area=view.area,
-        colours=view.colours,
-        short_side=SMALL[0],
+    files: dict[str, Figure | Array | bytes] = {
+        f"node_{n}": regions_figure(view, nodes=[n]) for n in nodes
+    }
+    film = draw_film(
+        view.frames, view.boxes, area=view.area, colours=view.colours, short_side=SMALL[0]
     )
-    gif = gif_if_small(np.stack(list(frames)))
-    seen = {} if gif is None else {"regions_frame_by_frame": gif}
-    return ClipReport(section.title, files={**section.files, **seen, **alone})
+    gif = gif_if_small(np.stack(list(film)))
+    return files if gif is None else {"regions_frame_by_frame": gif} | files
 
 
 # --- words --------------------------------------------------------------------------------------
@@ -265,19 +251,13 @@ def _what_was_shown(prediction: Prediction, info: VideoInfo) -> str:
 
 
 def _graphs_in_words(graphs: Collection[str]) -> str:
-    if GRAPH in graphs:
-        return "It has a graph, of which there is a section."
     if not graphs:
         return "This model has no graph, so there are no regions to show: only its prediction."
-    where = ", ".join(_where(name) for name in graphs)
     if len(graphs) == 1:
-        return f"It has a graph {where}, of which there is a section."
-    return f"It has {len(graphs)} graphs: {where}. Each has a section."
+        where = "" if GRAPH in graphs else f" {_where(*graphs)}"
+        return f"It has a graph{where}, of which there is a section."
+    return f"It has {len(graphs)} graphs: {', '.join(map(_where, graphs))}. Each has a section."
 
 
 def _where(name: str) -> str:
     return "of the graph" if name == GRAPH else f"after {name}"
-
-
-def _file_name(graph: str) -> str:
-    return re.sub(r"\W+", "_", graph).strip("_")

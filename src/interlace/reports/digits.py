@@ -102,20 +102,18 @@ def choose_clips(model: nn.Module, videos: Videos, count: int, *, search: int = 
         count: how many, or as many as there are.
         search: how many videos, from the first, to choose from.
     """
-    count = min(max(count, 0), len(videos))
-    if not count:
+    if count < 1:
         return []
-    right: list[int] = []
-    wrong: list[int] = []
-    still: list[int] = []
     looked_at = range(min(max(search, count), len(videos)))
-    parts = [looked_at[first : first + 20] for first in looked_at[::20]]
-    shown = (videos.batch(part) for part in parts)
-    for part, (batch, said) in zip(parts, classify(model, shown), strict=True):
-        hits = said.scores.argmax(1) == batch.label
-        pairs = batch.synchronous.any(1)
-        for index, pair, hit in zip(part, pairs.tolist(), hits.tolist(), strict=True):
-            (still if not pair else right if hit else wrong).append(index)
+    shown = (videos.batch(looked_at[first : first + 20]) for first in looked_at[::20])
+    pairs: list[bool] = []
+    hits: list[bool] = []
+    for batch, said in classify(model, shown):
+        pairs += batch.synchronous.any(1).tolist()
+        hits += (said.scores.argmax(1) == batch.label).tolist()
+    right = [n for n in looked_at if pairs[n] and hits[n]]
+    wrong = [n for n in looked_at if pairs[n] and not hits[n]]
+    still = [n for n in looked_at if not pairs[n]]
     turns = min(len(right), len(wrong))
     mixed = [index for both in zip(right, wrong, strict=False) for index in both]
     return [*mixed, *right[turns:], *wrong[turns:], *still][:count]

@@ -12,23 +12,17 @@ import numpy as np
 from interlace.graph.trace import Trace
 from interlace.reports.explained_regions import (
     film_for_page,
-    has_own_regions,
+    kernels_are_regions,
     region_pictures,
     regions_in_words,
 )
-from interlace.visualize.canvas import is_photograph
+from interlace.visualize.canvas import Array, is_photograph
 from interlace.visualize.charts import as_scores, check_label, percent, prediction_figure
 from interlace.visualize.frames import frames_figure
 from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
 from interlace.visualize.regions import animate_regions
-from interlace.visualize.view import (
-    Array,
-    ClipView,
-    as_frames,
-    as_objects,
-    view_clip,
-)
+from interlace.visualize.view import ClipView, as_frames, as_objects, view_clip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,28 +108,24 @@ def explain_graph(view: ClipView, *, film: bytes | None = None) -> ClipReport:
         text.append(_objects_in_words(view))
 
     photograph = is_photograph(view.frames[0])
+    own = not any(view.names) and kernels_are_regions(view)
+    regions = region_pictures(view) if own else {}
     figures: dict[str, Figure | bytes] = {}
-    regions: dict[str, Figure] = {}
     files: dict[str, Figure | Array | bytes] = {}
     if film is not None:
         figures["Regions in motion"] = files["regions_in_motion"] = film
-    if has_own_regions(view):
-        regions = region_pictures(view)
-        if film is None:
-            drawn = animate_regions(view)
-            figures["Regions in motion"] = film_for_page(drawn, photograph=photograph)
-            files["regions_in_motion"] = drawn
+    elif own:
+        files["regions_in_motion"] = drawn = animate_regions(view)
+        figures["Regions in motion"] = film_for_page(drawn, photograph=photograph)
     motion = animate(view, scale=1 if photograph else None)
     of_round = f": messages of round {view.num_rounds - 1}" if view.num_rounds else ""
     figures[f"The graph in motion{of_round}"] = film_for_page(motion, photograph=photograph)
-    figures |= {
-        **regions,
-        "The graph over frames and rounds": graph_figure(view),
-    }
+    figures |= regions
+    figures["The graph over frames and rounds"] = graph_figure(view)
     if view.num_rounds:
         figures["Who listens to whom"] = attention_figure(view)
     kernels = figures["Where nodes look"] = kernels_figure(view)
-    if regions:
+    if own:
         files |= {caption.lower().replace(" ", "_"): figure for caption, figure in regions.items()}
         files["kernels"] = kernels
     return ClipReport("The graph", text, figures, files)
@@ -176,17 +166,16 @@ def _graph_in_words(view: ClipView) -> str:
     if not view.num_rounds:
         return f"{nodes} It passes no messages (K = 0): each node follows its region through time."
     heads = f"; weights are the mean of {view.heads} heads" if view.heads > 1 else ""
-    return (
-        f"{nodes} In every frame they exchange messages in {_count(view.num_rounds, 'round')}"
-        f"{heads}. "
-        "Frames, rounds, nodes, rows and columns are counted from 0."
-    )
+    rounds = f"In every frame they exchange messages in {_count(view.num_rounds, 'round')}{heads}."
+    return f"{nodes} {rounds} Frames, rounds, nodes, rows and columns are counted from 0."
 
 
 def _messages_in_words(view: ClipView) -> str:
     sentences = []
     for k in range(view.num_rounds):
-        frame, receiver, sender, weight = _strongest(view.attention[:, k])
+        weights = view.attention[:, k]  # (T, N, N)
+        strongest = np.unravel_index(np.abs(weights).argmax(), weights.shape)
+        (frame, receiver, sender), weight = map(int, strongest), weights[strongest]
         called = view.numbers[frame]
         sentences.append(
             f"The strongest message of round {k} is in frame {called}: {view.describe(receiver)} "
@@ -203,13 +192,6 @@ def _messages_in_words(view: ClipView) -> str:
             f"{view.describe(most)}, with {percent(heard[most] / total)} of all attention."
         )
     return " ".join(sentences)
-
-
-def _strongest(weights: Array) -> tuple[int, int, int, float]:
-    """Frame, receiver, sender and weight of the strongest message in (T, N, N)."""
-    flat = int(np.abs(weights).argmax())
-    frame, receiver, sender = (int(i) for i in np.unravel_index(flat, weights.shape))
-    return frame, receiver, sender, float(weights[frame, receiver, sender])
 
 
 def _objects_in_words(view: ClipView) -> str:

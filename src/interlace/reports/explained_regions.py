@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlace.visualize.frames import gif_bytes, mp4_bytes
+from interlace.visualize.canvas import Array
+from interlace.visualize.frames import encode_mp4, gif_bytes
 from interlace.visualize.paths import paths_figure
 from interlace.visualize.regions import regions_figure, sizes_figure
-from interlace.visualize.view import Array, ClipView
+from interlace.visualize.view import ClipView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LARGEST_GIF = 1_000_000  # bytes, of one in a page
-
-
-def has_own_regions(view: ClipView) -> bool:
-    """Whether regions are no cells of grids and are what the kernels read."""
-    return not any(view.names) and kernels_are_regions(view)
 
 
 def kernels_are_regions(view: ClipView) -> bool:
@@ -51,7 +47,7 @@ def region_pictures(view: ClipView) -> dict[str, Figure]:
 def film_for_page(film: Array, *, photograph: bool = False) -> bytes:
     """A gif where that is below 1 MB, else an mp4, which of photographs is a tenth of a gif."""
     encoded = None if photograph else gif_if_small(film)
-    return mp4_bytes(film) if encoded is None else encoded
+    return encode_mp4(film) if encoded is None else encoded
 
 
 def gif_if_small(film: Array) -> bytes | None:
@@ -70,7 +66,7 @@ def regions_in_words(view: ClipView) -> str:
             "spread of its map."
         )
     half = view.boxes[..., 2:]
-    low, high = (_where(half, int(flat)) for flat in (half.argmin(), half.argmax()))
+    low, high = (np.unravel_index(flat, half.shape) for flat in (half.argmin(), half.argmax()))
     sizes = (
         f"All half extents of the regions are {half.max():.3f} of the frame."
         if half.max() - half.min() < 1e-4
@@ -89,8 +85,3 @@ def regions_in_words(view: ClipView) -> str:
         f"average; that of node {most} goes farthest, {steps[:, most].sum():.3f} over the clip. "
         f"{sizes}"
     )
-
-
-def _where(values: Array, flat: int) -> tuple[int, int]:
-    frame, node, _ = np.unravel_index(flat, values.shape)
-    return int(frame), int(node)

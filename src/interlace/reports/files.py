@@ -31,19 +31,18 @@ def save_pictures(
     """
     written: list[Path] = []
     for name, picture in clip.files.items():
-        path = Path(folder) / f"{prefix}{name}"
+        stem = f"{folder}/{prefix}{name}"
         if isinstance(picture, np.ndarray):
-            written += [save_gif(f"{path}.gif", picture), save_mp4(f"{path}.mp4", picture)]
+            written += [save_gif(f"{stem}.gif", picture), save_mp4(f"{stem}.mp4", picture)]
             continue
         if isinstance(picture, bytes):
-            kind = "gif" if picture.startswith(b"GIF8") else "mp4"
-        else:
-            kind = "jpg" if photographs else "png"
-        written.append(Path(f"{path}.{kind}"))
-        with writing(written[-1]) as file:
-            if isinstance(picture, bytes):
+            path = Path(f"{stem}.{'gif' if picture.startswith(b'GIF8') else 'mp4'}")
+            with writing(path) as file:
                 file.write_bytes(picture)
-            else:
-                dpi = 150 if photographs else 200
+        else:
+            kind, dpi = ("jpg", 150) if photographs else ("png", 200)
+            path = Path(f"{stem}.{kind}")
+            with writing(path) as file:
                 picture.savefig(file, format=kind, dpi=dpi, facecolor="white")
+        written.append(path)
     return written

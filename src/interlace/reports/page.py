@@ -98,12 +98,9 @@ def _inline_svg(figure: Figure, caption: str) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "interlace"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    svg = (
-        re.sub(r'\s(xmlns(:xlink)?|version|width|height)="[^"]*"', "", svg[: svg.index(">")])
-        + (svg[svg.index(">") :])
-    )
+    head, rest = svg[svg.index("<svg") :].split(">", 1)
+    head = re.sub(r'\s(xmlns(:xlink)?|version|width|height)="[^"]*"', "", head)
+    svg = f"{head}>{re.sub(r'<metadata>.*?</metadata>', '', rest, flags=re.S)}"
     svg = re.sub(r' id="(?:figure|axes|patch|text|line2d|matplotlib|xtick|ytick)[^"]*"', "", svg)
     svg = re.sub(r"font: ([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1var(--font)", svg)
     svg = re.sub(r'<image ([^>]*?)xlink:href="data:image/png;base64,([^"]+)"', _compact, svg)
@@ -117,9 +114,7 @@ def _compact(found: re.Match[str]) -> str:
     from PIL import Image
 
     picture = Image.open(io.BytesIO(base64.b64decode(found[2])))
-    opaque = picture.mode == "RGB" or (
-        picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (255, 255)
-    )
+    opaque = picture.convert("RGBA").getchannel("A").getextrema() == (255, 255)
     if not opaque or min(picture.size) < PHOTOGRAPH // 2 or len(found[2]) < 20_000:
         return found[0]
     stream = io.BytesIO()

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean as mean
 from typing import TYPE_CHECKING
 
 from interlace.evaluation.evaluate import Evaluation
@@ -110,9 +111,6 @@ def read_curves(
         steps = sorted(points)
         series = [points[step] for step in steps]
         if name.startswith("train/"):
-            series = [
-                sum(series[max(0, k - smooth + 1) : k + 1]) / min(k + 1, smooth)
-                for k in range(len(series))
-            ]
+            series = [mean(series[max(0, k - smooth) : k]) for k in range(1, len(series) + 1)]
         curves[name] = (steps, series)
     return curves

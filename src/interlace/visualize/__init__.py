@@ -12,11 +12,10 @@ Example:
 """
 
 from interlace.visualize.charts import confusion_figure, curve_figure, prediction_figure
-from interlace.visualize.compare import compare_figure
 from interlace.visualize.frames import draw_clip, frames_figure, gif_bytes, save_gif, save_mp4
 from interlace.visualize.graph import animate, graph_figure
 from interlace.visualize.heatmaps import attention_figure, kernels_figure
-from interlace.visualize.paths import paths_figure, places_figure
+from interlace.visualize.paths import paths_figure
 from interlace.visualize.regions import animate_regions, regions_figure, sizes_figure
 from interlace.visualize.view import ClipView, view_clip
 
@@ -25,7 +24,6 @@ __all__ = [
     "animate",
     "animate_regions",
     "attention_figure",
-    "compare_figure",
     "confusion_figure",
     "curve_figure",
     "draw_clip",
@@ -34,7 +32,6 @@ __all__ = [
     "graph_figure",
     "kernels_figure",
     "paths_figure",
-    "places_figure",
     "prediction_figure",
     "regions_figure",
     "save_gif",

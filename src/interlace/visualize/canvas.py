@@ -8,12 +8,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from interlace.visualize.view import Array
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Array = NDArray[Any]
 
 # The report swaps these three and the accent for their dark-page twins.
 INK, MUTED, LINE, ACCENT = "#1f2328", "#59636e", "#d1d9e0", "#0969da"
@@ -43,26 +44,65 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def picture_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes without frame or ticks, placed in inches from the figure's top left corner."""
-    whole_width, whole_height = figure.get_size_inches()
-    axes = figure.add_axes(
-        (
-            left / whole_width,
-            1 - (top + height) / whole_height,
-            width / whole_width,
-            height / whole_height,
-        )
+def new_panels(
+    count: int,
+    columns: int,
+    *,
+    ratio: float,
+    widest: float,
+    gaps: tuple[float, float] = (0.07, 0.07),
+    left: float = 0.0,
+    right: float = 0.0,
+    top: float = 0.24,
+    foot: float = 0.3,
+) -> tuple[Figure, list[Axes]]:
+    """A figure as wide as the page, with panels of one size.
+
+    Args:
+        count: of the panels, row by row.
+        columns: how many panels a full row has.
+        ratio: height of a panel / its width.
+        widest: inches of a panel's width at most.
+        gaps: inches between columns and between rows.
+        left, right, top, foot: inches beside, above and below all panels.
+    """
+    across = min((WHOLE - left - right + gaps[0]) / columns - gaps[0], widest)
+    down = across * ratio
+    rows = max(1, -(-count // columns))
+    figure = new_figure(WHOLE, top + rows * (down + gaps[1]) - gaps[1] + foot)
+    corners = (
+        (left + column * (across + gaps[0]), top + row * (down + gaps[1]))
+        for row, column in (divmod(place, columns) for place in range(count))
     )
-    axes.axis("off")
+    return figure, [picture_axes(figure, *corner, across, down) for corner in corners]
+
+
+def picture_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes without frame or ticks, placed in inches from the figure's top left corner.
+
+    Its title and the labels of its axes are small and grey.
+    """
+    whole_width, whole_height = figure.get_size_inches()
+    bottom = whole_height - top - height
+    inches = (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
+    axes = figure.add_axes(inches)
+    axes.set(xticks=[], yticks=[])
+    axes.patch.set_visible(False)
+    axes.spines[:].set_visible(False)
+    for label in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        label.set(fontsize=8, color=MUTED)
     return axes
 
 
-def write(figure: Figure, x: float, top: float, text: str, **style: Any) -> None:
-    """Text on the figure, placed in inches from its top left corner."""
+def inches_across(axes: Axes) -> float:
+    """How wide axes are."""
+    return float(axes.get_window_extent().width / axes.figure.dpi)
+
+
+def caption(figure: Figure, text: str, *, left: float = 0.02) -> None:
+    """A line of text at the foot of a figure, so many inches from its left edge."""
     width, height = figure.get_size_inches()
-    style = {"fontsize": 8, "color": MUTED, "va": "top", **style}
-    figure.text(x / width, 1 - top / height, text, **style)
+    figure.text(left / width, 0.24 / height, text, fontsize=7.5, color=MUTED, va="top")
 
 
 def show_frame(axes: Axes, frame: Array, *, dim: float = 1.0) -> None:
@@ -75,8 +115,7 @@ def show_frame(axes: Axes, frame: Array, *, dim: float = 1.0) -> None:
         window = axes.get_window_extent()
         pixels = resized(pixels, round(2 * window.height), round(2 * window.width))
     axes.imshow(pixels, extent=(0, 1, 1, 0), aspect="auto", interpolation="none")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(1, 0)
+    axes.set(xlim=(0, 1), ylim=(1, 0))
 
 
 def resized(picture: Array, height: int, width: int) -> Array:
@@ -125,8 +164,7 @@ def show_heat(
         vmax=most or 1,
         gid=gid,
     )
-    axes.set_xlim(0, 1)  # all of the frame, of which the kernel may be a part
-    axes.set_ylim(1, 0)
+    axes.set(xlim=(0, 1), ylim=(1, 0))  # all of the frame, of which the kernel may be a part
 
 
 def show_matrix(
@@ -139,21 +177,20 @@ def show_matrix(
     **style: Any,
 ) -> Any:
     """Numbers (R, C) as squares of colour, with names beside and below, as matplotlib's image."""
-    axes.axis("on")
     heat = axes.imshow(values, interpolation="none", **style)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(colors=MUTED, labelsize=size, length=0, pad=2)
-    for spine in axes.spines.values():
-        spine.set_color(LINE)
+    axes.spines[:].set(visible=True, color=LINE)
     return heat
 
 
-def scale_bar(figure: Figure, heat: Any, left: float, top: float, height: float) -> Any:
-    """What the colours of an image mean, placed in inches, as matplotlib's colour bar."""
-    axes = picture_axes(figure, left, top, 0.1, height)
-    axes.axis("on")
-    bar = figure.colorbar(heat, cax=axes)
+def scale_bar(heat: Any, *, tallest: float = 9.0) -> Any:
+    """What the colours of an image mean, right of it and so many inches high at most."""
+    side = inches_across(heat.axes)
+    height = min(1.0, tallest / side)
+    axes = heat.axes.inset_axes((1 + 0.1 / side, 1 - height, 0.1 / side, height))
+    bar = heat.figure.colorbar(heat, cax=axes)
     bar.outline.set_edgecolor(LINE)
     axes.tick_params(colors=MUTED, labelsize=7, length=0, pad=3)
     return bar
@@ -169,8 +206,6 @@ def fade(colour: str) -> Any:
 
 def quiet(axes: Axes, *, size: float = 7.5) -> None:
     """Takes the box off a chart and greys its scales."""
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(LINE)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set(visible=True, color=LINE)
     axes.tick_params(colors=MUTED, labelsize=size, length=0)

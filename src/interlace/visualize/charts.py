@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -17,15 +16,16 @@ from interlace.visualize.canvas import (
     LINE,
     MUTED,
     WHOLE,
+    Array,
     fade,
-    need,
+    inches_across,
     new_figure,
-    picture_axes,
+    new_panels,
     quiet,
     scale_bar,
     show_matrix,
 )
-from interlace.visualize.view import Array, as_array
+from interlace.visualize.view import as_array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,9 +39,7 @@ def as_scores(scores: Any, names: Sequence[str]) -> Array:
             f"scores must be ({len(names)},), one per name, got {scores.shape}; "
             "take one clip of a batch with scores[b]"
         )
-    if not np.isfinite(scores).all():
-        raise ValueError("scores must be finite, got NaN or infinity; check the model's weights")
-    if scores.min() < 0 or abs(scores.sum() - 1) > 0.02:
+    if not (scores.min() >= 0 and abs(scores.sum() - 1) <= 0.02):  # so that NaN does not pass
         raise ValueError(
             f"scores must be probabilities that sum to 1, got a sum of {scores.sum():.3g} and a "
             f"least value of {scores.min():.3g}; pass logits.softmax(-1)"
@@ -49,19 +47,16 @@ def as_scores(scores: Any, names: Sequence[str]) -> Array:
     return scores
 
 
-def prediction_figure(
-    scores: Any, names: Sequence[str], *, label: int | None = None, top: int = 5
-) -> Figure:
-    """The most probable classes as bars; the true one is green.
+def prediction_figure(scores: Any, names: Sequence[str], *, label: int | None = None) -> Figure:
+    """The five most probable classes as bars; the true one is green.
 
     Args:
         scores: (num_classes,) probabilities.
         label: the true class; one that is not among the bars is added below them.
-        top: how many bars.
     """
     scores = as_scores(scores, names)
     ranked = np.argsort(-scores, kind="stable")
-    shown = ranked[: max(1, top)].tolist()
+    shown = ranked[:5].tolist()
     if label is not None:
         check_label(label, names)
         if label not in shown:
@@ -80,12 +75,10 @@ def prediction_figure(
     quiet(axes, size=8.5)
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="y", colors=INK)
-    for bar, index in zip(bars, shown, strict=True):
-        rank = int(np.flatnonzero(ranked == index)[0]) + 1
-        note = f"  (rank {rank})" if rank > max(1, top) else ""
-        middle = bar.get_y() + bar.get_height() / 2
-        axes.text(bar.get_width() + 0.012, middle, f"{percent(scores[index])}{note}",
-                  va="center", fontsize=8, color=INK)  # fmt: skip
+    notes = [percent(scores[index]) for index in shown]
+    if len(shown) > 5:
+        notes[-1] += f"  (rank {ranked.tolist().index(label) + 1})"
+    axes.bar_label(bars, notes, padding=2, fontsize=8, color=INK)
     return figure
 
 
@@ -102,24 +95,21 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
             f"confusion must be ({classes}, {classes}), one row and column per name, "
             f"got {counts.shape}; rows are true classes"
         )
-    if not np.isfinite(counts).all() or counts.min(initial=0) < 0:
-        raise ValueError("confusion must hold counts, got negative or non-finite values")
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
-    need("matplotlib.colors")
+    labels = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
+    letters = 0.075 * max(map(len, labels))  # inches of the longest
+    upright = classes > 8 or letters > 0.45
+    left = max(0.95, 0.35 + letters)
+    figure, (axes,) = new_panels(
+        1, 1, ratio=1.0, widest=max(3.2, 0.5 * classes),
+        left=left, right=0.8, top=0.12, foot=0.4 + letters * upright,
+    )  # fmt: skip
     from matplotlib.colors import PowerNorm
 
-    side = float(np.clip(0.5 * classes, 3.2, WHOLE - 1.75))
-    labels = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
-    longest = max(map(len, labels))
-    upright = classes > 8 or longest > 6
-    left, top = max(0.95, 0.35 + 0.075 * longest), 0.12
-    side = min(side, WHOLE - left - 0.8)
-    figure = new_figure(WHOLE, top + side + 0.4 + 0.075 * longest * upright)
+    side = inches_across(axes)
     each = -(-classes // 80)  # of more than 80 classes, not every one finds room for its name
     named = [name if k % each == 0 else "" for k, name in enumerate(labels)]
-    axes = picture_axes(figure, left, top, side, side)
     heat = show_matrix(
         axes,
         shares,
@@ -140,34 +130,28 @@ def confusion_figure(confusion: Any, names: Sequence[str]) -> Figure:
     for row, column in np.argwhere(counts > 0) if classes <= 12 else ():
         axes.text(column, row, f"{counts[row, column]:g}", ha="center", va="center", fontsize=7.5,
                   color="#ffffff" if shares[row, column] > 0.5 else INK)  # fmt: skip
-    scale = scale_bar(figure, heat, left + side + 0.12, top, min(side, 2.4))
+    scale = scale_bar(heat, tallest=2.4)
     scale.set_ticks([0, 0.01, 0.1, 0.5, 1], labels=["0 %", "1 %", "10 %", "50 %", "100 %"])
     return figure
 
 
-def curve_figure(steps: Any, values: Any = None, *, xlabel: str, ylabel: str) -> Figure:
-    """A curve, or several named ones on common axes, each with its last value.
+def curve_figure(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str, ylabel: str
+) -> Figure:
+    """Named curves on common axes, each with its last value.
 
     Args:
-        steps: (n,) where values were taken; or a dict name -> (steps, values).
-        values: (n,); left out with a dict.
+        curves: name -> (steps, values), as many of the one as of the other.
     """
-    curves: Mapping[str, Any] = steps if isinstance(steps, Mapping) else {"": (steps, values)}
     figure = new_figure(WHOLE, 3.3)
     axes = figure.add_axes((0.075, 0.15, 0.84, 0.8))
     colours = (ACCENT, "#d97706", "#c2408f", "#7c5ce0", "#0e9f6e", "#dc4a4a")
     ends = []
     for n, (name, (x, y)) in enumerate(curves.items()):
-        x, y = as_array(x).astype(np.float64), as_array(y).astype(np.float64)
-        if x.ndim != 1 or x.shape != y.shape or not len(x):
-            raise ValueError(
-                f"a curve needs steps and values of one length (n,), got {x.shape} and {y.shape}; "
-                "pass curve_figure(steps, values) or curve_figure({name: (steps, values)})"
-            )
         colour = colours[n % len(colours)]
         axes.plot(x, y, color=colour, lw=1.8, label=name, solid_capstyle="round", gid="curve")
         axes.plot(x[-1], y[-1], "o", color=colour, ms=4)
-        ends.append((float(x[-1]), float(y[-1]), colour))
+        ends.append((x[-1], y[-1], colour))
     quiet(axes, size=8)
     axes.grid(axis="y", color=LINE, lw=0.6)
     axes.set_axisbelow(True)
@@ -175,13 +159,11 @@ def curve_figure(steps: Any, values: Any = None, *, xlabel: str, ylabel: str) ->
     axes.set_xlabel(xlabel, fontsize=8.5, color=MUTED)
     axes.set_ylabel(ylabel, fontsize=8.5, color=MUTED)
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x == int(x) else f"{x:g}")
-    low, high = axes.get_ylim()
-    places = _apart([y for _, y, _ in ends], 0.06 * (high - low))
-    for (x, y, colour), place in zip(ends, places, strict=True):
-        axes.annotate(f"{y:.3g}", (x, place), (7, 0), textcoords="offset points", va="center",
-                      fontsize=8, color=colour)  # fmt: skip
-    if any(curves):
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+    places = _apart([y for _, y, _ in ends], 0.06 * np.ptp(axes.get_ylim()))
+    for (step, value, colour), place in zip(ends, places, strict=True):
+        axes.annotate(f"{value:.3g}", (step, place), (7, 0), textcoords="offset points",
+                      va="center", fontsize=8, color=colour)  # fmt: skip
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
     return figure
 
 
@@ -197,10 +179,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _apart(values: Sequence[float], least: float) -> list[float]:
+def _apart(values: Sequence[float], least: float) -> Array:
     """Places near the values that are at least so far from each other."""
-    places = list(values)
-    order = sorted(range(len(values)), key=values.__getitem__)
-    for lower, upper in itertools.pairwise(order):
-        places[upper] = max(places[upper], places[lower] + least)
+    order = np.argsort(values)
+    steps = least * np.arange(len(values))
+    places = np.empty(len(values))
+    places[order] = np.maximum.accumulate(np.array(values)[order] - steps) + steps
     return places

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from interlace.visualize.canvas import need, resized
+from interlace.visualize.canvas import Array, need, resized
 from interlace.visualize.palette import DARK, along_outline, node_colour
-from interlace.visualize.view import Array
 
 SHORT_SIDE = (360, 480)  # pixels of the shorter side of a film, at least and at most
 BAR = 14  # pixels of the line of time below it, and even
@@ -81,17 +80,15 @@ def draw_film(
             if len(steps) > 1 and np.ptp(steps, axis=0).max() > 1:
                 pen.line([tuple(step) for step in steps], fill=(*inks[n], 150), width=line)
         places = along_outline(boxes[t], least=0.02) * size  # (N, 16, 2)
-        for n, (cx, cy, rx, ry) in enumerate(boxes[t]):
-            low, high = (
-                np.rint(corner.clip(-0.1, 1.1) * size)
-                .astype(int)
-                .tolist()  # Pillow fills all of it
-                for corner in (np.array([cx - rx, cy - ry]), np.array([cx + rx, cy + ry]))
-            )
-            outer = (low[0] - 1, low[1] - 1, high[0] + 1, high[1] + 1)
+        centres, halves = boxes[t, :, :2], boxes[t, :, 2:]
+        # Pillow fills all of a rectangle, also what is outside
+        low = np.rint((centres - halves).clip(-0.1, 1.1) * size).astype(int)
+        high = np.rint((centres + halves).clip(-0.1, 1.1) * size).astype(int)
+        for n, (x, y) in enumerate(centres * size):
+            outer = (*(low[n] - 1).tolist(), *(high[n] + 1).tolist())
             pen.rectangle(outer, outline=(*dark, 170), width=line + 2)
-            pen.rectangle((*low, *high), outline=inks[n], width=line)
-            x, y, r = cx * width, cy * height, 3.2 * unit
+            pen.rectangle((*low[n].tolist(), *high[n].tolist()), outline=inks[n], width=line)
+            r = 3.2 * unit
             pen.ellipse((x - r, y - r, x + r, y + r), fill=inks[n], outline=dark)
         for n in range(boxes.shape[1]):
             badge = _badge(n, inks[n], round(17 * unit))

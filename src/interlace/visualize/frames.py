@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlace.files import writing
-from interlace.visualize.canvas import INK, WHOLE, need, new_figure, picture_axes, show_frame, write
-from interlace.visualize.view import NODE_COLOURS, Array, as_boxes, as_frames, as_objects
+from interlace.visualize.canvas import Array, need, new_figure, new_panels, picture_axes, show_frame
+from interlace.visualize.view import NODE_COLOURS, as_boxes, as_frames, as_objects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ def draw_clip(
     video: Any,
     *,
     boxes: Any = None,
-    colors: Sequence[Any] | None = None,
+    colors: Sequence[str | tuple[int, int, int]] = NODE_COLOURS,
     scale: int | None = None,
 ) -> Array:
     """Enlarges a clip by whole pixels and outlines boxes on it.
@@ -34,7 +34,7 @@ def draw_clip(
     Args:
         video: uint8 (T, C, H, W), C 1 or 3.
         boxes: (T, D, 4) boxes to outline, the lines inside them.
-        colors: per box, "#rrggbb" or (r, g, b) in 0..255; default: ten colours in turn.
+        colors: "#rrggbb" or (r, g, b) in 0..255, which the boxes get in turn.
         scale: how many pixels wide a pixel becomes; default: the shorter side gets 256 or more.
 
     Returns:
@@ -46,17 +46,11 @@ def draw_clip(
     """
     frames = as_frames(video)
     time, height, width, _ = frames.shape
-    scale = frame_scale(scale, height, width, 256)
+    scale = scale or frame_scale(height, width, 256)
     frames = frames.repeat(scale, axis=1).repeat(scale, axis=2)
     if boxes is None:
         return frames
     boxes = as_boxes(boxes, time)
-    chosen = NODE_COLOURS if colors is None else colors
-    if colors is not None and len(colors) != boxes.shape[1]:
-        raise ValueError(
-            f"colors must be one per box, {boxes.shape[1]}, got {len(colors)}; "
-            "leave them out for ten colours in turn"
-        )
     image, draw = need("PIL.Image"), need("PIL.ImageDraw")
     line = max(1, min(frames.shape[1:3]) // 160)
     size = np.array([width * scale, height * scale])
@@ -66,19 +60,13 @@ def draw_clip(
     for picture, low, high in zip(pictures, starts, ends - 1, strict=True):
         pen = draw.Draw(picture)
         for n in np.flatnonzero((low <= high).all(axis=1)).tolist():
-            colour = chosen[n % len(chosen)]
-            ink = colour if isinstance(colour, str) else tuple(colour)
-            pen.rectangle((*low[n].tolist(), *high[n].tolist()), outline=ink, width=line)
+            corners = (*low[n].tolist(), *high[n].tolist())
+            pen.rectangle(corners, outline=colors[n % len(colors)], width=line)
     return np.stack([np.asarray(picture) for picture in pictures])
 
 
 def frames_figure(
-    video: Any,
-    *,
-    boxes: Any = None,
-    highlight: Any = None,
-    numbers: Sequence[int] | None = None,
-    title: str = "",
+    video: Any, *, boxes: Any = None, highlight: Any = None, numbers: Sequence[int] | None = None
 ) -> Figure:
     """The frames of a clip in a strip, ten in a row, with true boxes where given.
 
@@ -89,40 +77,27 @@ def frames_figure(
     """
     frames = as_frames(video)
     time, height, width, _ = frames.shape
-    called = range(time) if numbers is None else numbers
-    columns = min(time, 10)
-    rows = -(-time // columns)
-    gap, foot = 0.05, 0.16
-    across = min((WHOLE + gap) / columns - gap, 1.9)
-    down = across * height / width
-    top = 0.32 if title else 0.02
-    # The strip keeps the page's width, so that its text is as large as in every other figure.
-    figure = new_figure(WHOLE, top + rows * (down + foot + gap))
-    if title:
-        write(figure, 0.02, 0.03, title, fontsize=9.5, color=INK, weight="bold")
     objects, matters = as_objects(boxes, highlight, time)
-    for t, frame in enumerate(frames):
-        left = (t % columns) * (across + gap)
-        upper = top + (t // columns) * (down + foot + gap)
-        axes = picture_axes(figure, left, upper, across, down)
-        show_frame(axes, frame)
-        write(
-            figure, left + across / 2, upper + down + 0.03, str(called[t]), fontsize=7, ha="center"
-        )
+    # The strip keeps the page's width, so that its text is as large as in every other figure.
+    figure, panels = new_panels(
+        time, min(time, 10), ratio=height / width, widest=1.9, gaps=(0.05, 0.21), top=0.02, foot=0.2
+    )
+    for t, axes in enumerate(panels):
+        show_frame(axes, frames[t])
+        axes.set_xlabel(str(t if numbers is None else numbers[t]), fontsize=7, labelpad=2)
         for n in np.argsort(matters, kind="stable"):  # those that matter on top
             colour, line = (MATTERS, 1.1) if matters[n] else (BYSTANDER, 0.6)
             outline(axes, objects[t, n], colour, line)
     return figure
 
 
-def outline(axes: Any, box: Array, colour: str, line: float, **style: Any) -> None:
+def outline(axes: Axes, box: Array, colour: str, line: float, **style: Any) -> None:
     """The outline of one box (cx, cy, rx, ry) on axes that span [0, 1]."""
     from matplotlib.patches import Rectangle
 
-    cx, cy, rx, ry = (float(value) for value in box)
-    axes.add_patch(
-        Rectangle((cx - rx, cy - ry), 2 * rx, 2 * ry, fill=False, ec=colour, lw=line, **style)
-    )
+    cx, cy, rx, ry = box.astype(np.float64)
+    corner = cx - rx, cy - ry
+    axes.add_patch(Rectangle(corner, 2 * rx, 2 * ry, fill=False, ec=colour, lw=line, **style))
 
 
 def save_gif(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Path:
@@ -157,15 +132,12 @@ def gif_bytes(frames: Any, *, fps: float = 5) -> bytes:
 
 def save_mp4(path: str | os.PathLike[str], frames: Any, *, fps: float = 5) -> Path:
     """Writes frames, uint8 (T, H, W, 3), as H.264; an odd last row or column is doubled."""
-    return _saved(path, mp4_bytes(frames, fps=fps))
+    return _saved(path, encode_mp4(_drawn(frames, fps), fps))
 
 
-def mp4_bytes(frames: Any, *, fps: float = 5) -> bytes:
-    """The bytes of the mp4 that `save_mp4` writes."""
-    return encode_mp4(_drawn(frames, fps), fps, {"crf": "18"})
-
-
-def encode_mp4(frames: Iterable[Array], fps: float, options: Mapping[str, str]) -> bytes:
+def encode_mp4(
+    frames: Iterable[Array], fps: float = 5, options: Mapping[str, str] | None = None
+) -> bytes:
     """Frames, uint8 (H, W, 3) one after the other, as H.264 with options of x264.
 
     An odd last row or column is doubled.
@@ -175,7 +147,7 @@ def encode_mp4(frames: Iterable[Array], fps: float, options: Mapping[str, str]) 
     with av.open(file, mode="w", format="mp4") as container:
         stream = container.add_stream("h264", rate=Fraction(fps).limit_denominator(1000))
         stream.pix_fmt = "yuv420p"
-        stream.options = dict(options)
+        stream.options = dict(options or {"crf": "18"})
         for k, frame in enumerate(frames):
             height, width, _ = frame.shape
             if not k:
@@ -193,11 +165,11 @@ def drawn_frames(pictures: Array, scale: int | None, draw: Callable[[Axes, int],
 
     Args:
         pictures: (T, H, W, 3), for their size.
-        scale: see `frame_scale`; None: the shorter side gets 384 pixels or more.
+        scale: how many pixels wide a pixel becomes; None: the shorter side gets 384 or more.
         draw: on axes that span all of the frame.
     """
     time, height, width, _ = pictures.shape
-    scale = frame_scale(scale, height, width, 384)
+    scale = scale or frame_scale(height, width, 384)
     size = width * scale / 100, height * scale / 100  # inches
     drawn = []
     for t in range(time):
@@ -208,15 +180,9 @@ def drawn_frames(pictures: Array, scale: int | None, draw: Callable[[Axes, int],
     return np.stack(drawn)
 
 
-def frame_scale(scale: int | None, height: int, width: int, least: int) -> int:
-    """How many pixels wide a pixel becomes: as asked, or the shorter side gets `least`."""
-    if scale is None:
-        return max(1, -(-least // min(height, width)))
-    if scale != int(scale) or scale < 1:
-        raise ValueError(
-            f"scale must be a whole number from 1, got {scale}; leave it out for {least} pixels"
-        )
-    return int(scale)
+def frame_scale(height: int, width: int, least: int) -> int:
+    """How many pixels wide a pixel becomes, so that the shorter side gets `least` or more."""
+    return max(1, -(-least // min(height, width)))
 
 
 def _saved(path: str | os.PathLike[str], encoded: bytes) -> Path:

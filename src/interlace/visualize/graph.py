@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlace.visualize.canvas import (
-    WHOLE,
-    new_figure,
-    picture_axes,
-    show_frame,
-    write,
-)
+from interlace.visualize.canvas import Array, caption, new_panels, show_frame
 from interlace.visualize.frames import BYSTANDER, MATTERS, drawn_frames, outline
 from interlace.visualize.palette import draw_label, panel_unit
-from interlace.visualize.view import Array, ClipView, choose, spread_centres
+from interlace.visualize.view import ClipView, choose, spread_centres
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,38 +41,33 @@ def graph_figure(
     weights = view.attention[np.ix_(shown, levels)]  # (frames, rounds, N, N)
     threshold, strongest = _drawing_range(weights, threshold)
 
-    gap, left, top, foot = 0.07, 0.26, 0.24, 0.3
-    rows, columns = max(1, len(levels)), len(shown)
-    across = min((WHOLE - left + gap) / columns - gap, 3.0)
-    down = across * view.ratio
-    figure = new_figure(WHOLE, top + rows * (down + gap) + foot)
-    for column, t in enumerate(shown):
-        x = left + column * (across + gap)
-        write(figure, x + across / 2, 0.04, f"frame {view.numbers[t]}", ha="center")
-        for row in range(rows):
-            axes = picture_axes(figure, x, top + row * (down + gap), across, down)
-            message = weights[column, row] if levels else None
-            draw_graph(axes, view, t, message, threshold, strongest)
-    for row, k in enumerate(levels):
-        y = top + row * (down + gap) + down / 2
-        write(figure, 0.03, y, f"round {k}", rotation=90, va="center")
-    foot_at = top + rows * (down + gap) + 0.06
-    write(figure, left, foot_at, _message_caption(view, threshold, strongest), fontsize=7.5)
+    columns = len(shown)
+    figure, panels = new_panels(
+        columns * max(1, len(levels)), columns, ratio=view.ratio, widest=3.0, left=0.26
+    )
+    for place, axes in enumerate(panels):
+        row, column = divmod(place, columns)
+        message = weights[column, row] if levels else None
+        draw_graph(axes, view, shown[column], message, threshold, strongest)
+        if not row:
+            axes.title.set_text(f"frame {view.numbers[shown[column]]}")
+        if not column and levels:
+            axes.set_ylabel(f"round {levels[row]}")
+    caption(figure, _message_caption(view, threshold, strongest), left=0.26)
     return figure
 
 
-def animate(view: ClipView, *, scale: int | None = None, threshold: float | None = None) -> Array:
+def animate(view: ClipView, *, scale: int | None = None) -> Array:
     """The clip, enlarged, with its nodes and the strongest messages of the last round.
 
     Args:
         scale: how many pixels wide a pixel becomes; default: the shorter side gets 384 or more.
-        threshold: as in `graph_figure`.
 
     Returns:
         uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`.
     """
     weights = view.attention[:, -1:]  # (T, 1 or 0, N, N)
-    threshold, strongest = _drawing_range(weights, threshold)
+    threshold, strongest = _drawing_range(weights)
 
     def draw(axes: Axes, t: int) -> None:
         message = weights[t, 0] if view.num_rounds else None
@@ -115,15 +104,11 @@ def draw_graph(
             if weight == 0 or abs(weight) < threshold:
                 continue
             strength = abs(weight) / strongest
-            style: dict[str, Any] = {
-                "lw": message_width(strength) * unit,
-                "alpha": strength,
-                "gid": f"message from {sender} to {receiver}",
-            }
+            line, colour = message_width(strength) * unit, view.colours[sender]
+            gid = f"message from {sender} to {receiver}"
             if receiver == sender:
-                x, y = places[sender]
-                axes.plot(x, y, "o", ms=11 * unit, mfc="none", mec=view.colours[sender],
-                          mew=style.pop("lw"), zorder=2, **style)  # fmt: skip
+                axes.plot(*places[sender], "o", ms=11 * unit, mfc="none", mec=colour, mew=line,
+                          alpha=strength, zorder=2, gid=gid)  # fmt: skip
                 continue
             axes.add_patch(
                 FancyArrowPatch(
@@ -134,9 +119,11 @@ def draw_graph(
                     mutation_scale=(3.5 + 4.5 * strength) * unit,
                     shrinkA=4.2 * unit,
                     shrinkB=4.6 * unit,
-                    color=view.colours[sender],
+                    color=colour,
+                    lw=line,
+                    alpha=strength,
                     zorder=2,
-                    **style,
+                    gid=gid,
                 )
             )
     for n, place in enumerate(places):
@@ -148,14 +135,14 @@ def message_width(strength: float) -> float:
     return 0.3 + 2.2 * strength
 
 
-def message_threshold(weights: Array, *, edges_per_panel: int = 10) -> float:
-    """A weight, two digits long, that about `edges_per_panel` messages of a panel reach.
+def message_threshold(weights: Array) -> float:
+    """A weight, two digits long, that about ten messages of a panel reach.
 
     Args:
         weights: (..., N, N) the attention of all panels drawn together.
     """
     size = np.sort(np.abs(weights[weights != 0]))[::-1]
-    wanted = edges_per_panel * int(np.prod(weights.shape[:-2]))
+    wanted = 10 * int(np.prod(weights.shape[:-2]))
     if wanted >= len(size):
         return 0.0
     weight = float(size[wanted])
@@ -163,7 +150,7 @@ def message_threshold(weights: Array, *, edges_per_panel: int = 10) -> float:
     return round(float(np.floor(weight * 10.0**digits)) / 10.0**digits, digits)
 
 
-def _drawing_range(weights: Array, threshold: float | None) -> tuple[float, float]:
+def _drawing_range(weights: Array, threshold: float | None = None) -> tuple[float, float]:
     """The weight from which messages are drawn, and the strongest of them all."""
     if not weights.size:
         return 0.0, 0.0

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from interlace.visualize.canvas import INK, Array, inches_across
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Array = NDArray[Any]
 
 # Found by search: any two are at least 0.1 apart in OKLab, to an eye that sees red, green and blue
 # and to the three kinds that lack one of them (Machado et al., 2009); all stand out from black.
@@ -90,7 +89,7 @@ def panel_unit(axes: Axes, count: int) -> tuple[float, float, float]:
 
     The first two are 1 for a panel 160 points wide.
     """
-    points = 72 * axes.get_window_extent().width / axes.figure.dpi
+    points = 72 * inches_across(axes)
     unit = float(np.clip(points / 160, 0.7, 2.0))
     label = unit if count <= 12 else 0.85 * unit
     return unit, label, 4.3 * label / points
@@ -117,3 +116,10 @@ def draw_label(
               gid=f"label of node {node}")  # fmt: skip
     axes.text(x, y, str(node), fontsize=4.9 * unit, color=ink, weight="bold", ha="center",
               va="center_baseline", zorder=6, clip_on=True)  # fmt: skip
+
+
+def name_panel(axes: Axes, node: int) -> None:
+    """The name of a node above its panel, behind a square of its colour."""
+    for x, text, colour in ((2, "■", node_colour(node)), (11, f"node {node}", INK)):
+        axes.annotate(text, (0, 1), (x, 4), xycoords="axes fraction", textcoords="offset points",
+                      color=colour, fontsize=7.5)  # fmt: skip

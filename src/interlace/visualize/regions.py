@@ -10,37 +10,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlace.visualize.canvas import (
-    INK,
-    LINE,
-    MUTED,
-    WHOLE,
-    backdrop,
-    need,
-    new_figure,
-    picture_axes,
-    quiet,
-    show_frame,
-    write,
-)
+from interlace.visualize.canvas import LINE, Array, backdrop, caption, new_panels, quiet, show_frame
 from interlace.visualize.frames import drawn_frames, outline
 from interlace.visualize.palette import (
     DARK,
     along_outline,
     casing,
     draw_label,
+    name_panel,
     node_colour,
     node_line,
     panel_unit,
     place_labels,
 )
-from interlace.visualize.view import Array, ClipView, choose, choose_nodes, nodes_note
+from interlace.visualize.view import ClipView, choose, choose_nodes, nodes_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 OBJECT, OTHER_OBJECT = "#ffffff", "#9aa4b0"
+TRAIL = 6  # steps of a centre that stay visible in a film
 
 
 def regions_figure(
@@ -58,17 +48,11 @@ def regions_figure(
     chosen = choose_nodes(nodes, view.num_nodes)
     shown = choose(frames, view.num_frames, "frames", most=10)
 
-    columns = min(len(shown), 5)
-    rows = -(-len(shown) // columns)
-    gap, top, foot = 0.07, 0.24, 0.3
-    across = min((WHOLE + gap) / columns - gap, 3.0)
-    down = across * view.ratio
-    step = top + down + gap
-    figure = new_figure(WHOLE, rows * step + foot)
-    for place, t in enumerate(shown):
-        x, y = place % columns * (across + gap), place // columns * step
-        write(figure, x + across / 2, y + 0.06, f"frame {view.numbers[t]}", ha="center")
-        axes = picture_axes(figure, x, y + top, across, down)
+    figure, panels = new_panels(
+        len(shown), min(len(shown), 5), ratio=view.ratio, widest=3.0, gaps=(0.07, 0.31)
+    )
+    for t, axes in zip(shown, panels, strict=True):
+        axes.title.set_text(f"frame {view.numbers[t]}")
         show_frame(axes, view.frames[t], dim=backdrop(view.frames))
         draw_objects(axes, view, t)
         draw_regions(axes, view.boxes[t], chosen)
@@ -76,42 +60,28 @@ def regions_figure(
     if len(view.matters):
         white = "; white: those that decide the label" if view.matters.any() else ""
         note += f" Thin grey lines: true boxes{white}."
-    note += nodes_note(chosen, view.num_nodes)
-    write(figure, 0.02, rows * step + 0.06, note, fontsize=7.5)
+    caption(figure, note + nodes_note(chosen, view.num_nodes))
     return figure
 
 
-def animate_regions(
-    view: ClipView,
-    *,
-    nodes: Sequence[int] | None = None,
-    scale: int | None = None,
-    trail: int = 6,
-) -> Array:
-    """The clip, enlarged, with its regions and the last steps of their centres.
-
-    Args:
-        scale: how many pixels wide a pixel becomes; default: the shorter side gets 384 or more.
-        trail: how many steps of a centre stay visible; 0 for none. One wants none where regions
-            jump about.
+def animate_regions(view: ClipView) -> Array:
+    """The clip, enlarged, with its regions and the last six steps of their centres.
 
     Returns:
-        uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`.
+        uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`; the shorter side has 384
+        pixels or more.
     """
-    chosen = choose_nodes(nodes, view.num_nodes)
-    if trail < 0:
-        raise ValueError(f"trail must be 0 or more steps, got {trail}; use 0 for none")
+    chosen = choose_nodes(None, view.num_nodes)
 
     def draw(axes: Axes, t: int) -> None:
         show_frame(axes, view.frames[t], dim=backdrop(view.frames))
         draw_objects(axes, view, t, line=1.2)
         for n in chosen:
-            steps = view.boxes[max(0, t - trail) : t + 1, n, :2]
-            if trail and len(steps) > 1:
-                axes.plot(*steps.T, color=node_colour(n), lw=1.6, alpha=0.55, zorder=2.5)
+            steps = view.boxes[max(0, t - TRAIL) : t + 1, n, :2]
+            axes.plot(*steps.T, color=node_colour(n), lw=1.6, alpha=0.55, zorder=2.5)
         draw_regions(axes, view.boxes[t], chosen)
 
-    return drawn_frames(view.frames, scale, draw)
+    return drawn_frames(view.frames, None, draw)
 
 
 def sizes_figure(view: ClipView, *, nodes: Sequence[int] | None = None) -> Figure:
@@ -123,25 +93,21 @@ def sizes_figure(view: ClipView, *, nodes: Sequence[int] | None = None) -> Figur
         nodes: which nodes; default: all, of more than 20 as many spread evenly.
     """
     chosen = choose_nodes(nodes, view.num_nodes)
-    need("matplotlib.ticker")
+    columns = max(1, min(5 if len(chosen) > 9 else 3, len(chosen)))
+    figure, panels = new_panels(
+        len(chosen), columns, ratio=max(0.24, 0.12 * columns), widest=4.0, gaps=(0.22, 0.26),
+        left=0.5, top=0.26, foot=0.62,
+    )  # fmt: skip
     from matplotlib.ticker import MaxNLocator
 
-    columns = max(1, min(5 if len(chosen) > 9 else 3, len(chosen)))
-    rows = -(-len(chosen) // columns)
-    left, top, gap, down, foot = 0.5, 0.26, 0.22, 1.0, 0.62
-    across = min((WHOLE - left) / columns - gap, 4.0)
-    figure = new_figure(WHOLE, rows * (top + down) + foot)
     half = view.boxes[..., 2:]
     most = max(float(half[:, chosen].max(initial=0)), 1e-3) * 1.08
     time = np.asarray(view.numbers)
     apart = (time[-1] - time[0]) / max(view.num_frames - 1, 1) or 1  # from a frame to the next
     dot = "o" if view.num_frames == 1 else ""
-    for place, n in enumerate(chosen):
-        column, row = place % columns, place // columns
-        x, y = left + column * (across + gap), row * (top + down) + top
-        axes = picture_axes(figure, x, y, across, down)
-        axes.axis("on")
+    for place, (n, axes) in enumerate(zip(chosen, panels, strict=True)):
         quiet(axes)
+        name_panel(axes, n)
         for other in chosen:
             if other != n:
                 axes.plot(time, half[:, other], color=LINE, lw=0.5, zorder=1)
@@ -154,19 +120,17 @@ def sizes_figure(view: ClipView, *, nodes: Sequence[int] | None = None) -> Figur
         axes.yaxis.set_major_locator(MaxNLocator(3))
         if view.num_frames == 1:
             axes.set_xticks(time)
-        if column:
+        if place % columns:
             axes.set_yticklabels([])
         if place + columns < len(chosen):
             axes.set_xticklabels([])
         else:
-            axes.set_xlabel("frame", fontsize=7.5, color=MUTED, labelpad=2)
-        write(figure, x + 0.16, y - 0.17, f"node {n}", color=INK, fontsize=8)
-        write(figure, x + 0.03, y - 0.16, "■", color=node_colour(n), fontsize=7)
+            axes.set_xlabel("frame", labelpad=2)
     note = (
         "Half extents of the regions as fractions of the frame: rx solid, ry dashed; "
-        "the other nodes in grey." + nodes_note(chosen, view.num_nodes)
+        "the other nodes in grey."
     )
-    write(figure, 0.02, rows * (top + down) + foot - 0.2, note, fontsize=7.5)
+    caption(figure, note + nodes_note(chosen, view.num_nodes))
     return figure
 
 

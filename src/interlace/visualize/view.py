@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from interlace.graph.trace import Trace
+from interlace.visualize.canvas import Array
 from interlace.visualize.palette import node_colour
-
-Array = NDArray[Any]
 
 # Bright on a dimmed frame, told apart by the common kinds of colour blindness.
 NODE_COLOURS = (
@@ -124,28 +122,15 @@ def as_objects(boxes: Any, highlight: Any, num_frames: int) -> tuple[Array, Arra
         raise ValueError("highlight names boxes, got no boxes; pass boxes=(T, D, 4) with it")
     boxes = np.zeros((num_frames, 0, 4)) if boxes is None else as_boxes(boxes, num_frames)
     matters = np.zeros(boxes.shape[1], dtype=bool)
-    chosen = as_array([] if highlight is None else highlight)
-    if chosen.dtype == bool and chosen.shape != matters.shape:
-        raise ValueError(
-            f"highlight as a mask must be ({len(matters)},), got {chosen.shape}; "
-            "give one flag per box, or the indices of the boxes"
-        )
-    indices = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.ravel().astype(int)
-    for index in indices:
-        if not 0 <= index < len(matters):
+    if highlight is not None and len(highlight):
+        try:
+            matters[as_array(highlight)] = True
+        except IndexError as error:
             raise ValueError(
-                f"highlight must name boxes 0 to {len(matters) - 1}, got {index}; "
-                "give indices into the second axis of boxes"
-            )
-    matters[indices] = True
+                f"highlight must name boxes 0 to {len(matters) - 1}, got {highlight}; "
+                "give indices into the second axis of boxes, or one flag per box"
+            ) from error
     return boxes, matters
-
-
-_SHAPES = {
-    "boxes": ("B", "T", "N", "4"),
-    "kernels": ("B", "T", "N", "H", "W"),
-    "attention": ("B", "T", "K", "heads", "N", "N"),
-}
 
 
 def view_clip(
@@ -170,18 +155,7 @@ def view_clip(
             boxes of the trace are fractions of this part.
         numbers: of the frames, as pictures are to call them; None counts them from 0.
     """
-    sizes = {"4": 4}  # of axes that were seen
-    for name, axes in _SHAPES.items():
-        shape = tuple(getattr(trace, name).shape)
-        fits = len(shape) == len(axes)
-        for axis, size in zip(axes, shape, strict=False):
-            fits &= sizes.setdefault(axis, size) == size
-        if not fits:
-            raise ValueError(
-                f"trace.{name} must be ({', '.join(axes)}) to go with the boxes, got {shape}; "
-                "pass the trace as the model returned it, and the clip by its index"
-            )
-    batch, time, nodes = (sizes[axis] for axis in "BTN")
+    batch, time, nodes, _ = trace.boxes.shape
     if not 0 <= clip < batch:
         raise ValueError(
             f"clip must be 0 to {batch - 1}, got {clip}; the trace holds {batch} clip(s)"
@@ -193,21 +167,18 @@ def view_clip(
             "pass the frames that the traced features stand for"
         )
     objects, matters = as_objects(boxes, highlight, time)
-    boxes, kernels, attention = (as_array(getattr(trace, name)[clip]) for name in _SHAPES)
-    for name, values in zip(_SHAPES, (boxes, kernels, attention), strict=True):
+    kinds = "boxes", "kernels", "attention"
+    boxes, kernels, attention = (as_array(getattr(trace, kind)[clip]) for kind in kinds)
+    for kind, values in zip(kinds, (boxes, kernels, attention), strict=True):
         if not np.isfinite(values).all():
             where = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(
-                f"trace.{name} must be finite, got NaN or infinity in clip {clip}, frame "
+                f"trace.{kind} must be finite, got NaN or infinity in clip {clip}, frame "
                 f"{where[0]}; check the model's weights and its input"
             )
     names, colours = name_nodes(boxes)
-    heads = attention.shape[2]
-    mean = (
-        attention.mean(axis=2, dtype=np.float64)
-        if attention.size
-        else np.zeros((time, 0, nodes, nodes))
-    )
+    _, rounds, heads, _, _ = attention.shape
+    mean = attention.mean(axis=2, dtype=np.float64) if rounds else np.zeros((time, 0, nodes, nodes))
     called = list(range(time) if numbers is None else numbers)
     if len(called) != time:
         raise ValueError(
@@ -222,8 +193,6 @@ def view_clip(
 def on_whole_frame(boxes: Array, area: Sequence[float]) -> Array:
     """Boxes (..., 4) that are fractions of an area (cx, cy, rx, ry), as fractions of the frame."""
     cx, cy, rx, ry = area
-    if (cx, cy, rx, ry) == (0.5, 0.5, 0.5, 0.5):
-        return boxes
     size = np.array([2 * rx, 2 * ry])
     centres = boxes[..., :2] * size + (cx - rx, cy - ry)
     return np.concatenate([centres, boxes[..., 2:] * size], axis=-1)
@@ -235,26 +204,18 @@ def name_nodes(boxes: Array) -> tuple[list[str], list[str]]:
     A box that rests at the cell of a square grid is named after it, rows and columns counted from
     0; grids of one size share a colour. Other boxes have no name and a colour each.
     """
-    cells: list[tuple[int, int, int] | None] = []
-    for cx, cy, rx, ry in boxes[0] if len(boxes) else []:
-        size = round(0.5 / rx) if rx > 0 else 0
-        row, column = int(cy * size), int(cx * size)
-        cell = ((column + 0.5) / max(size, 1), (row + 0.5) / max(size, 1), 0.5 / max(size, 1))
-        fits = size > 0 and np.allclose((cx, cy, rx, ry), (*cell, cell[2]), atol=1e-4)
-        cells.append((size, row, column) if fits else None)
-    still = np.allclose(boxes, boxes[:1], atol=1e-4)
-    if not still or None in cells:
-        return (
-            [""] * boxes.shape[1],
-            [node_colour(n) for n in range(boxes.shape[1])],
-        )
-    grid = [cell for cell in cells if cell is not None]
-    sizes = sorted({size for size, _, _ in grid}, reverse=True)
+    half = np.maximum(boxes[0, :, 2], 1e-3)  # a point is no cell
+    size = np.maximum((0.5 / half).round(), 1)  # (N,), cells a row
+    column, row = np.floor(boxes[0, :, :2].T * size)
+    cells = np.stack([(column + 0.5) / size, (row + 0.5) / size, 0.5 / size, 0.5 / size], axis=-1)
+    if not np.allclose(boxes, cells, atol=1e-4):
+        return [""] * boxes.shape[1], [node_colour(n) for n in range(boxes.shape[1])]
     names = [
-        f"{size}×{size} grid, row {row}, column {column}" if size > 1 else "whole frame"
-        for size, row, column in grid
+        f"{s:.0f}×{s:.0f} grid, row {r:.0f}, column {c:.0f}" if s > 1 else "whole frame"
+        for s, r, c in zip(size, row, column, strict=True)
     ]
-    return names, [NODE_COLOURS[sizes.index(size) % len(NODE_COLOURS)] for size, _, _ in grid]
+    _, grid = np.unique(-size, return_inverse=True)  # (N,), the finest first
+    return names, [NODE_COLOURS[k % len(NODE_COLOURS)] for k in grid]
 
 
 def spread_centres(boxes: Array, *, near: float = 0.06, radius: float = 0.06) -> Array:
