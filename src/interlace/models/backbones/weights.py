@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from interlace.models.classifier import VideoClassifier
@@ -129,7 +128,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, by their names there."""
     if not path.is_file():
         raise FileNotFoundError(f'there are no weights at {path}: give a file, or "{IMAGENET}"')
-    return {name: torch.from_numpy(held) for name, held in read_checkpoint(path).tensors.items()}
+    return read_checkpoint(path).tensors
 
 
 # --- into the network -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
 from interlace.models.backbones.shift import first_convolutions
 from interlace.models.classifier import VideoClassifier
@@ -78,7 +78,7 @@ def open_converted(path: str | Path) -> VideoClassifier:
     made_from = card.get("made_from")
     if not isinstance(made_from, Mapping):
         raise ValueError(f"{path} was not written by `interlace convert`")
-    zeros = {name: np.zeros(shape, np.float32) for name, shape in made_from.items()}
+    zeros = {name: torch.zeros(shape) for name, shape in made_from.items()}
     model = tsm_from_pytorch(sort_tensors(zeros))
     load_weights(model, path, name=card["model"])
     return model

@@ -11,12 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.boxes import anchors
-from interlace.graph.kernels import RegionKernel
-from interlace.graph.position import KernelPositions
-from interlace.graph.regions.offsets import Anchors
-from interlace.graph.regions.regions import Regions
-
 STRIDES = {  # cells a side of the map -> stride and padding of the first and of the inner layers
     32: (2, 0, 2, 0),
     28: (2, 0, 2, 0),
@@ -35,48 +29,28 @@ def frame_norm(channels: int) -> nn.GroupNorm:
 class CellOffsets(nn.Module):
     """(h~, w~, y~, x~) = alpha * linear(z) -> boxes, by the program's formulas.
 
-    Half extents are exp(h~) (H/6 + 1) + 1 cells, centres H/2 tanh(y~ + atanh(2 anchor/H - 1)) + H/2
-    clamped to [0, H - 1], where cell i is at i.
+    Half extents are exp(h~) (H/6 + 1) + 1 cells, centres H/2 tanh(y~) + H/2 clamped to [0, H - 1],
+    where cell i is at i: regions start in the middle.
 
     Args:
         width: P of z.
         nodes: N.
-        size: (H, W) of the map.
-        anchors: "center" is H/2, "grid" odd points of linspace(0, H, 2 s + 1).
+        cells: H = W of the map.
     """
 
-    def __init__(
-        self, width: int, *, nodes: int, size: tuple[int, int], anchors: Anchors = "center"
-    ):
+    def __init__(self, width: int, *, nodes: int, cells: int):
         super().__init__()
         self.linear = nn.Linear(width, 4)
-        self.alpha = nn.Parameter(torch.full((4,), 0.0))
+        self.alpha = nn.Parameter(torch.zeros(4))
         self.nodes = nodes
-        self.anchors: Anchors = anchors
-        self.size = size
+        self.cells = cells
 
     def forward(self, z: Tensor) -> Tensor:
         """z (..., N, P) -> boxes (..., N, 4)."""
-        h, w, y, x = (self.alpha * self.linear(z)).unbind(-1)
-        cells_y, cells_x = self.size
-        start = torch.atanh(2 * anchors(self.nodes, self.anchors, device=z.device).to(z) - 1)
-
-        def centre(raw: Tensor, start: Tensor, cells: int) -> Tensor:
-            place = cells / 2 * torch.tanh(raw + start) + cells / 2
-            return (place.clamp(0, cells - 1) + 0.5) / cells
-
-        def half(raw: Tensor, cells: int) -> Tensor:
-            return (raw.exp() * (cells / 6 + 1) + 1) / cells
-
-        return torch.stack(
-            (
-                centre(x, start[:, 0], cells_x),
-                centre(y, start[:, 1], cells_y),
-                half(w, cells_x),
-                half(h, cells_y),
-            ),
-            dim=-1,
-        )
+        raw = (self.alpha * self.linear(z)).flip(-1)  # x, y, w, h
+        centre = self.cells / 2 * torch.tanh(raw[..., :2]) + self.cells / 2
+        half = raw[..., 2:].exp() * (self.cells / 6 + 1) + 1
+        return torch.cat((centre.clamp(0, self.cells - 1) + 0.5, half), dim=-1) / self.cells
 
 
 class NormedSaliency(nn.Module):
@@ -173,14 +147,6 @@ class NormedMemory(nn.Module):
         """nodes (B, T, N, P) -> the same, state (B, N, P)."""
         nodes, state, _ = self.memory(self.before(nodes), state)
         return self.after(nodes), state, None
-
-
-class CellKernelPositions(KernelPositions):
-    """The projected kernel, cell by cell: for maps of one size only."""
-
-    def forward(self, regions: Regions) -> Tensor:
-        assert isinstance(regions.pool, RegionKernel)
-        return self.linear(regions.pool.dense().flatten(-2))
 
 
 class FrameNormBranch(nn.Module):
