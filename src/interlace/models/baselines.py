@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from interlace.graph.readout import ZeroStartNorm
 from interlace.graph.time_stage import TimeStage
+from interlace.models.face import answer
 
 
 class Baseline(nn.Module):
@@ -42,9 +43,7 @@ class Baseline(nn.Module):
     ) -> Any:
         """As `GraphBlock.forward`; the trace is None."""
         out, state = self.read(features, state)
-        if not return_state and not return_trace:
-            return out
-        return (out, *([state] if return_state else []), *([None] if return_trace else []))
+        return answer(out, state, None, return_state, return_trace)
 
 
 class MeanPool(Baseline):
@@ -145,7 +144,7 @@ class ConvLSTMBlock(Baseline):
 
     def read(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B, T, C, H, W) -> the same; state: (B, H / 4 * W / 4, 2 hidden), rounded up."""
-        _check(features, self.out_channels)
+        check_features(features, self.out_channels)
         x, sizes = features.flatten(0, 1), []
         for layer in self.encoder:
             sizes.append(x.shape[-2:])
@@ -211,7 +210,7 @@ class NonLocalBlock(Baseline):
         """(B, T, C, H, W) -> the same."""
         if state is not None:
             raise ValueError("non-local blocks see whole clips: they cannot go on from a state")
-        _check(features, self.out_channels)
+        check_features(features, self.out_channels)
         return self.blocks(features.transpose(1, 2)).transpose(1, 2), None
 
 
@@ -227,9 +226,10 @@ def _conv(inner: int, outer: int, *, stride: int = 1) -> nn.Sequential:
     return layers.to(memory_format=torch.channels_last)
 
 
-def _check(features: Tensor, channels: int) -> None:
-    if features.dim() != 5 or features.shape[2] != channels or 0 in features.shape:
+def check_features(features: Tensor, channels: int | None = None) -> None:
+    """Raises ValueError for another shape than (B, T, channels, H, W), or none at all."""
+    if features.dim() != 5 or channels not in (None, features.shape[2]) or 0 in features.shape:
         raise ValueError(
-            f"features must be (B, T, {channels}, H, W) and not empty, got {tuple(features.shape)};"
-            " for per-frame maps use x.unflatten(0, (B, T))"
+            f"features must be (B, T, {channels or 'C'}, H, W) and not empty, got "
+            f"{tuple(features.shape)}; for per-frame maps use x.unflatten(0, (B, T))"
         )

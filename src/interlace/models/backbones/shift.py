@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.state import carried
-from interlace.models.baselines import Baseline
+from interlace.models.baselines import Baseline, check_features
 from interlace.models.insertion.insert import insert
 from interlace.models.insertion.interlaced import Interlaced
 
@@ -41,11 +41,7 @@ class TemporalShift(Baseline):
 
     def moved(self, features: Tensor) -> int:
         """How many channels of (B, T, C, H, W) move to each side."""
-        if features.dim() != 5:
-            raise ValueError(
-                f"features must be (B, T, C, H, W), got {tuple(features.shape)}; for per-frame "
-                "maps use x.unflatten(0, (B, T))"
-            )
+        check_features(features)
         channels = features.shape[2]
         if channels < self.fraction:
             raise ValueError(
@@ -62,7 +58,11 @@ class TemporalShift(Baseline):
                 "CausalShift for streams"
             )
         k = self.moved(features)
-        return _shifted(features, slice(k), slice(k, 2 * k)), None
+        after, before = slice(k), slice(k, 2 * k)
+        out = features.clone()  # keeps the memory order
+        out[:, :-1, after], out[:, -1, after] = features[:, 1:, after], 0
+        out[:, 1:, before], out[:, 0, before] = features[:, :-1, before], 0
+        return out, None
 
     def extra_repr(self) -> str:
         return f"fraction={self.fraction}"
@@ -84,17 +84,9 @@ class CausalShift(TemporalShift):
         k = self.moved(features)
         moved = features[:, :, :k]
         first = carried(state, tuple(moved[:, 0].shape), moved)[:, None].to(moved.dtype)
-        before = torch.cat((first, moved[:, :-1]), dim=1)
         out = features.clone()  # keeps the memory order
-        out[:, :, :k] = before
+        out[:, :, :k] = torch.cat((first, moved[:, :-1]), dim=1)
         return out, moved[:, -1]
-
-
-def _shifted(x: Tensor, after: slice, before: slice) -> Tensor:
-    out = x.clone()
-    out[:, :-1, after], out[:, -1, after] = x[:, 1:, after], 0
-    out[:, 1:, before], out[:, 0, before] = x[:, :-1, before], 0
-    return out
 
 
 def add_shift(

@@ -11,14 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-STRIDES = {  # cells a side of the map -> stride and padding of the first and of the inner layers
-    32: (2, 0, 2, 0),
-    28: (2, 0, 2, 0),
-    16: (2, 0, 1, 1),
-    14: (2, 0, 1, 1),
-    8: (1, 0, 1, 1),
-    7: (1, 0, 1, 1),
-}
+from interlace.models.face import answer, ask
+
+# cells a side of the map -> strides of the first and of the inner layers
+STRIDES = {32: (2, 2), 28: (2, 2), 16: (2, 1), 14: (2, 1), 8: (1, 1), 7: (1, 1)}
 
 
 def frame_norm(channels: int) -> nn.GroupNorm:
@@ -67,26 +63,29 @@ class NormedSaliency(nn.Module):
             raise ValueError(
                 f"their program has maps of {sorted(STRIDES)} cells a side, got {cells}"
             )
-        s0, p0, s1, p1 = STRIDES[cells]
+        first, inner = STRIDES[cells]
+        around = 2 - inner
         self.layers = nn.ModuleList(
             (
                 nn.Conv2d(channels, 32, 1),
-                nn.Conv2d(32, 32, 3, stride=s0, padding=p0),
-                nn.Conv2d(32, 16, 3, stride=s1, padding=p1),
-                nn.ConvTranspose2d(16, 32, 3, stride=s1, padding=p1),
-                nn.Conv2d(32, 16, 3, stride=s1, padding=p1),
+                nn.Conv2d(32, 32, 3, stride=first),
+                nn.Conv2d(32, 16, 3, stride=inner, padding=around),
+                nn.ConvTranspose2d(16, 32, 3, stride=inner, padding=around),
+                nn.Conv2d(32, 16, 3, stride=inner, padding=around),
             )
         )
         self.norms = nn.ModuleList(frame_norm(k) for k in (32, 32, 16, 32, 16))
 
     def forward(self, features: Tensor) -> Tensor:
         """(M, C, H, W) -> (M, 16, H', W')."""
-        project, down, inner, up, last = (
-            lambda x, layer=layer, norm=norm: norm(layer(x).relu())
-            for layer, norm in zip(self.layers, self.norms, strict=True)
-        )
-        entry = down(project(features))
-        return last(up(inner(entry)) + entry)
+        x = entry = features
+        for k, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            x = norm(layer(x).relu())
+            if k == 1:
+                entry = x
+            elif k == 3:
+                x = x + entry
+        return x
 
 
 class WholeMapView(nn.Module):
@@ -196,9 +195,8 @@ class ProjectedGraph(nn.Module):
         """As `GraphBlock.forward`."""
         clips = features.shape[:2]
         inner = self.project(features.flatten(0, 1)).unflatten(0, clips)
-        out, after, trace = self.block(inner, state, return_state=True, return_trace=True)
+        out, state, trace = ask(self.block, inner, state, None, return_state, return_trace)
         out = self.project_back(out.flatten(0, 1)).unflatten(0, clips)
         if self.branch is not None:
             out = features + self.branch(out)
-        others = [v for v, asked in ((after, return_state), (trace, return_trace)) if asked]
-        return (out, *others) if others else out
+        return answer(out, state, trace, return_state, return_trace)
