@@ -9,7 +9,6 @@ these are ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -91,19 +90,11 @@ class ConvLSTM(Baseline):
     Args:
         channels: C of the features.
         hidden: of the LSTM.
-        widths: of the convolutions.
-        grid: cells a side that are flattened.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        hidden: int = 512,  # appendix D
-        widths: Sequence[int] = (128, 128, 32),
-        grid: int = 8,
-    ):
+    def __init__(self, channels: int, *, hidden: int = 512):  # appendix D
         super().__init__()
+        widths, grid = (128, 128, 32), 8
         convs = (_conv(*pair) for pair in zip((channels, *widths), widths, strict=False))
         self.layers = nn.Sequential(*(layer for conv in convs for layer in conv))
         self.pool = nn.AdaptiveAvgPool2d(grid)

@@ -7,7 +7,6 @@ it makes a 2D network see time, and is the backbone of DyReg-GNN on real videos 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,10 +57,9 @@ class TemporalShift(Baseline):
                 "CausalShift for streams"
             )
         k = self.moved(features)
-        after, before = slice(k), slice(k, 2 * k)
         out = features.clone()  # keeps the memory order
-        out[:, :-1, after], out[:, -1, after] = features[:, 1:, after], 0
-        out[:, 1:, before], out[:, 0, before] = features[:, :-1, before], 0
+        out[:, :-1, :k], out[:, -1, :k] = features[:, 1:, :k], 0
+        out[:, 1:, k : 2 * k], out[:, 0, k : 2 * k] = features[:, :-1, k : 2 * k], 0
         return out, None
 
     def extra_repr(self) -> str:
@@ -90,12 +88,7 @@ class CausalShift(TemporalShift):
 
 
 def add_shift(
-    network: nn.Module,
-    *,
-    at: Sequence[str] | None = None,
-    causal: bool = False,
-    fraction: int = 8,
-    example: Tensor | None = None,
+    network: nn.Module, *, at: Sequence[str] | None = None, causal: bool = False
 ) -> Interlaced:
     """Puts a temporal shift at the input of each residual block's first convolution.
 
@@ -106,8 +99,6 @@ def add_shift(
         at: modules whose input is shifted; None finds `conv1` of every block that has a `conv2`
             too, as in the ResNets of torchvision and timm.
         causal: `CausalShift`, for streams; else `TemporalShift`.
-        fraction: 8 moves one channel in 8 to a side.
-        example: as in `insert`.
 
     Returns:
         The network over video, see `Interlaced`.
@@ -127,8 +118,8 @@ def add_shift(
             "found no residual block with a conv1 and a conv2: name the modules whose input is "
             'to be shifted, at=["blocks.0.conv", ...]'
         )
-    kind: Any = CausalShift if causal else TemporalShift
-    return insert(network, before={name: kind(fraction=fraction) for name in at}, example=example)
+    kind = CausalShift if causal else TemporalShift
+    return insert(network, before={name: kind() for name in at})
 
 
 def first_convolutions(network: nn.Module) -> list[str]:

@@ -170,7 +170,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Load
             )
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise ValueError(f"{key} is not finite in {source}: take another copy")
-        values[key] = value.to(own[key].dtype)
+        values[key] = value
     network.load_state_dict({**own, **values})
     used = {found[key] for key in values}
     rest = sorted(key for key in tensors if key not in used)

@@ -36,13 +36,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint at {path}: check the path")
-    held = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
-    beside: list[str] = []
-    if isinstance(held, Mapping):
-        inner = next((w for w in WRAPPERS if isinstance(held.get(w), Mapping)), None)
-        if inner is not None:
-            beside = [str(name) for name in held if name != inner]
-            held = held[inner]
+    held = _held(path)
+    wrappers = WRAPPERS if isinstance(held, Mapping) else ()
+    wrapper = next((name for name in wrappers if isinstance(held.get(name), Mapping)), None)
+    beside = [str(name) for name in held if name != wrapper] if wrapper else []
+    held = held[wrapper] if wrapper else held
     if not isinstance(held, Mapping) or not held:
         raise ValueError(f"{path} holds no names and tensors, but a {type(held).__name__}")
     if wrong := [name for name, value in held.items() if not isinstance(value, Tensor)]:
@@ -54,19 +52,16 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint({str(name): value for name, value in floats.items()}, beside)
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
+def _held(path: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a complete safetensors file ({error})") from error
-
-
-def _pytorch(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = " ".join(str(error).split("\n")[0].split())
         raise ValueError(

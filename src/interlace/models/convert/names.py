@@ -101,10 +101,11 @@ def sort_tensors(tensors: Arrays) -> Parts:
             raise ValueError(f"this looks like {kind} ({found[0]}), which is unknown here; {KNOWN}")
     parts = Parts()
     for name, value in tensors.items():
-        where, key = _place(parts, name)
         if name.endswith(CONSTANTS):
             parts.constants.append(name)
-        elif where is None or key in where:
+            continue
+        where, key = _place(parts, name)
+        if where is None or key in where:
             parts.unknown.append(name)
         else:
             where[key] = value

@@ -209,12 +209,7 @@ def _possible(probed: Probed) -> dict[str, int]:
 
 
 def _some(names: Mapping[str, int], most: int = 30) -> str:
-    """The names nearest to the root, in the network's order."""
-    for depth in range(max((name.count(".") for name in names), default=0), -1, -1):
-        chosen = [name for name in names if name.count(".") <= depth]
-        if chosen and len(chosen) <= most:
-            break
-    else:
-        chosen = list(names)[:most]
+    """The names nearest to the root, which come first."""
+    chosen = sorted(names, key=lambda name: name.count("."))[:most]
     more = len(names) - len(chosen)
     return (", ".join(chosen) or "none") + (f", and {more} deeper ones" if more else "")

@@ -87,8 +87,8 @@ class Interlaced(nn.Module):
             )
         out = _time_second(out) if self.clips else _unfold(out, size)
         streams = not self.clips and all(v is not None for v in call.states.values())
-        state = call.states if streams else None
-        return answer(out, state, call.traces or None, return_state, return_trace)
+        after = call.states if streams else None
+        return answer(out, after, call.traces or None, return_state, return_trace)
 
     def remove(self) -> nn.Module:
         """Takes all graphs out and gives the network back as it was."""
