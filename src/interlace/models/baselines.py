@@ -9,7 +9,6 @@ these are ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from interlace.graph.readout import ZeroStartNorm
 from interlace.graph.time_stage import TimeStage
+from interlace.models.face import answer
 
 
 class Baseline(nn.Module):
@@ -42,9 +42,7 @@ class Baseline(nn.Module):
     ) -> Any:
         """As `GraphBlock.forward`; the trace is None."""
         out, state = self.read(features, state)
-        if not return_state and not return_trace:
-            return out
-        return (out, *([state] if return_state else []), *([None] if return_trace else []))
+        return answer(out, state, None, return_state, return_trace)
 
 
 class MeanPool(Baseline):
@@ -92,19 +90,11 @@ class ConvLSTM(Baseline):
     Args:
         channels: C of the features.
         hidden: of the LSTM.
-        widths: of the convolutions.
-        grid: cells a side that are flattened.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        hidden: int = 512,  # appendix D
-        widths: Sequence[int] = (128, 128, 32),
-        grid: int = 8,
-    ):
+    def __init__(self, channels: int, *, hidden: int = 512):  # appendix D
         super().__init__()
+        widths, grid = (128, 128, 32), 8
         convs = (_conv(*pair) for pair in zip((channels, *widths), widths, strict=False))
         self.layers = nn.Sequential(*(layer for conv in convs for layer in conv))
         self.pool = nn.AdaptiveAvgPool2d(grid)
@@ -145,7 +135,7 @@ class ConvLSTMBlock(Baseline):
 
     def read(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """(B, T, C, H, W) -> the same; state: (B, H / 4 * W / 4, 2 hidden), rounded up."""
-        _check(features, self.out_channels)
+        check_features(features, self.out_channels)
         x, sizes = features.flatten(0, 1), []
         for layer in self.encoder:
             sizes.append(x.shape[-2:])
@@ -211,7 +201,7 @@ class NonLocalBlock(Baseline):
         """(B, T, C, H, W) -> the same."""
         if state is not None:
             raise ValueError("non-local blocks see whole clips: they cannot go on from a state")
-        _check(features, self.out_channels)
+        check_features(features, self.out_channels)
         return self.blocks(features.transpose(1, 2)).transpose(1, 2), None
 
 
@@ -227,9 +217,10 @@ def _conv(inner: int, outer: int, *, stride: int = 1) -> nn.Sequential:
     return layers.to(memory_format=torch.channels_last)
 
 
-def _check(features: Tensor, channels: int) -> None:
-    if features.dim() != 5 or features.shape[2] != channels or 0 in features.shape:
+def check_features(features: Tensor, channels: int | None = None) -> None:
+    """Raises ValueError for another shape than (B, T, channels, H, W), or none at all."""
+    if features.dim() != 5 or channels not in (None, features.shape[2]) or 0 in features.shape:
         raise ValueError(
-            f"features must be (B, T, {channels}, H, W) and not empty, got {tuple(features.shape)};"
-            " for per-frame maps use x.unflatten(0, (B, T))"
+            f"features must be (B, T, {channels or 'C'}, H, W) and not empty, got "
+            f"{tuple(features.shape)}; for per-frame maps use x.unflatten(0, (B, T))"
         )

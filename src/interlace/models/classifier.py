@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from interlace.graph.block import GraphBlock
 from interlace.graph.state import carried
 from interlace.graph.trace import Trace
+from interlace.models.face import answer, ask
 from interlace.models.insertion.interlaced import Interlaced
 
 
@@ -91,23 +92,14 @@ class VideoClassifier(nn.Module):
             raise ValueError(f"video must be (B, T, C, H, W), got {tuple(video.shape)}{hint}")
         features = self.backbone(_to_unit(video, self.head.weight.dtype))
         inner, mean = state if isinstance(state, MapState) else (state, None)
-        out, *others = _tuple(
-            self.body(
-                features,
-                inner,
-                return_state=return_state,
-                return_trace=return_trace,
-                **given(boxes),
-            )
-        )
+        out, inner, trace = ask(self.body, features, inner, boxes, return_state, return_trace)
         if out.dim() == 3:
             out = out[..., None, None]  # (B, T, D, 1, 1)
         if out.dim() == 5:
             out, mean = _mean_so_far(out, mean)  # (B, D)
-            if return_state and others[0] is not None:
-                others[0] = MapState(others[0], mean)
+            inner = None if inner is None else MapState(inner, mean)
         logits = self.head(self.dropout(out))
-        return (logits, *others) if others else logits
+        return answer(logits, inner, trace, return_state, return_trace)
 
 
 def given(boxes: Tensor | None) -> dict[str, Tensor]:
@@ -137,7 +129,3 @@ def _mean_so_far(maps: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
     total = maps.mean((-2, -1), dtype=state.dtype).sum(1)
     state = state + nn.functional.pad(total, (0, 1), value=frames)
     return (state[:, :-1] / state[:, -1:]).to(maps.dtype), state
-
-
-def _tuple(value: Any) -> tuple:
-    return value if isinstance(value, tuple) else (value,)

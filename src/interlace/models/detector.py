@@ -6,20 +6,19 @@ surest of, and they are matched over time. It is not trained along.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from interlace.models.backbones.weights import fill, read_tensors
+from interlace.models.backbones.weights import fetch, fill, read_tensors
 from interlace.models.classifier import VideoClassifier
 from interlace.models.matching import match_over_time
+from interlace.optional import optional
 
 COCO = "coco"
-
-_LOG = logging.getLogger(__name__)
 
 
 class BoxDetector(nn.Module):
@@ -43,16 +42,10 @@ class BoxDetector(nn.Module):
         at_once: int = 4,
     ):
         super().__init__()
-        try:
-            from torchvision.models.detection import fasterrcnn_resnet50_fpn
-        except ImportError as error:
-            raise ImportError(
-                f"the detector needs torchvision ({error}); run: pip install torchvision"
-            ) from error
-
+        detection = optional("torchvision.models.detection", "the detector")
         self.nodes = nodes
         self.at_once = at_once
-        self.network = fasterrcnn_resnet50_fpn(
+        self.network = detection.fasterrcnn_resnet50_fpn(
             weights=None,
             weights_backbone=None,
             min_size=side,
@@ -63,9 +56,10 @@ class BoxDetector(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = 1e-12  # the published weights have 0, which torch 2.11 refuses
         if weights is not None:
-            tensors = _fetch() if str(weights) == COCO else read_tensors(Path(weights))
-            for line in fill(self.network, tensors, str(weights)).lines():
-                _LOG.info(line)
+            coco = detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1
+            named = str(weights) == COCO
+            tensors = fetch(coco, "detector's weights") if named else read_tensors(Path(weights))
+            fill(self.network, tensors, str(weights))
         self.requires_grad_(False)
         self.train(False)
 
@@ -91,11 +85,18 @@ class BoxDetector(nn.Module):
         found: list[dict[str, Tensor]] = []
         for part in frames.split(self.at_once):
             found += self.network(list(part))
-        boxes, scores = _padded(found, self.nodes, frames)
+        ops = optional("torchvision.ops", "the detector")
+        boxes, scores = (
+            pad_sequence([one[key] for one in found], batch_first=True, padding_value=torch.nan)
+            for key in ("boxes", "scores")
+        )  # in pixels, (B * T, most, 4); rows of NaN are no boxes
+        height, width = frames.shape[-2:]
+        pixels = boxes.new_tensor([width, height, 2 * width, 2 * height])
+        boxes = ops.box_convert(boxes, "xyxy", "cxcywh") / pixels
         clips = video.shape[:2]
         return match_over_time(
             boxes.unflatten(0, clips), scores.unflatten(0, clips), nodes=self.nodes
-        )
+        ).to(frames)
 
 
 class WithDetector(nn.Module):
@@ -124,11 +125,6 @@ class WithDetector(nn.Module):
         self.num_classes = model.num_classes
         self.needs_boxes = False
 
-    @property
-    def backbone(self) -> nn.Module:
-        """Of the model."""
-        return self.model.backbone
-
     def forward(self, video: Tensor, state: Any = None, **options: Any) -> Any:
         """As `VideoClassifier.forward`, without `boxes`; over whole clips only."""
         if state is not None or options.get("return_state"):
@@ -137,34 +133,3 @@ class WithDetector(nn.Module):
                 "are matched over all of it"
             )
         return self.model(video, boxes=self.detector(video), **options)
-
-
-def _padded(found: list[dict[str, Tensor]], most: int, frames: Tensor) -> tuple[Tensor, Tensor]:
-    """What was found in each frame, in pixels -> boxes (M, most, 4) in fractions, scores (M, most).
-
-    Rows of NaN are no boxes.
-    """
-    from torchvision.ops import box_convert
-
-    height, width = frames.shape[-2:]
-    boxes = frames.new_full((len(frames), most, 4), torch.nan)
-    scores = frames.new_zeros(len(frames), most)
-    for k, one in enumerate(found):
-        best = one["scores"].topk(min(most, len(one["scores"]))).indices
-        cx, cy, wide, high = box_convert(one["boxes"][best], "xyxy", "cxcywh").to(boxes).unbind(-1)
-        placed = (cx / width, cy / height, wide / (2 * width), high / (2 * height))
-        boxes[k, : len(best)] = torch.stack(placed, dim=-1)
-        scores[k, : len(best)] = one["scores"][best].to(scores)
-    return boxes, scores
-
-
-def _fetch() -> dict[str, Tensor]:
-    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights as Weights
-
-    try:
-        return Weights.COCO_V1.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        raise OSError(
-            f"cannot fetch the detector's weights ({error}); where there is a network, download "
-            f"{Weights.COCO_V1.url} and give the path of the file instead"
-        ) from error

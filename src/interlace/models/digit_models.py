@@ -46,6 +46,13 @@ def _backbone(size: Size) -> FrameCNN | StridedCNN:
     return FrameCNN() if size == "paper" else StridedCNN()
 
 
+def _small_eye(out_channels: int | None = None) -> StridedCNN:
+    """Without coordinates: where something is, the regions must tell."""
+    return StridedCNN(
+        widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=out_channels
+    )
+
+
 def _rstg(name: str, about: str, schedule: Schedule, **options: Any) -> None:
     @_register(name, f"RSTG, {about}")
     def build(size: Size, num_classes: int) -> VideoClassifier:
@@ -69,9 +76,7 @@ _rstg("rstg_positional", "all-temp, messages that carry positions", "all-temp", 
 
 @MODELS.register("rstg_demo", "RSTG for frames of 32 pixels: the model of `make demo`", channels=1)
 def _demo(num_classes: int) -> VideoClassifier:
-    backbone = StridedCNN(
-        widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=128
-    )
+    backbone = _small_eye(out_channels=128)
     graph = RSTG(128, width=64, rounds=1, residual=True, positional=True, readout="vector")
     return VideoClassifier(backbone, graph, num_classes)
 
@@ -127,11 +132,6 @@ def _dyreg(
             return _resnet18(partial(graph, width=32), num_classes)
         body = graph(64, rounds=1, readout="vector")
         return VideoClassifier(_small_eye(), body, num_classes)
-
-
-def _small_eye() -> StridedCNN:
-    """Without coordinates: where something is, the regions must tell."""
-    return StridedCNN(widths=(32, 64, 64), kernels=(5, 3, 3), strides=(2, 2, 1), out_channels=None)
 
 
 _dyreg("dyreg", "regions predicted for each frame")

@@ -7,13 +7,11 @@ time steps."
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from interlace.graph.boxes import iou
+from interlace.optional import optional
 
 _SMALLEST = 0.01  # half extent in matching: so that a point, too, overlaps with itself
 
@@ -48,7 +46,7 @@ def match_over_time(boxes: Tensor, scores: Tensor | None = None, *, nodes: int =
     if boxes.dim() == 3:
         scores = None if scores is None else scores[None]
         return match_over_time(boxes[None], scores, nodes=nodes)[0]
-    assign = _hungarian()
+    assign = optional("scipy.optimize", "matching boxes over time").linear_sum_assignment
     order = _best_first(present, scores).cpu()
     counts = present.sum(-1).clamp(max=nodes).tolist()
     exact = boxes.detach().cpu().double()
@@ -84,12 +82,10 @@ def _widened(boxes: Tensor) -> Tensor:
 def _best_first(present: Tensor, scores: Tensor | None) -> Tensor:
     """(..., M) indices: boxes by descending score, those of equal score as they came."""
     if scores is None:
-        scores = torch.zeros(present.shape, device=present.device)
-    scores = scores.detach().masked_fill(~present, -torch.inf)
-    # a score may itself be -inf: what is no box goes last all the same
-    order = scores.sort(dim=-1, descending=True, stable=True).indices
-    absent = (~present).gather(-1, order).to(torch.uint8)
-    return order.gather(-1, absent.sort(dim=-1, stable=True).indices)
+        scores = torch.zeros_like(present, dtype=torch.float32)
+    lowest = torch.finfo(scores.dtype).min  # a score may be -inf, what is no box goes last
+    scores = scores.detach().clamp(min=lowest).masked_fill(~present, -torch.inf)
+    return scores.sort(dim=-1, descending=True, stable=True).indices
 
 
 def _check(boxes: Tensor, scores: Tensor | None, nodes: int) -> Tensor:
@@ -117,13 +113,3 @@ def _check(boxes: Tensor, scores: Tensor | None, nodes: int) -> Tensor:
         if bool(scores[present].isnan().any()):
             raise ValueError("every box needs a score, got NaN; make it no box by NaN in its row")
     return present
-
-
-def _hungarian() -> Callable[..., Any]:
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError as error:
-        raise ImportError(
-            f"matching boxes over time needs scipy ({error}); run: pip install scipy"
-        ) from error
-    return linear_sum_assignment

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -60,7 +60,9 @@ def count_operations(model: nn.Module, shape: Sequence[int]) -> Operations:
         if isinstance(module, GraphBlock) and module.needs_boxes:
             module.regions.forward = partial(_anywhere, module.regions.nodes)
     like = next(model.parameters())
-    counter = FlopCounterMode(display=False, custom_mapping=_formulas())
+    # what the library's counter does not know, in its unit: a multiply-add is two
+    formulas: Any = {**dict.fromkeys(_NORMS, _norm), _ATEN.mkldnn_rnn_layer: _recurrence}
+    counter = FlopCounterMode(display=False, custom_mapping=formulas)
     # attention is only counted where it is written out in products
     with (
         FakeTensorMode(allow_non_fake_inputs=True),
@@ -88,13 +90,6 @@ _NORMS = (
     _ATEN.native_layer_norm,
     _ATEN.native_group_norm,
 )
-
-
-def _formulas() -> dict[Any, Callable[..., int]]:
-    """What the library's counter does not know, in its unit: a multiply-add is two."""
-    formulas: dict[Any, Callable[..., int]] = dict.fromkeys(_NORMS, _norm)
-    formulas[_ATEN.mkldnn_rnn_layer] = _recurrence
-    return formulas
 
 
 def _norm(x: Sequence[int], *_: Any, **__: Any) -> int:

@@ -6,7 +6,7 @@ in the papers: res2 to res5 are `layer1` to `layer4` of a ResNet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from torch import nn
@@ -71,34 +71,39 @@ def _non_local(channels: int) -> NonLocalBlock:
 
 # --- graphs ---------------------------------------------------------------------------------------
 
-
-def _rstg(stages: Sequence[int], model: Interlaced) -> Interlaced:
-    """RSTG-to-map after whole stages (RSTG, appendix B)."""
-    return insert(model, {f"layer{s - 1}": partial(_rstg_graph, _wide(model)) for s in stages})
+Put = Callable[[Interlaced], Interlaced]
 
 
-def _rstg_vec(model: Interlaced) -> Interlaced:
-    """RSTG-to-vec: of the last features, joined with their mean over space."""
-    return insert(model, {"layer4": partial(_rstg_graph, _wide(model), everywhere=True)})
+def _rstg(*stages: int, everywhere: bool = False) -> Put:
+    """RSTG-to-map after whole stages (RSTG, appendix B).
+
+    Everywhere: RSTG-to-vec, of the last features, joined with their mean over space. A graph has a
+    width of 512 on the 2048 channels of the papers' networks, on fewer in proportion.
+    """
+
+    def put(model: Interlaced) -> Interlaced:
+        assert model.out_channels is not None
+        graph = partial(_rstg_graph, model.out_channels // 4, everywhere)
+        return insert(model, {f"layer{s - 1}": graph for s in stages})
+
+    return put
 
 
-def _rstg_graph(width: int, channels: int, *, everywhere: bool = False) -> GraphBlock:
+def _rstg_graph(width: int, everywhere: bool, channels: int) -> GraphBlock:
     graph = RSTG(channels, width=width, scales=(4, 3, 2, 1))  # appendix B, table 1
     if everywhere:
         graph.readout = ToEverywhere()
     return graph
 
 
-def _wide(model: Interlaced) -> int:
-    """Width of RSTG: 512 on the 2048 channels of the papers' networks, on fewer in proportion."""
-    assert model.out_channels is not None
-    return model.out_channels // 4
-
-
-def _dyreg(kind: RegionKind, stages: Sequence[int], model: Interlaced) -> Interlaced:
+def _dyreg(kind: RegionKind, *stages: int) -> Put:
     """DyReg-GNN, section 4.1, where the released model has its graphs."""
-    network = model.network
-    return insert(model, {_within(network, s): partial(_dyreg_graph, kind, s) for s in stages})
+
+    def put(model: Interlaced) -> Interlaced:
+        network = model.network
+        return insert(model, {_within(network, s): partial(_dyreg_graph, kind, s) for s in stages})
+
+    return put
 
 
 def _dyreg_graph(kind: RegionKind, stage: int, channels: int) -> GraphBlock:
@@ -128,31 +133,24 @@ def _within(network: nn.Module, stage: int) -> str:
 
 # --- graphs in backbones --------------------------------------------------------------------------
 
-Put = Callable[[Interlaced], Interlaced]
-
 _DYREG: dict[str, tuple[Put, str]] = {
-    "_dyreg": (partial(_dyreg, "dynamic", [4]), "DyReg in res4"),
-    "_dyreg_r3": (partial(_dyreg, "dynamic", [3]), "DyReg in res3"),
-    "_dyreg_r5": (partial(_dyreg, "dynamic", [5]), "DyReg in res5"),
-    "_dyreg_r3_4_5": (partial(_dyreg, "dynamic", [3, 4, 5]), "DyReg in res3, res4 and res5"),
+    "_dyreg": (_dyreg("dynamic", 4), "DyReg in res4"),
+    "_dyreg_r3": (_dyreg("dynamic", 3), "DyReg in res3"),
+    "_dyreg_r5": (_dyreg("dynamic", 5), "DyReg in res5"),
+    "_dyreg_r3_4_5": (_dyreg("dynamic", 3, 4, 5), "DyReg in res3, res4 and res5"),
 }
+_FIXED, _GIVEN = "DyReg on a fixed grid", "DyReg on a detector's boxes"
 _GRAPHS: dict[str, tuple[Put, str]] = {
-    "_rstg": (_rstg_vec, "RSTG-to-vec"),
-    "_rstg_res2": (partial(_rstg, [2]), "RSTG after res2"),
-    "_rstg_res3": (partial(_rstg, [3]), "RSTG after res3"),
-    "_rstg_res4": (partial(_rstg, [4]), "RSTG after res4"),
-    "_rstg_res3_4": (partial(_rstg, [3, 4]), "RSTG after res3 and res4"),
+    "_rstg": (_rstg(5, everywhere=True), "RSTG-to-vec"),
+    "_rstg_res2": (_rstg(2), "RSTG after res2"),
+    "_rstg_res3": (_rstg(3), "RSTG after res3"),
+    "_rstg_res4": (_rstg(4), "RSTG after res4"),
+    "_rstg_res3_4": (_rstg(3, 4), "RSTG after res3 and res4"),
     **_DYREG,
-    "_fixed": (partial(_dyreg, "fixed", [4]), "DyReg on a fixed grid in res4"),
-    "_fixed_r3_4_5": (
-        partial(_dyreg, "fixed", [3, 4, 5]),
-        "DyReg on a fixed grid in res3, res4 and res5",
-    ),
-    "_detector": (partial(_dyreg, "given", [4]), "DyReg on a detector's boxes in res4"),
-    "_detector_r3_4_5": (
-        partial(_dyreg, "given", [3, 4, 5]),
-        "DyReg on a detector's boxes in res3, res4 and res5",
-    ),
+    "_fixed": (_dyreg("fixed", 4), f"{_FIXED} in res4"),
+    "_fixed_r3_4_5": (_dyreg("fixed", 3, 4, 5), f"{_FIXED} in res3, res4 and res5"),
+    "_detector": (_dyreg("given", 4), f"{_GIVEN} in res4"),
+    "_detector_r3_4_5": (_dyreg("given", 3, 4, 5), f"{_GIVEN} in res3, res4 and res5"),
 }
 
 

@@ -79,12 +79,11 @@ def load_weights(model: nn.Module, path: str | Path, *, name: str, part: str = "
         for key, value in load_file(_existing(path)).items()
         if key.startswith(part)
     }
-    own = model.state_dict()
-    wrong = [
-        key
-        for key in own.keys() | tensors.keys()
-        if key not in own or key not in tensors or own[key].shape != tensors[key].shape
-    ]
+    own, held = (
+        {(key, value.shape) for key, value in named.items()}
+        for named in (model.state_dict(), tensors)
+    )
+    wrong = {key for key, _ in own ^ held}
     if wrong and made_for == name:
         raise ValueError(
             f"{path} holds weights of a {name} of another size: {min(wrong)} differs; create it "
@@ -96,8 +95,7 @@ def load_weights(model: nn.Module, path: str | Path, *, name: str, part: str = "
             f"{min(wrong)} first; create the model that its card names"
         )
     _check_finite(tensors, f"in {path}: take weights from before training failed")
-    with torch.no_grad():
-        model.load_state_dict({key: tensors[key].to(own[key].dtype) for key in own})
+    model.load_state_dict(tensors)
 
 
 def _check_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:

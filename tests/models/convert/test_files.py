@@ -110,6 +110,9 @@ def test_what_is_missing_or_too_much_is_named():
     more = {**empty(), "base_model.layer3.9.conv3.weight": np.zeros(1)}
     with pytest.raises(ValueError, match=r"layer3\.9\.conv3\.weight"):
         tsm_from_pytorch(more)
+    deeper = "dynamic_graph.rstg.send_mlp.2.weight"  # sums have one layer
+    with pytest.raises(ValueError, match=r"not used .*: rstg\.send_mlp\.2\.weight"):
+        tsm_from_pytorch({**empty(), f"base_model.layer3.4.conv2.1.{deeper}": np.zeros((256, 256))})
     other = {**empty(), "base_model.bn1.bias": np.zeros(3)}
     with pytest.raises(ValueError, match=r"bn1\.bias is \(3,\) in the checkpoint, \(64,\) here"):
         tsm_from_pytorch(other)

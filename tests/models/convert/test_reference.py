@@ -91,14 +91,9 @@ def test_same_as_the_authors(case):
 
 
 def check_dyreg(config, tensors, expected):
-    keys = ("recurrence", "rounds", "combine", "gather", "send_layers", "update_layers")
-    graph = {key: config[key] for key in keys}
-    graph["cell"] = graph.pop("recurrence")
     block = dyreg_from_pytorch(
         {name: pytorch_value(name, shape).astype(np.float32) for name, shape in tensors},
-        size=tuple(config["size"]),
-        anchors=config["anchors"],
-        **graph,
+        rounds=config["rounds"],
     )
     features = torch.from_numpy(draw("input", config["input"]))  # (B, T, C, H, W)
     out, trace = block(features, return_trace=True)
@@ -113,12 +108,7 @@ def check_dyreg(config, tensors, expected):
 def check_tsm(config, tensors, expected):
     """The released model: logits of 16 frames, and the kernels of the first two at each depth."""
     model = tsm_from_pytorch(
-        {name: np.asarray(pytorch_value(name, shape), np.float32) for name, shape in tensors},
-        rounds=config["rounds"],
-        combine=config["combine"],
-        gather=config["gather"],
-        anchors=config["anchors"],
-        fraction=config["shift_div"],
+        {name: np.asarray(pytorch_value(name, shape), np.float32) for name, shape in tensors}
     )
     held = sum(value.numel() for value in model.state_dict().values())
     assert held == 28_755_003  # with the statistics of its batch norms
@@ -136,11 +126,6 @@ def check_pytorch(config, tensors, expected):
     graph = rstg_from_pytorch(
         {name: pytorch_value(name, shape).astype(np.float32) for name, shape in tensors},
         rounds=config["rounds"],
-        cell=config["recurrence"],
-        combine=config["combine"],
-        gather=config["gather"],
-        send_layers=config["send_layers"],
-        update_layers=config["update_layers"],
     )
     nodes = torch.from_numpy(draw("input", config["input"])).transpose(2, 3)  # (B, T, N, C)
     out, _, _ = graph(nodes)
@@ -149,7 +134,7 @@ def check_pytorch(config, tensors, expected):
 
 def check_tensorflow(config, tensors, expected):
     weights = {name: tensorflow_value(name, shape).astype(np.float32) for name, shape in tensors}
-    build = {key: config[key] for key in ("scales", "rounds", "gather", "frame_size_px")}
+    build = {key: config[key] for key in ("scales", "rounds", "frame_size_px")}
     block = rstg_from_tensorflow(weights, **build)
     features = torch.from_numpy(draw("input", config["input"])).permute(0, 1, 4, 2, 3)
 

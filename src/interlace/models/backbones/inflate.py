@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 
-def inflate(
-    network: nn.Module, *, frames: int = 3, at: Mapping[str, int] | None = None
-) -> nn.Module:
-    """Makes a 2D network 3D: kernels of 3 x 3 and more get `frames` in time, weights / frames.
+def inflate(network: nn.Module, *, at: Mapping[str, int] | None = None) -> nn.Module:
+    """Makes a 2D network 3D: kernels of 3 x 3 and more get 3 frames in time, and a third of weight.
 
     A video of equal frames gives the 2D network's result wherever the kernel does not cross the
     ends. I3D, Carreira and Zisserman 2017; no stride in time.
 
     Args:
-        network: of 2D convolutions, batch norms and poolings; changed in place.
-        frames: odd extent in time.
+        network: of 2D convolutions, batch norms and max poolings; changed in place.
         at: convolution -> its odd extent in time instead, and 1 for all that are not named.
 
     Returns:
@@ -30,8 +26,8 @@ def inflate(
         raise ValueError(f"the network has no module {min(unknown)!r} to inflate")
     for name, module in modules.items():
         if isinstance(module, nn.Conv2d):
-            flat = module.kernel_size[0] == 1
-            time = (1 if flat else frames) if at is None else at.get(name, 1)
+            small = module.kernel_size[0] == 1
+            time = (1 if small else 3) if at is None else at.get(name, 1)
             network.set_submodule(name, _inflate_conv(module, time))
         elif isinstance(module, nn.BatchNorm2d):
             like = module.weight
@@ -41,8 +37,6 @@ def inflate(
         elif isinstance(module, nn.MaxPool2d):
             k, s, p = (_pair(v) for v in (module.kernel_size, module.stride, module.padding))
             network.set_submodule(name, nn.MaxPool3d((1, *k), (1, *s), (0, *p)))
-        elif isinstance(module, nn.AdaptiveAvgPool2d):
-            network.set_submodule(name, nn.AdaptiveAvgPool3d(1))
     return network
 
 
@@ -63,8 +57,6 @@ def _inflate_conv(conv: nn.Conv2d, time: int) -> nn.Conv3d:
         device=conv.weight.device,
         dtype=conv.weight.dtype,
     )
-    with torch.no_grad():
-        inflated.weight.copy_(conv.weight[:, :, None] / time)
-        if conv.bias is not None and inflated.bias is not None:
-            inflated.bias.copy_(conv.bias)
+    weight = conv.weight[:, :, None].expand(-1, -1, time, -1, -1) / time
+    inflated.load_state_dict({**conv.state_dict(), "weight": weight})
     return inflated

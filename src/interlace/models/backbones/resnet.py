@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from interlace.optional import optional
+
 DEPTHS = (18, 34, 50, 101, 152)
 
 
@@ -53,12 +55,7 @@ def resnet_trunk(depth: int, *, stages: int = 4, in_channels: int = 3) -> Trunk:
         raise ValueError(f"a ResNet has {', '.join(map(str, DEPTHS))} layers, got {depth}")
     if stages not in range(1, 5):
         raise ValueError(f"a ResNet has stages 1 to 4, got {stages}")
-    try:
-        from torchvision.models import resnet
-    except ImportError as error:
-        raise ImportError(
-            f"ResNet-{depth} needs torchvision ({error}); run: pip install torchvision"
-        ) from error
+    resnet = optional("torchvision.models.resnet", f"ResNet-{depth}")
     whole = getattr(resnet, f"resnet{depth}")(weights=None)
     if in_channels != 3:
         whole.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)

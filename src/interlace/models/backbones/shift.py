@@ -7,13 +7,12 @@ it makes a 2D network see time, and is the backbone of DyReg-GNN on real videos 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interlace.graph.state import carried
-from interlace.models.baselines import Baseline
+from interlace.models.baselines import Baseline, check_features
 from interlace.models.insertion.insert import insert
 from interlace.models.insertion.interlaced import Interlaced
 
@@ -41,11 +40,7 @@ class TemporalShift(Baseline):
 
     def moved(self, features: Tensor) -> int:
         """How many channels of (B, T, C, H, W) move to each side."""
-        if features.dim() != 5:
-            raise ValueError(
-                f"features must be (B, T, C, H, W), got {tuple(features.shape)}; for per-frame "
-                "maps use x.unflatten(0, (B, T))"
-            )
+        check_features(features)
         channels = features.shape[2]
         if channels < self.fraction:
             raise ValueError(
@@ -62,7 +57,10 @@ class TemporalShift(Baseline):
                 "CausalShift for streams"
             )
         k = self.moved(features)
-        return _shifted(features, slice(k), slice(k, 2 * k)), None
+        out = features.clone()  # keeps the memory order
+        out[:, :-1, :k], out[:, -1, :k] = features[:, 1:, :k], 0
+        out[:, 1:, k : 2 * k], out[:, 0, k : 2 * k] = features[:, :-1, k : 2 * k], 0
+        return out, None
 
     def extra_repr(self) -> str:
         return f"fraction={self.fraction}"
@@ -84,26 +82,13 @@ class CausalShift(TemporalShift):
         k = self.moved(features)
         moved = features[:, :, :k]
         first = carried(state, tuple(moved[:, 0].shape), moved)[:, None].to(moved.dtype)
-        before = torch.cat((first, moved[:, :-1]), dim=1)
         out = features.clone()  # keeps the memory order
-        out[:, :, :k] = before
+        out[:, :, :k] = torch.cat((first, moved[:, :-1]), dim=1)
         return out, moved[:, -1]
 
 
-def _shifted(x: Tensor, after: slice, before: slice) -> Tensor:
-    out = x.clone()
-    out[:, :-1, after], out[:, -1, after] = x[:, 1:, after], 0
-    out[:, 1:, before], out[:, 0, before] = x[:, :-1, before], 0
-    return out
-
-
 def add_shift(
-    network: nn.Module,
-    *,
-    at: Sequence[str] | None = None,
-    causal: bool = False,
-    fraction: int = 8,
-    example: Tensor | None = None,
+    network: nn.Module, *, at: Sequence[str] | None = None, causal: bool = False
 ) -> Interlaced:
     """Puts a temporal shift at the input of each residual block's first convolution.
 
@@ -114,8 +99,6 @@ def add_shift(
         at: modules whose input is shifted; None finds `conv1` of every block that has a `conv2`
             too, as in the ResNets of torchvision and timm.
         causal: `CausalShift`, for streams; else `TemporalShift`.
-        fraction: 8 moves one channel in 8 to a side.
-        example: as in `insert`.
 
     Returns:
         The network over video, see `Interlaced`.
@@ -135,8 +118,8 @@ def add_shift(
             "found no residual block with a conv1 and a conv2: name the modules whose input is "
             'to be shifted, at=["blocks.0.conv", ...]'
         )
-    kind: Any = CausalShift if causal else TemporalShift
-    return insert(network, before={name: kind(fraction=fraction) for name in at}, example=example)
+    kind = CausalShift if causal else TemporalShift
+    return insert(network, before={name: kind() for name in at})
 
 
 def first_convolutions(network: nn.Module) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
 
 from interlace.models.insertion.interlaced import Interlaced
+from interlace.optional import optional
 
 PREFIX = "timm/"
 
@@ -18,14 +18,11 @@ def timm_network(name: str) -> Interlaced:
     Raises:
         ValueError: if timm has no such network.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise ImportError(f"{PREFIX}... needs timm ({error}); run: pip install timm") from error
+    timm = optional("timm", f"{PREFIX}...")
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=1)
         hint = f"; did you mean {PREFIX + near[0]!r}?" if near else ""
         raise ValueError(f"timm has no network {name!r}{hint}")
-    network: Any = timm.create_model(name, num_classes=0)
+    network = timm.create_model(name, num_classes=0)
     channels = getattr(network, "head_hidden_size", network.num_features)
     return Interlaced(network, clips=False, out_channels=channels)

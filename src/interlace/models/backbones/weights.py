@@ -8,11 +8,12 @@ Carreira and Zisserman 2017).
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from interlace.models.classifier import VideoClassifier
@@ -75,16 +76,13 @@ def load_backbone(model: VideoClassifier, source: str | Path) -> Loaded:
     """
     network, name = model.network, str(source)
     if name == IMAGENET:
-        tensors = _fetch(network)
-        name = f"{_arch(network)} on ImageNet"
+        arch = _arch(network)
+        tensors, name = _imagenet(arch), f"{arch} on ImageNet"
     else:
         tensors = read_tensors(Path(source))
         if name.endswith(".safetensors") and (made_for := read_card(source).get("model")):
             name = f"{name}, weights of {made_for},"
-    loaded = fill(network, tensors, name)
-    for line in loaded.lines():
-        _LOG.info(line)
-    return loaded
+    return fill(network, tensors, name)
 
 
 # --- where weights come from ----------------------------------------------------------------------
@@ -104,24 +102,35 @@ def _arch(network: nn.Module) -> str:
     return arch
 
 
-def _fetch(network: nn.Module) -> dict[str, Tensor]:
-    arch = _arch(network)
-    place = "them"
-    try:
-        if arch.startswith("timm/"):
-            import timm
-
-            place = f"https://huggingface.co/{arch}"
-            return timm.create_model(arch.removeprefix("timm/"), pretrained=True).state_dict()
+def _imagenet(arch: str) -> dict[str, Tensor]:
+    if not arch.startswith("timm/"):
         from torchvision.models import get_model_weights
 
-        weights = get_model_weights(arch).IMAGENET1K_V1
-        place = weights.url
+        return fetch(get_model_weights(arch).IMAGENET1K_V1, f"ImageNet weights of {arch}")
+    import timm
+
+    with _or_a_file(f"ImageNet weights of {arch}", f"https://huggingface.co/{arch}"):
+        return timm.create_model(arch.removeprefix("timm/"), pretrained=True).state_dict()
+
+
+def fetch(weights: Any, what: str) -> dict[str, Tensor]:
+    """The tensors of an entry of torchvision's weights, fetched once.
+
+    Raises:
+        OSError: if they cannot be fetched, with what to do.
+    """
+    with _or_a_file(what, weights.url):
         return weights.get_state_dict(progress=False, check_hash=True)
+
+
+@contextmanager
+def _or_a_file(what: str, place: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, RuntimeError) as error:
         raise OSError(
-            f"cannot fetch the ImageNet weights of {arch} ({error}); where there is a network, "
-            f"download {place} and give the path of the file instead"
+            f"cannot fetch the {what} ({error}); where there is a network, download {place} and "
+            "give the path of the file instead"
         ) from error
 
 
@@ -129,14 +138,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, by their names there."""
     if not path.is_file():
         raise FileNotFoundError(f'there are no weights at {path}: give a file, or "{IMAGENET}"')
-    return {name: torch.from_numpy(held) for name, held in read_checkpoint(path).tensors.items()}
+    return read_checkpoint(path).tensors
 
 
 # --- into the network -----------------------------------------------------------------------------
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Loaded:
-    """Fills a network, all of it or, if something is wrong, nothing."""
+    """Fills a network, all of it or, if something is wrong, nothing; logs what was used."""
     own = network.state_dict()
     prefix = _prefix(own, tensors)
     found = {key.removeprefix(prefix): key for key in tensors if key.startswith(prefix)}
@@ -161,13 +170,16 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> Load
             )
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise ValueError(f"{key} is not finite in {source}: take another copy")
-        values[key] = value.to(own[key].dtype)
+        values[key] = value
     network.load_state_dict({**own, **values})
     used = {found[key] for key in values}
     rest = sorted(key for key in tensors if key not in used)
     head = [key for key in rest if key.removeprefix(prefix).startswith(_HEADS)]
     unused = [key for key in rest if key not in head]
-    return Loaded(source, sorted(values), sorted(inflated), head, unused)
+    loaded = Loaded(source, sorted(values), sorted(inflated), head, unused)
+    for line in loaded.lines():
+        _LOG.info(line)
+    return loaded
 
 
 def _prefix(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,11 +18,11 @@ class Checkpoint(NamedTuple):
     """What a file holds.
 
     Attributes:
-        tensors: name -> array; floats are float32.
+        tensors: name -> tensor; floats are float32.
         beside: names of what is no part of the model, such as the epoch and the optimiser.
     """
 
-    tensors: dict[str, np.ndarray]
+    tensors: dict[str, Tensor]
     beside: list[str]
 
 
@@ -37,14 +36,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint at {path}: check the path")
-    held = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
-    beside: list[str] = []
-    if isinstance(held, Mapping):
-        for wrapper in WRAPPERS:
-            if isinstance(held.get(wrapper), Mapping):
-                beside = [str(name) for name in held if name != wrapper]
-                held = held[wrapper]
-                break
+    held = _held(path)
+    wrappers = WRAPPERS if isinstance(held, Mapping) else ()
+    wrapper = next((name for name in wrappers if isinstance(held.get(name), Mapping)), None)
+    beside = [str(name) for name in held if name != wrapper] if wrapper else []
+    held = held[wrapper] if wrapper else held
     if not isinstance(held, Mapping) or not held:
         raise ValueError(f"{path} holds no names and tensors, but a {type(held).__name__}")
     if wrong := [name for name, value in held.items() if not isinstance(value, Tensor)]:
@@ -52,29 +48,23 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             f"{path} holds no state dict: {wrong[0]} is no tensor, but a "
             f"{type(held[wrong[0]]).__name__}; save the state dict alone with torch.save"
         )
-    return Checkpoint({str(name): _array(value) for name, value in held.items()}, beside)
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in held.items()}
+    return Checkpoint({str(name): value for name, value in floats.items()}, beside)
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
+def _held(path: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a complete safetensors file ({error})") from error
-
-
-def _pytorch(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = " ".join(str(error).split("\n")[0].split())
         raise ValueError(
             f"{path} holds more than tensors, or is damaged ({reason}); save its state dict "
             "alone with torch.save"
         ) from error
-
-
-def _array(value: Tensor) -> np.ndarray:
-    return value.float().numpy() if value.is_floating_point() else value.numpy()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
 from interlace.models.backbones.shift import first_convolutions
 from interlace.models.classifier import VideoClassifier
@@ -39,7 +39,11 @@ def convert_file(
         raise ValueError(f"the new file must end in .safetensors, got {target.name}")
     if source.resolve() == target.resolve():
         raise ValueError(f"{source} would be overwritten: choose another name")
-    _refuse_ours(source)
+    if source.suffix == ".safetensors" and source.is_file() and (card := read_card(source)):
+        raise ValueError(
+            f"{source} has a card of ours already ({card.get('model', 'no model named')}): it "
+            "needs no conversion"
+        )
     tensors, beside = read_checkpoint(source)
     parts = sort_tensors(tensors)
     name = _model(parts)
@@ -54,7 +58,9 @@ def convert_file(
         "clips": clips,
         "converted_from": source.name,
     }
-    if parts.graphs or _shifts_elsewhere(parts, model):  # then the name does not say all
+    # the TSM program skips every second block of a ResNet-101: then the name does not say all
+    skips = parts.shifted and {*parts.shifted} != {*first_convolutions(model.body)}
+    if parts.graphs or skips:
         card["made_from"] = {
             name: list(value.shape)
             for name, value in tensors.items()
@@ -78,18 +84,10 @@ def open_converted(path: str | Path) -> VideoClassifier:
     made_from = card.get("made_from")
     if not isinstance(made_from, Mapping):
         raise ValueError(f"{path} was not written by `interlace convert`")
-    zeros = {name: np.zeros(shape, np.float32) for name, shape in made_from.items()}
+    zeros = {name: torch.zeros(shape) for name, shape in made_from.items()}
     model = tsm_from_pytorch(sort_tensors(zeros))
     load_weights(model, path, name=card["model"])
     return model
-
-
-def _refuse_ours(source: Path) -> None:
-    if source.suffix == ".safetensors" and source.is_file() and (card := read_card(source)):
-        raise ValueError(
-            f"{source} has a card of ours already ({card.get('model', 'no model named')}): it "
-            "needs no conversion"
-        )
 
 
 def _model(parts: Parts) -> str:
@@ -100,11 +98,6 @@ def _model(parts: Parts) -> str:
     if parts.graphs:
         return f"tsm_r{parts.depth}_dyreg"
     return f"{'tsm' if parts.shifted else 'c2d'}_r{parts.depth}"
-
-
-def _shifts_elsewhere(parts: Parts, model: VideoClassifier) -> bool:
-    """Whether shifts are not in every block: the TSM program skips every second of a ResNet-101."""
-    return bool(parts.shifted) and {*parts.shifted} != {*first_convolutions(model.body)}
 
 
 def _clips(parts: Parts, name: str, num_frames: int | None) -> dict[str, Any]:

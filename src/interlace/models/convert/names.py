@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import Any
 
 from interlace.models.convert.tensors import Arrays
 
@@ -51,10 +50,10 @@ class Parts:
         unknown: names that these models have no place for.
     """
 
-    trunk: dict[str, np.ndarray] = field(default_factory=dict)
+    trunk: dict[str, Any] = field(default_factory=dict)
     shifted: list[str] = field(default_factory=list)
-    graphs: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    head: dict[str, np.ndarray] = field(default_factory=dict)
+    graphs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    head: dict[str, Any] = field(default_factory=dict)
     constants: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
@@ -63,17 +62,18 @@ class Parts:
         """Layers of the ResNet, the deepest of which all blocks are there."""
         blocks = {tuple(name.split(".")[:2]) for name in self.trunk if name.startswith("layer")}
         bottlenecks = any(".conv3." in name for name in self.trunk)
-        found = 0
-        for (stages, bottleneck), depth in DEPTHS.items():
-            wanted = {(f"layer{s}", str(k)) for s, n in enumerate(stages, 1) for k in range(n)}
-            if bottleneck == bottlenecks and wanted <= blocks:
-                found = depth
+        found = [
+            depth
+            for (stages, bottleneck), depth in DEPTHS.items()
+            if bottleneck == bottlenecks
+            and all((f"layer{s}", str(n - 1)) in blocks for s, n in enumerate(stages, 1))
+        ]
         if not found:
             raise ValueError(
                 f"{len(blocks)} residual blocks are of no ResNet that is known, of "
-                f"{', '.join(map(str, sorted(set(DEPTHS.values()))))} layers"
+                f"{', '.join(map(str, DEPTHS.values()))} layers"
             )
-        return found
+        return max(found)
 
     def lines(self) -> list[str]:
         """What goes where, for people."""
@@ -101,8 +101,14 @@ def sort_tensors(tensors: Arrays) -> Parts:
             raise ValueError(f"this looks like {kind} ({found[0]}), which is unknown here; {KNOWN}")
     parts = Parts()
     for name, value in tensors.items():
-        if not _place(parts, name, value):
+        if name.endswith(CONSTANTS):
+            parts.constants.append(name)
+            continue
+        where, key = _place(parts, name)
+        if where is None or key in where:
             parts.unknown.append(name)
+        else:
+            where[key] = value
     if not parts.trunk:
         some = ", ".join(f"{name} {tuple(tensors[name].shape)}" for name in list(tensors)[:3])
         count = f"{len(tensors)} tensor{'s' * (len(tensors) > 1)}"
@@ -110,29 +116,19 @@ def sort_tensors(tensors: Arrays) -> Parts:
     return parts
 
 
-def _place(parts: Parts, name: str, value: np.ndarray) -> bool:
-    """Puts a tensor where it goes; whether there is such a place, and it is free."""
-    key = name.removeprefix("module.")
-    if key.endswith(CONSTANTS):
-        parts.constants.append(name)
-        return True
-    if found := re.fullmatch(r"(?:new_fc|(?:base_model\.)?fc)\.(weight|bias)", key):
-        return _put(parts.head, found[1], value)
-    key = key.removeprefix("base_model.")
+def _place(parts: Parts, name: str) -> tuple[dict[str, Any] | None, str]:
+    """Which part a tensor is of, None for none, and its name there."""
+    name = name.removeprefix("module.")
+    if found := re.fullmatch(r"(?:new_fc|(?:base_model\.)?fc)\.(weight|bias)", name):
+        return parts.head, found[1]
+    name = name.removeprefix("base_model.")
     if found := re.fullmatch(
-        r"(layer\d\..+\.conv2)\.(?:1\.)?((?:dynamic_graph|norm_dict)\..+)", key
+        r"(layer\d\..+\.conv2)\.(?:1\.)?((?:dynamic_graph|norm_dict)\..+)", name
     ):
-        return _put(parts.graphs.setdefault(found[1], {}), found[2], value)
-    if not re.fullmatch(r"(?:conv1|bn1|layer\d)\..+", key):
-        return False
-    own = re.sub(r"\.conv1\.net\.", ".conv1.", key)
-    if own != key:
-        parts.shifted.append(own.rsplit(".", 1)[0])
-    return _put(parts.trunk, re.sub(r"\.conv2\.(?:0\.)?block\.", ".conv2.", own), value)
-
-
-def _put(where: dict[str, np.ndarray], key: str, value: np.ndarray) -> bool:
-    if key in where:
-        return False
-    where[key] = value
-    return True
+        return parts.graphs.setdefault(found[1], {}), found[2]
+    if not re.fullmatch(r"(?:conv1|bn1|layer\d)\..+", name):
+        return None, name
+    if found := re.fullmatch(r"(.+\.conv1)\.net(\..+)", name):
+        parts.shifted.append(found[1])
+        return parts.trunk, found[1] + found[2]
+    return parts.trunk, re.sub(r"\.conv2\.(?:0\.)?block\.", ".conv2.", name)

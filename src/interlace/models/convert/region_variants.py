@@ -11,20 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.boxes import anchors
-from interlace.graph.kernels import RegionKernel
-from interlace.graph.position import KernelPositions
-from interlace.graph.regions.offsets import Anchors
-from interlace.graph.regions.regions import Regions
+from interlace.models.face import answer, ask
 
-STRIDES = {  # cells a side of the map -> stride and padding of the first and of the inner layers
-    32: (2, 0, 2, 0),
-    28: (2, 0, 2, 0),
-    16: (2, 0, 1, 1),
-    14: (2, 0, 1, 1),
-    8: (1, 0, 1, 1),
-    7: (1, 0, 1, 1),
-}
+# cells a side of the map -> strides of the first and of the inner layers
+STRIDES = {32: (2, 2), 28: (2, 2), 16: (2, 1), 14: (2, 1), 8: (1, 1), 7: (1, 1)}
 
 
 def frame_norm(channels: int) -> nn.GroupNorm:
@@ -35,48 +25,28 @@ def frame_norm(channels: int) -> nn.GroupNorm:
 class CellOffsets(nn.Module):
     """(h~, w~, y~, x~) = alpha * linear(z) -> boxes, by the program's formulas.
 
-    Half extents are exp(h~) (H/6 + 1) + 1 cells, centres H/2 tanh(y~ + atanh(2 anchor/H - 1)) + H/2
-    clamped to [0, H - 1], where cell i is at i.
+    Half extents are exp(h~) (H/6 + 1) + 1 cells, centres H/2 tanh(y~) + H/2 clamped to [0, H - 1],
+    where cell i is at i: regions start in the middle.
 
     Args:
         width: P of z.
         nodes: N.
-        size: (H, W) of the map.
-        anchors: "center" is H/2, "grid" odd points of linspace(0, H, 2 s + 1).
+        cells: H = W of the map.
     """
 
-    def __init__(
-        self, width: int, *, nodes: int, size: tuple[int, int], anchors: Anchors = "center"
-    ):
+    def __init__(self, width: int, *, nodes: int, cells: int):
         super().__init__()
         self.linear = nn.Linear(width, 4)
-        self.alpha = nn.Parameter(torch.full((4,), 0.0))
+        self.alpha = nn.Parameter(torch.zeros(4))
         self.nodes = nodes
-        self.anchors: Anchors = anchors
-        self.size = size
+        self.cells = cells
 
     def forward(self, z: Tensor) -> Tensor:
         """z (..., N, P) -> boxes (..., N, 4)."""
-        h, w, y, x = (self.alpha * self.linear(z)).unbind(-1)
-        cells_y, cells_x = self.size
-        start = torch.atanh(2 * anchors(self.nodes, self.anchors, device=z.device).to(z) - 1)
-
-        def centre(raw: Tensor, start: Tensor, cells: int) -> Tensor:
-            place = cells / 2 * torch.tanh(raw + start) + cells / 2
-            return (place.clamp(0, cells - 1) + 0.5) / cells
-
-        def half(raw: Tensor, cells: int) -> Tensor:
-            return (raw.exp() * (cells / 6 + 1) + 1) / cells
-
-        return torch.stack(
-            (
-                centre(x, start[:, 0], cells_x),
-                centre(y, start[:, 1], cells_y),
-                half(w, cells_x),
-                half(h, cells_y),
-            ),
-            dim=-1,
-        )
+        raw = (self.alpha * self.linear(z)).flip(-1)  # x, y, w, h
+        centre = self.cells / 2 * torch.tanh(raw[..., :2]) + self.cells / 2
+        half = raw[..., 2:].exp() * (self.cells / 6 + 1) + 1
+        return torch.cat((centre.clamp(0, self.cells - 1) + 0.5, half), dim=-1) / self.cells
 
 
 class NormedSaliency(nn.Module):
@@ -93,26 +63,29 @@ class NormedSaliency(nn.Module):
             raise ValueError(
                 f"their program has maps of {sorted(STRIDES)} cells a side, got {cells}"
             )
-        s0, p0, s1, p1 = STRIDES[cells]
+        first, inner = STRIDES[cells]
+        around = 2 - inner
         self.layers = nn.ModuleList(
             (
                 nn.Conv2d(channels, 32, 1),
-                nn.Conv2d(32, 32, 3, stride=s0, padding=p0),
-                nn.Conv2d(32, 16, 3, stride=s1, padding=p1),
-                nn.ConvTranspose2d(16, 32, 3, stride=s1, padding=p1),
-                nn.Conv2d(32, 16, 3, stride=s1, padding=p1),
+                nn.Conv2d(32, 32, 3, stride=first),
+                nn.Conv2d(32, 16, 3, stride=inner, padding=around),
+                nn.ConvTranspose2d(16, 32, 3, stride=inner, padding=around),
+                nn.Conv2d(32, 16, 3, stride=inner, padding=around),
             )
         )
         self.norms = nn.ModuleList(frame_norm(k) for k in (32, 32, 16, 32, 16))
 
     def forward(self, features: Tensor) -> Tensor:
         """(M, C, H, W) -> (M, 16, H', W')."""
-        project, down, inner, up, last = (
-            lambda x, layer=layer, norm=norm: norm(layer(x).relu())
-            for layer, norm in zip(self.layers, self.norms, strict=True)
-        )
-        entry = down(project(features))
-        return last(up(inner(entry)) + entry)
+        x = entry = features
+        for k, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            x = norm(layer(x).relu())
+            if k == 1:
+                entry = x
+            elif k == 3:
+                x = x + entry
+        return x
 
 
 class WholeMapView(nn.Module):
@@ -175,14 +148,6 @@ class NormedMemory(nn.Module):
         return self.after(nodes), state, None
 
 
-class CellKernelPositions(KernelPositions):
-    """The projected kernel, cell by cell: for maps of one size only."""
-
-    def forward(self, regions: Regions) -> Tensor:
-        assert isinstance(regions.pool, RegionKernel)
-        return self.linear(regions.pool.dense().flatten(-2))
-
-
 class FrameNormBranch(nn.Module):
     """Norm of a whole frame's map, before it is added to the features."""
 
@@ -230,9 +195,8 @@ class ProjectedGraph(nn.Module):
         """As `GraphBlock.forward`."""
         clips = features.shape[:2]
         inner = self.project(features.flatten(0, 1)).unflatten(0, clips)
-        out, after, trace = self.block(inner, state, return_state=True, return_trace=True)
+        out, state, trace = ask(self.block, inner, state, None, return_state, return_trace)
         out = self.project_back(out.flatten(0, 1)).unflatten(0, clips)
         if self.branch is not None:
             out = features + self.branch(out)
-        others = [v for v, asked in ((after, return_state), (trace, return_trace)) if asked]
-        return (out, *others) if others else out
+        return answer(out, state, trace, return_state, return_trace)

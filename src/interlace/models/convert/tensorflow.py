@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from interlace.graph.block import GraphBlock
 from interlace.graph.boxes import grid_boxes, neighbours
@@ -15,12 +15,12 @@ from interlace.graph.recurrence import SCHEDULES, Recurrence
 from interlace.graph.regions.simple import GridRegions
 from interlace.graph.space_stage import Send, SpaceStage, Update
 from interlace.graph.time_stage import TimeStage
-from interlace.models.convert.norm import JointNorm
-from interlace.models.convert.tensors import Arrays, Tensors, fill, fill_send
+from interlace.models.convert.tensors import Arrays, Tensors, fill
 from interlace.models.convert.variants import (
     AllPairsAdditiveGather,
     AllPairsDotGather,
     BlockPositions,
+    JointNorm,
     NodeBatchNorm,
     NormedSend,
 )
@@ -31,171 +31,140 @@ def rstg_from_tensorflow(
     *,
     scales: Sequence[int],
     rounds: int,
-    gather: Literal["dot", "additive"],
     frame_size_px: int,
     readout: Literal["map", "mean-vector"] = "map",
 ) -> GraphBlock:
     """The graph of the authors' TensorFlow program, as a block that returns its bare readout.
 
-    Widths, heads, layers, norms, position maps and projections follow from the tensors.
+    Widths, attention, heads, layers, norms, position maps and projections follow from the tensors.
 
     Args:
         tensors: name -> array; kernels are (..., in, out).
         scales: cells a side of the grids.
         rounds: K.
-        gather: what the attention is.
         frame_size_px: pixels a side of the frame in which they look for neighbours.
         readout: the enlarged map, or the sum of nodes averaged over time.
 
     Raises:
         KeyError: if the checkpoint lacks a tensor.
-        ValueError: if it has one that this configuration does not use.
+        ValueError: if it has one that the graph does not use.
     """
-    held = Tensors({name.removeprefix("graph."): value for name, value in tensors.items()})
-    width = held.left["cudnn_lstm.bias_time_update_intern"].shape[0] // 4
-    adjacency = neighbours(_pixel_boxes(scales, frame_size_px)).float()
+    held = Tensors({name.removeprefix("graph."): torch.as_tensor(v) for name, v in tensors.items()})
+    width = len(held["cudnn_lstm.bias_time_update_intern"]) // 4
+    additive = any("my_attn" in name for name in held)
+    heads = len({name.split(".")[0] for name in held if name.startswith("attention_head")})
+    shared = "update_node_mlp.update_conv1.kernel" in held
+    ours = _Ours(held)
 
-    def dense(name: str) -> nn.Linear:
-        kernel = held.take(f"{name}.kernel")
-        layer = nn.Linear(kernel.shape[-2], kernel.shape[-1])
-        fill(
-            layer,
-            weight=kernel.flatten(0, -3).squeeze(0).t() if kernel.dim() > 2 else kernel.t(),
-            bias=held.take(f"{name}.bias"),
-        )
-        return layer
+    def joint_norm(name: str, theirs: str, axes: int) -> nn.Module:
+        found = ours.norm(name, theirs)
+        return JointNorm(width, axes=axes, eps=1e-12) if found else nn.Identity()
 
-    def layer_norm(name: str, axes: int) -> nn.Module:
-        if not held.has(f"{name}.gamma"):
-            return nn.Identity()
-        return held.into(JointNorm(width, axes=axes, eps=1e-12), name, weight="gamma", bias="beta")
+    channels, project = width, nn.Sequential()
+    if ours.linear("project.0", "project_i3d"):
+        channels = ours["project.0.weight"].shape[1]
+        project.append(nn.Linear(channels, width))
+    if ours.norm(f"project.{len(project)}", "batch_normalization"):
+        project.append(NodeBatchNorm(width, eps=1e-3))
+    back = ours.linear("project_back", "project_back_to_i3d")
 
-    def time(name: str) -> TimeStage:
-        stage = TimeStage(width, cell="lstm")
-        kernel, bias = held.take(name.replace("*", "kernel")), held.take(name.replace("*", "bias"))
-        order = [0, 2, 1, 3]  # theirs: input, candidate, forget, output; torch's: i, f, g, o
-        gates = torch.stack([kernel.chunk(4, dim=1)[k].t() for k in order]).flatten(0, 1)
-        shifts = torch.cat([bias.chunk(4)[k] for k in order])
-        fill(
-            stage.cell,
-            weight_ih_l0=gates[:, :width],
-            weight_hh_l0=gates[:, width:],
-            bias_ih_l0=shifts,
-            bias_hh_l0=torch.zeros_like(shifts),
-        )
-        return stage
+    ours.lstm("recurrence.stages.time.cell", "cudnn_lstm.*_time_update_intern")
+    ours.lstm("recurrence.stages.final.cell", "time_update_extern.cudnn_lstm.*_time_update_extern")
 
-    def mlp(name: str) -> list[nn.Linear]:
-        """Layers name1, name2, ... with an optional ending, e.g. `update_conv*_type1`."""
-        layers: list[nn.Linear] = []
-        while held.has(f"{name.replace('*', str(len(layers) + 1))}.kernel"):
-            layers.append(dense(name.replace("*", str(len(layers) + 1))))
-        return layers
+    space = "recurrence.stages.space"
+    ours.linear("pair", "send_messages_mlp.send_conv1")  # [W_s | W_r] on [v_j | v_i]
+    pair, send = ours.take("pair.weight"), f"{space}.send.send"
+    positions = pair.shape[1] // 2 - width
+    ours[f"{send}.sender.weight"], ours[f"{send}.receiver.weight"] = pair.chunk(2, dim=1)
+    ours[f"{send}.sender.bias"] = ours.take("pair.bias")
+    deeper = ours.mlp(f"{send}.deeper", "send_messages_mlp.send_conv*", after=1)
 
-    project: list[nn.Module] = []
-    if held.has("project_i3d.kernel"):
-        project.append(dense("project_i3d"))
-    if held.has("batch_normalization.gamma"):
-        batch_norm = NodeBatchNorm(width, eps=1e-3)
-        held.into(batch_norm, "batch_normalization", weight="gamma", bias="beta")
-        fill(
-            batch_norm,
-            running_mean=held.take("batch_normalization.moving_mean"),
-            running_var=held.take("batch_normalization.moving_variance"),
-        )
-        project.append(batch_norm)
-    channels = project[0].in_features if project and isinstance(project[0], nn.Linear) else width
+    at = [f"attention_head{h}." for h in range(heads)] or [""]
+    attention = "my_attn" if additive else "dot_product_attn"
+    for name, layer in (("query", "att_conv1"), ("key", "att_conv2")):
+        ours.linear(f"{space}.gather.{name}", *(f"{head}{attention}.{layer}" for head in at))
+    if heads:
+        ours.linear(f"{space}.gather.message.linear", *(f"{head}messages_proj" for head in at))
+    bias = [held.take(f"{head}{attention}.att_bias.biases") for head in at]
+    ours[f"{space}.gather.bias"] = torch.cat(bias)
 
-    first, *deeper = mlp("send_messages_mlp.send_conv*")
-    positions = first.in_features // 2 - width
-    send: Any = Send(width, layers=1 + len(deeper), positions=positions)
-    fill_send(send, first.weight, first.bias, width)
-    send.deeper = nn.ModuleList(deeper)
-    message_norm = layer_norm("send_messages_mlp.message_ln", 2)
-    if not isinstance(message_norm, nn.Identity):
-        send = NormedSend(send, message_norm)
+    update = "update_node_mlp" if shared else "update_node_mlp_"
+    endings = [""] if shared else [f"_type{k + 1}" for k in range(len(scales))]
+    for group, ending in enumerate(endings):
+        layers = ours.mlp(f"{space}.update.mlps.{group}", f"{update}.update_conv*{ending}")
 
-    shared = held.has("update_node_mlp.update_conv1.kernel")
-    update_mlp = "update_node_mlp" if shared else "update_node_mlp_"
-    space = SpaceStage(
-        send,
-        _tensorflow_gather(held, dense, gather, width, adjacency),
-        _tensorflow_update(mlp, scales, width),
-        norm=layer_norm(f"{update_mlp}.update_ln", 2),
-    )
+    cells = [grid_boxes([s]) * (frame_size_px // s * s / frame_size_px) for s in scales]
+    adjacency = neighbours(torch.cat(cells)).float()  # cells of whole pixels: some lie apart
+    gather = AllPairsAdditiveGather if additive else AllPairsDotGather
+    stages = {
+        "time": TimeStage(width, cell="lstm"),
+        "space": SpaceStage(
+            NormedSend(
+                Send(width, layers=1 + deeper, positions=positions),
+                joint_norm(f"{space}.send.norm", "send_messages_mlp.message_ln", 2),
+            ),
+            gather(width, heads=len(at), adjacency=adjacency),
+            Update(width, layers=layers, groups=None if shared else [s * s for s in scales]),
+            norm=joint_norm(f"{space}.norm", f"{update}.update_ln", 2),
+        ),
+        "final": TimeStage(width, cell="lstm"),
+    }
     block = GraphBlock(
         channels,
         channels,
         regions=GridRegions(scales),
-        project=nn.Sequential(*project),
-        norm=layer_norm("before_graf_ln", 3),
+        project=project,
+        norm=joint_norm("norm", "before_graf_ln", 3),
         positions=BlockPositions(size=round(positions**0.5)) if positions else None,
-        recurrence=Recurrence(
-            {
-                "time": time("cudnn_lstm.*_time_update_intern"),
-                "space": space,
-                "final": time("time_update_extern.cudnn_lstm.*_time_update_extern"),
-            },
-            SCHEDULES["all-temp"](rounds),
-        ),
-        project_back=dense("project_back_to_i3d")
-        if held.has("project_back_to_i3d.kernel")
-        else nn.Identity(),
+        recurrence=Recurrence(stages, SCHEDULES["all-temp"](rounds)),
+        project_back=nn.Linear(width, channels) if back else nn.Identity(),
         readout=ToMap() if readout == "map" else ToMeanVector(),
     )
-    held.finish()
-    return block.eval()
+    return fill(block, {**ours, **held})  # what is left of theirs has no place
 
 
-def _tensorflow_gather(
-    held: Tensors,
-    dense: Callable[[str], nn.Linear],
-    gather: Literal["dot", "additive"],
-    width: int,
-    adjacency: Tensor,
-) -> nn.Module:
-    attention = {"dot": "dot_product_attn", "additive": "my_attn"}[gather]
-    kind: Any = {"dot": AllPairsDotGather, "additive": AllPairsAdditiveGather}[gather]
-    heads = len({n.split(".")[0] for n in held.left if n.startswith("attention_head")})
-    module = kind(width, heads=max(heads, 1), adjacency=adjacency)
-    names = [f"attention_head{h}.{attention}" for h in range(heads)] or [attention]
-    query, key = ([dense(f"{n}.att_conv{k}") for n in names] for k in (1, 2))
-    for ours, theirs in ((module.query, query), (module.key, key)):
-        fill(
-            ours,
-            weight=torch.cat([layer.weight for layer in theirs]),
-            bias=torch.cat([layer.bias for layer in theirs]),
-        )
-    if heads:
-        layers = [dense(f"attention_head{h}.messages_proj") for h in range(heads)]
-        fill(
-            module.message.linear,
-            weight=torch.cat([layer.weight for layer in layers]),
-            bias=torch.cat([layer.bias for layer in layers]),
-        )
-    fill(module, bias=torch.cat([held.take(f"{n}.att_bias.biases") for n in names]))
-    return module
+class _Ours(Tensors):
+    """The tensors of the program as they are taken from it, by our names and in our order."""
 
+    def __init__(self, held: Tensors):
+        super().__init__()
+        self.held = held
 
-def _tensorflow_update(
-    mlp: Callable[[str], list[nn.Linear]], scales: Sequence[int], width: int
-) -> Update:
-    shared = mlp("update_node_mlp.update_conv*")
-    sets = (
-        [shared]
-        if shared
-        else [mlp(f"update_node_mlp_.update_conv*_type{k}") for k in range(1, len(scales) + 1)]
-    )
-    groups = None if shared else [s * s for s in scales]
-    update = Update(width, layers=len(sets[0]), groups=groups)
-    update.mlps = nn.ModuleList(nn.ModuleList(layers) for layers in sets)
-    return update
+    def linear(self, ours: str, *theirs: str) -> bool:
+        """One layer, or several whose outputs are joined; whether it is there."""
+        if f"{theirs[0]}.kernel" not in self.held:
+            return False
+        kernels = [self.held.take(f"{name}.kernel") for name in theirs]  # (.., in, out)
+        self[f"{ours}.weight"] = torch.cat([k.flatten(0, -2).t() for k in kernels])
+        self[f"{ours}.bias"] = torch.cat([self.held.take(f"{name}.bias") for name in theirs])
+        return True
 
+    def mlp(self, ours: str, theirs: str, *, after: int = 0) -> int:
+        """All layers from the one after so many, which are counted from 1; how many there are."""
+        layers = 0
+        while self.linear(f"{ours}.{layers}", theirs.replace("*", str(after + layers + 1))):
+            layers += 1
+        return layers
 
-def _pixel_boxes(scales: Sequence[int], size: int) -> Tensor:
-    """Cells of size // s whole pixels a side, which need not reach the frame's far border."""
-    boxes = []
-    for s in scales:
-        shrink = (size // s) * s / size
-        boxes.append(grid_boxes([s]) * shrink)
-    return torch.cat(boxes)
+    def norm(self, ours: str, theirs: str) -> bool:
+        """Scale and bias, and statistics if it has some; whether it is there."""
+        names = {
+            "gamma": "weight",
+            "beta": "bias",
+            "moving_mean": "running_mean",
+            "moving_variance": "running_var",
+        }
+        found = {name: own for name, own in names.items() if f"{theirs}.{name}" in self.held}
+        for name, own in found.items():
+            self[f"{ours}.{own}"] = self.held.take(f"{theirs}.{name}")
+        return bool(found)
+
+    def lstm(self, ours: str, theirs: str) -> None:
+        """Their gates are input, candidate, forget and output; torch's i, f, g, o."""
+        kernel = self.held.take(theirs.replace("*", "kernel"))  # (2 D, 4 D)
+        bias = self.held.take(theirs.replace("*", "bias"))
+        order = [0, 2, 1, 3]
+        gates = torch.cat([kernel.chunk(4, dim=1)[k].t() for k in order])
+        self[f"{ours}.weight_ih_l0"], self[f"{ours}.weight_hh_l0"] = gates.chunk(2, dim=1)
+        self[f"{ours}.bias_ih_l0"] = torch.cat([bias.chunk(4)[k] for k in order])
+        self[f"{ours}.bias_hh_l0"] = torch.zeros_like(bias)

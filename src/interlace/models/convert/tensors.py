@@ -3,57 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.space_stage import Send
-
-Arrays = Mapping[str, np.ndarray]
+Arrays = Mapping[str, Any]  # name -> array of numpy or torch
 M = TypeVar("M", bound=nn.Module)
 
 
-class Tensors:
-    """The tensors of a checkpoint; remembers which were taken, so that none is dropped silently."""
+class Tensors(dict[str, Tensor]):
+    """Name -> tensor; one that is lacking is named."""
 
-    def __init__(self, tensors: Arrays):
-        self.left = {name: torch.as_tensor(np.asarray(value)) for name, value in tensors.items()}
-
-    def has(self, name: str) -> bool:
-        return name in self.left
+    def __missing__(self, name: str) -> Tensor:
+        near = ", ".join(sorted(self)[:3])
+        raise KeyError(f"the checkpoint lacks {name}; it has {near}, ...")
 
     def take(self, name: str) -> Tensor:
-        if name not in self.left:
-            near = ", ".join(sorted(self.left)[:3])
-            raise KeyError(f"the checkpoint lacks {name}; unused so far: {near}, ...")
-        return self.left.pop(name)
-
-    def into(self, module: M, prefix: str, **theirs: str) -> M:
-        """Fills all parameters of a module from those under a prefix, given their other names."""
-        for name, _ in module.named_parameters():
-            fill(module, **{name: self.take(f"{prefix}.{theirs.get(name, name)}")})
-        return module
-
-    def take_all(self, prefix: str) -> dict[str, np.ndarray]:
-        """All that is left under a prefix, by the rest of their names."""
-        names = [name for name in self.left if name.startswith(prefix)]
-        return {name.removeprefix(prefix): self.left.pop(name).numpy() for name in names}
-
-    def finish(self) -> None:
-        if self.left:
-            raise ValueError(f"not used from the checkpoint: {', '.join(sorted(self.left))}")
+        """The tensor, which is then left no more."""
+        value = self[name]
+        del self[name]
+        return value
 
 
-@torch.no_grad()
-def fill(module: nn.Module, **values: Tensor) -> None:
-    own = dict(module.named_parameters()) | dict(module.named_buffers())
-    for name, value in values.items():
-        own[name.replace("__", ".")].copy_(value.reshape(own[name.replace("__", ".")].shape))
+def fill(module: M, tensors: Arrays, names: Mapping[str, str] | None = None) -> M:
+    """Fills a module with exactly these tensors, so that none is dropped silently.
+
+    Args:
+        module: changed in place, and put in eval mode.
+        tensors: name -> array; axes of one cell may be more or fewer than in the module.
+        names: how a name begins in the module -> how it begins there, if that is another.
+
+    Raises:
+        KeyError: if one is lacking.
+        ValueError: if one has no place, or another shape.
+    """
+    own = module.state_dict()
+    theirs = {name: _theirs(name, names or {}) for name in own}
+    optional = {name for name in theirs.values() if name.endswith("num_batches_tracked")}
+    if lacks := sorted({*theirs.values()} - tensors.keys() - optional):
+        raise KeyError(f"the checkpoint lacks {', '.join(lacks[:5])} ({len(lacks)} in all)")
+    if more := sorted(tensors.keys() - theirs.values()):
+        raise ValueError(f"not used from the checkpoint: {', '.join(more)}")
+    for name, value in own.items():
+        if theirs[name] in tensors:
+            held = torch.as_tensor(tensors[theirs[name]])
+            if [n for n in held.shape if n > 1] != [n for n in value.shape if n > 1]:
+                raise ValueError(
+                    f"{theirs[name]} is {tuple(held.shape)} in the checkpoint, "
+                    f"{tuple(value.shape)} here"
+                )
+            value.copy_(held.reshape(value.shape))
+    return module.eval()
 
 
-def fill_send(send: Send, weight: Tensor, bias: Tensor, width: int) -> None:
-    """[W_s | W_r] of the first layer on [v_j | v_i] -> its two parts."""
-    sender, receiver = weight.chunk(2, dim=1)
-    fill(send, sender__weight=sender, sender__bias=bias, receiver__weight=receiver)
+def _theirs(name: str, names: Mapping[str, str]) -> str:
+    for ours, theirs in names.items():
+        if f"{name}.".startswith(f"{ours}."):
+            return theirs + name.removeprefix(ours)
+    return name

@@ -14,26 +14,46 @@ from interlace.graph.regions.regions import Regions
 from interlace.graph.space_stage import AdditiveGather, DotGather
 
 
+class JointNorm(nn.Module):
+    """Normalise over the last `axes` axes together, then one scale and bias per channel.
+
+    With axes = 1 this is `nn.LayerNorm`; with axes = 2 on nodes (B, T, N, D) the mean and variance
+    are those of the whole frame's nodes.
+
+    Args:
+        channels: size of the last axis.
+        axes: how many trailing axes share their statistics.
+        eps: added to the variance.
+    """
+
+    def __init__(self, channels: int, *, axes: int = 2, eps: float = 1e-5):
+        super().__init__()
+        self.axes = axes
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = x.shape[-self.axes :]
+        normed = nn.functional.layer_norm(x.to(self.weight.dtype), shape, eps=self.eps)
+        return normed * self.weight + self.bias
+
+
 class SumSend(nn.Module):
-    """m_ij = MLP_s(v_j + v_i) instead of the concatenation.
+    """m_ij = relu(W (v_j + v_i) + b) instead of the concatenation.
 
     Args:
         width: D.
-        layers: linear layers of the MLP, each followed by a ReLU.
     """
 
-    def __init__(self, width: int, *, layers: int = 1):
+    def __init__(self, width: int):
         super().__init__()
         self.first = nn.Linear(width, width)
-        self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
 
     def forward(self, nodes: Tensor, edges: Edges, positions: Tensor | None = None) -> Tensor:
         """nodes (B, T, N, D) -> messages (B, T, E, D)."""
         sent = nn.functional.linear(nodes, self.first.weight)
-        messages = edges.add(sent, sent + self.first.bias).relu()
-        for layer in self.deeper:
-            messages = layer(messages).relu()
-        return messages
+        return edges.add(sent, sent + self.first.bias).relu()
 
 
 class NormedSend(nn.Module):
@@ -49,23 +69,15 @@ class NormedSend(nn.Module):
         return self.norm(self.send(nodes, edges, positions))
 
 
-class _BiasedGather:
-    """Adds a bias and a ReLU to what a gather collected."""
+class AllPairsDotGather(DotGather):
+    """Softmax over all nodes, then a bias and a ReLU on what was gathered.
 
-    bias: Tensor
-
-    def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        gathered, weights = super().forward(nodes, messages, edges)  # type: ignore[misc]
-        return (gathered + self.bias).relu(), weights
-
-
-class AllPairsDotGather(_BiasedGather, DotGather):
-    """Softmax over all nodes: pairs with no edge keep logit 0 and still take part.
+    Pairs with no edge keep logit 0 and still take part.
 
     Args:
         width: D.
         heads: must divide D.
-        adjacency: (N, N), multiplies the logits; None leaves them.
+        adjacency: (N, N) of 0 and 1, multiplies the logits; None leaves them.
     """
 
     adjacency: Tensor | None
@@ -80,49 +92,18 @@ class AllPairsDotGather(_BiasedGather, DotGather):
         logits = super().logits(nodes)
         return logits if self.adjacency is None else logits * self.adjacency
 
+    def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        gathered, weights = super().forward(nodes, messages, edges)
+        return (gathered + self.bias).relu(), weights
 
-class AllPairsAdditiveGather(_BiasedGather, AdditiveGather):
-    """leaky_relu(A (w_1 . v_j + w_2 . v_i)) + A as logits, softmax over all nodes.
 
-    Args:
-        width: D.
-        heads: must divide D.
-        adjacency: (N, N) A.
-    """
-
-    adjacency: Tensor
-
-    def __init__(self, width: int, *, heads: int = 1, adjacency: Tensor):
-        super().__init__(width, heads=heads)
-        self.bias = nn.Parameter(torch.zeros(width))
-        self.register_buffer("adjacency", adjacency, persistent=False)
+class AllPairsAdditiveGather(AllPairsDotGather, AdditiveGather):
+    """The same with logits A (leaky_relu(w_1 . v_j + w_2 . v_i) + 1): those of edges are raised."""
 
     def logits(self, nodes: Tensor) -> Tensor:
         """(B, T, N, D) -> (B, T, heads, N receiver, N sender)."""
-        query = self.query(nodes).transpose(-1, -2)[..., :, None]
-        key = self.key(nodes).transpose(-1, -2)[..., None, :]
-        logits = nn.functional.leaky_relu(self.adjacency * (query + key), 0.2)
-        return logits + self.adjacency
-
-
-class PlainUpdate(nn.Module):
-    """MLP(v_i + g_i), or just v_i + g_i with no layers.
-
-    Args:
-        width: D.
-        layers: linear layers of the MLP, each followed by a ReLU.
-    """
-
-    def __init__(self, width: int, *, layers: int = 0):
-        super().__init__()
-        self.mlp = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
-
-    def forward(self, nodes: Tensor, gathered: Tensor) -> Tensor:
-        """nodes and gathered (B, T, N, D) -> (B, T, N, D)."""
-        nodes = nodes + gathered
-        for layer in self.mlp:
-            nodes = layer(nodes).relu()
-        return nodes
+        assert self.adjacency is not None
+        return super().logits(nodes) + self.adjacency
 
 
 class BlockPositions(nn.Module):

@@ -112,22 +112,17 @@ def insert(
     return model if isinstance(model, VideoClassifier) else owner
 
 
-def over_video(
-    network: nn.Module, *, clips: bool | None = None, example: Tensor | None = None
-) -> Interlaced:
+def over_video(network: nn.Module) -> Interlaced:
     """A network over video (B, T, C, H, W) with nothing in it yet.
 
     Args:
         network: over frames or clips, see `insert`; or what `insert` returned, which comes back.
-        clips: which of the two.
-        example: to see its channels, if it has no `out_channels`.
     """
     if isinstance(network, Interlaced):
         return network
-    clips = sees_clips(network) if clips is None else clips
-    if isinstance(getattr(network, "out_channels", None), int):
-        return Interlaced(network, clips=clips)
-    channels = probe(network, example, clips=clips).out_channels
+    clips, channels = sees_clips(network), getattr(network, "out_channels", None)
+    if not isinstance(channels, int):
+        channels = probe(network, None, clips=clips).out_channels
     return Interlaced(network, clips=clips, out_channels=channels)
 
 
@@ -171,14 +166,15 @@ def _features(probed: Probed, place: Insertion) -> Any:
         near = difflib.get_close_matches(name, possible, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"the network has no module {name!r}; {hint}possible: {_some(possible)}")
-    record = seen[name].inputs if place.ahead else seen[name].outputs
-    if len(record) != 1:
-        times = "never" if not record else f"{len(record)} times"
+    calls = seen[name]
+    if len(calls) != 1:
+        times = "never" if not calls else f"{len(calls)} times"
         raise ValueError(
             f"{name} runs {times} in a forward pass, a graph needs a module that runs once; "
             f"possible: {_some(_possible(probed))}"
         )
-    return record[0]
+    took, gave = calls[0]
+    return took if place.ahead else gave
 
 
 def _layout(place: Insertion, features: Any, probed: Probed, part: Part) -> Layout:
@@ -213,12 +209,7 @@ def _possible(probed: Probed) -> dict[str, int]:
 
 
 def _some(names: Mapping[str, int], most: int = 30) -> str:
-    """The names nearest to the root, in the network's order."""
-    for depth in range(max((name.count(".") for name in names), default=0), -1, -1):
-        chosen = [name for name in names if name.count(".") <= depth]
-        if chosen and len(chosen) <= most:
-            break
-    else:
-        chosen = list(names)[:most]
+    """The names nearest to the root, which come first."""
+    chosen = sorted(names, key=lambda name: name.count("."))[:most]
     more = len(names) - len(chosen)
     return (", ".join(chosen) or "none") + (f", and {more} deeper ones" if more else "")

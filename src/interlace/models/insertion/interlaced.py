@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from interlace.graph.block import GraphBlock
+from interlace.models.face import answer, ask
 from interlace.models.insertion.layout import Layout, VideoSize
 from interlace.models.insertion.probe import feed
 
@@ -79,18 +81,14 @@ class Interlaced(nn.Module):
             out = feed(self.network, video, clips=self.clips)
         finally:
             _RUNNING.call = outer
-        if missed := [key for key in self.places if key not in call.done]:
+        if missed := [key for key in self.places if key not in call.states]:
             raise RuntimeError(
                 f"the network did not run {', '.join(missed)}, so the graph there did not either"
             )
         out = _time_second(out) if self.clips else _unfold(out, size)
-        results = [out]
-        if return_state:
-            streams = not self.clips and all(v is not None for v in call.states.values())
-            results.append(call.states if streams else None)
-        if return_trace:
-            results.append(call.traces or None)
-        return tuple(results) if len(results) > 1 else out
+        streams = not self.clips and all(v is not None for v in call.states.values())
+        after = call.states if streams else None
+        return answer(out, after, call.traces or None, return_state, return_trace)
 
     def remove(self) -> nn.Module:
         """Takes all graphs out and gives the network back as it was."""
@@ -139,7 +137,6 @@ class _Call:
     boxes: Tensor | None
     return_state: bool
     return_trace: bool
-    done: set[str] = field(default_factory=set)
     states: dict[str, Any] = field(default_factory=dict)
     traces: dict[str, Any] = field(default_factory=dict)
 
@@ -148,28 +145,20 @@ class _Call:
         key = place.key
         block = self.owner.graphs[_key(key)]
         maps = place.layout.to_maps(features, self.size)
-        options: dict[str, Any] = {}
+        boxes = None
         if self.boxes is not None and _is_told(block):
             every = -(-self.size.frames // maps.shape[1])  # frames a map, where a network strides
-            options["boxes"] = self.boxes[:, ::every]
-        if self.return_state:
-            options["return_state"] = True
-        if self.return_trace:
-            options["return_trace"] = True
-        if self.state is not None:
-            options["state"] = self.state[key]
-        out = block(maps, **options)
-        out, *others = out if isinstance(out, tuple) else (out,)
-        if self.return_state:
-            self.states[key] = others[0]
-        if self.return_trace and (trace := others[-1]) is not None:
+            boxes = self.boxes[:, ::every]
+        before = None if self.state is None else self.state[key]
+        out, state, trace = ask(block, maps, before, boxes, self.return_state, self.return_trace)
+        self.states[key] = state
+        if trace is not None:
             self.traces[key] = trace
         if out.shape != maps.shape:
             raise ValueError(
                 f"the block at {key} must keep the shape of the map, {tuple(maps.shape)}, got "
                 f'{tuple(out.shape)}: build a graph with readout="map"'
             )
-        self.done.add(key)
         return place.layout.back(out.to(features.dtype), features)
 
 
@@ -239,16 +228,12 @@ def _is_told(block: nn.Module) -> bool:
 
 def _unfold(out: Any, size: VideoSize) -> Any:
     """Every tensor (B * T, ...) in what a network gave, as (B, T, ...)."""
-    if isinstance(out, Tensor):
-        folded = out.dim() > 0 and out.shape[0] == size.batch * size.frames
-        return out.unflatten(0, (size.batch, size.frames)) if folded else out
-    if isinstance(out, Mapping):
-        return {key: _unfold(value, size) for key, value in out.items()}
-    if isinstance(out, tuple) and hasattr(out, "_fields"):
-        return type(out)(*(_unfold(value, size) for value in out))
-    if isinstance(out, tuple | list):
-        return type(out)([_unfold(value, size) for value in out])
-    return out
+
+    def unfolded(value: Any) -> Any:
+        folded = isinstance(value, Tensor) and value.shape[:1] == (size.batch * size.frames,)
+        return value.unflatten(0, (size.batch, size.frames)) if folded else value
+
+    return tree_map(unfolded, out)
 
 
 def _time_second(out: Any) -> Any:

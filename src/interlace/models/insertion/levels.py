@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from torch import Tensor, nn
@@ -46,24 +47,18 @@ def levels(model: Interlaced) -> list[Level]:
     """
     network = model.network
     probed = probe(network, None, clips=model.clips)
-    rows: list[tuple[str, tuple[int, int, int]]] = []
     found = {name: _size(layout, out, probed.size) for name, layout, out in probed.maps()}
-    for name in _candidates(network):
-        if name not in found:
-            continue
-        if rows and rows[-1][1] == found[name]:
-            rows.pop()
-        rows.append((name, found[name]))
-    inside = _inside(model, [name for name, _ in rows], list(probed.seen))
-    return [Level(name, *size, tuple(inside[name])) for name, size in rows]
+    shown = [name for name in _candidates(network) if name in found]
+    names = [list(group)[-1] for _, group in groupby(shown, found.__getitem__)]
+    inside = _inside(model, names, list(probed.seen))
+    return [Level(name, *found[name], tuple(inside[name])) for name in names]
 
 
 def _candidates(network: nn.Module) -> list[str]:
     """What timm names as the features of its networks; else all that stands at the root."""
     known = getattr(network, "feature_info", None)
     if isinstance(known, list) and known:
-        modules = dict(network.named_modules())
-        return [i["module"] for i in known if i["module"] in modules]
+        return [level["module"] for level in known]
     return [name for name, _ in network.named_children()]
 
 
@@ -76,17 +71,17 @@ def _size(layout: Layout, out: Tensor, video: VideoSize) -> tuple[int, int, int]
 def _inside(model: Interlaced, names: list[str], order: list[str]) -> dict[str, list[str]]:
     """What was put where, by the level that it is in: the first that ends no earlier."""
     said: dict[str, list[str]] = {name: [] for name in names}
-    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    counts: Counter[tuple[str, str]] = Counter()
     at = {name: k for k, name in enumerate(order)}  # a module comes before those in it
-    ends = {name: max(k for n, k in at.items() if _within(n, name)) for name in names}
+    ends = {name: max(k for n, k in at.items() if f"{n}.".startswith(f"{name}.")) for name in names}
     for (key, place), block in zip(model.places.items(), model.graphs.values(), strict=True):
         level = next((n for n in names if at[place.name] <= ends[n]), names[-1])
         if isinstance(block, GraphBlock):
             said[level].append(f"{_graph(block)}, at {key}")
         else:
-            counts[level][type(block).__name__] += 1
-    for name, kinds in counts.items():
-        said[name] += [f"{count} x {kind}" for kind, count in kinds.items()]
+            counts[level, type(block).__name__] += 1
+    for (level, kind), count in counts.items():
+        said[level].append(f"{count} x {kind}")
     return said
 
 
@@ -97,7 +92,3 @@ def _graph(block: GraphBlock) -> str:
         nodes = sum(scale**2 for scale in scales)
     kind = type(regions).__name__
     return kind if nodes is None else f"{nodes} nodes, {kind}"
-
-
-def _within(name: str, root: str) -> bool:
-    return name == root or name.startswith(f"{root}.")

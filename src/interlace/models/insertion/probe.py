@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,18 +17,6 @@ SIDES = (64, 224)  # pixels that are tried where a network does not tell its own
 FRAMES = {False: 2, True: 8}  # of the empty video, for 2D and for 3D networks
 
 
-@dataclass
-class Seen:
-    """What a module took and gave, call by call."""
-
-    inputs: list[Any] = field(default_factory=list)
-    outputs: list[Any] = field(default_factory=list)
-
-    def note(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self.inputs.append(args[0] if args else None)
-        self.outputs.append(output)
-
-
 @dataclass(frozen=True)
 class Probed:
     """One run of a network.
@@ -36,20 +25,20 @@ class Probed:
         size: of the video.
         clips: whether the network sees clips or frames.
         out: what it gave.
-        seen: by module name, in the network's order.
+        seen: what each module took and gave, call by call; by name, in the network's order.
     """
 
     size: VideoSize
     clips: bool
     out: Any
-    seen: dict[str, Seen]
+    seen: dict[str, list[tuple[Any, Any]]]
 
     def maps(self) -> Iterator[tuple[str, Layout, Tensor]]:
         """Name, layout and output of all modules that run once and give maps or tokens."""
-        for name, record in self.seen.items():
-            if len(record.outputs) == 1:
+        for name, calls in self.seen.items():
+            if len(calls) == 1:
                 with contextlib.suppress(ValueError):
-                    out = record.outputs[0]
+                    _, out = calls[0]
                     yield name, find_layout(out, self.size, clips=self.clips), out
 
     @property
@@ -99,26 +88,21 @@ def probe(network: nn.Module, example: Tensor | None, *, clips: bool) -> Probed:
 
 @torch.no_grad()
 def _run(network: nn.Module, video: Tensor, clips: bool) -> Probed:
-    modules = {name: module for name, module in network.named_modules() if name}
-    seen = {name: Seen() for name in modules}
-    with contextlib.ExitStack() as undo:
-        for name, module in modules.items():
-            undo.callback(module.register_forward_hook(seen[name].note).remove)
-        undo.enter_context(_resting(network))
-        out = feed(network, video, clips=clips)
-        return Probed(VideoSize.of(video), clips, out, seen)
-
-
-@contextlib.contextmanager
-def _resting(network: nn.Module) -> Iterator[None]:
     """In eval mode, so that running it leaves no trace; then each module as it was."""
-    training = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, was in training.items():
-            module.training = was
+    seen: dict[str, list[tuple[Any, Any]]] = {}
+    with contextlib.ExitStack() as undo:
+        for name, module in network.named_modules():
+            undo.callback(setattr, module, "training", module.training)
+            if name:
+                note = partial(_note, seen.setdefault(name, []))
+                undo.callback(module.register_forward_hook(note).remove)
+        network.eval()
+        out = feed(network, video, clips=clips)
+    return Probed(VideoSize.of(video), clips, out, seen)
+
+
+def _note(calls: list[tuple[Any, Any]], _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    calls.append((args[0] if args else None, output))
 
 
 def _sides(network: nn.Module) -> list[int]:
