@@ -80,15 +80,13 @@ class Comparison(NamedTuple):
     present: Tensor
 
 
-def compare(regions: Tensor, objects: Tensor, mask: Tensor | None = None) -> Comparison:
+def compare(regions: Tensor, objects: Tensor) -> Comparison:
     """Measures every node against the objects of its frame, and the other way round.
 
     Args:
         regions: (B, T, N, 4) boxes of nodes, N at least 1.
         objects: (B, T, M, 4) boxes of objects, M may be 0; number j is the same object in all
-            frames of a clip.
-        mask: bool (B, T, M) which objects are in the frame, whatever is in the other boxes; if
-            None, all whose box is not four times NaN.
+            frames of a clip, and four times NaN in those that it is not in.
 
     Returns:
         A `Comparison` on the device of the boxes, in float32 or, for float64 boxes, in float64.
@@ -97,8 +95,8 @@ def compare(regions: Tensor, objects: Tensor, mask: Tensor | None = None) -> Com
         Boxes as in `interlace.graph.boxes`: (cx, cy, rx, ry), fractions of the frame.
 
     Raises:
-        ValueError: for other shapes, a mask that is not bool, or boxes with NaN, infinite or
-            negative extents, of nodes or of objects that are in the frame.
+        ValueError: for other shapes, or boxes with NaN, infinite or negative extents, of nodes or
+            of objects that are in the frame.
 
     Example:
         >>> regions = torch.tensor([[[[0.5, 0.5, 0.1, 0.1], [0.1, 0.1, 0.1, 0.1]]]])
@@ -106,21 +104,20 @@ def compare(regions: Tensor, objects: Tensor, mask: Tensor | None = None) -> Com
         >>> compare(regions, objects).to_region.item()
         0.25
     """
-    regions, objects, present = _checked(regions, objects, mask)
+    regions, objects, present = _checked(regions, objects)
     gap = (regions[..., :, None, :2] - objects[..., None, :, :2]).abs()  # (B, T, N, M, 2)
     distance = torch.linalg.vector_norm(gap, dim=-1)  # (B, T, N, M)
     inside = (gap <= objects[..., None, :, 2:]).all(-1)
-    nan = float("nan")
 
     nobody = F.pad(distance.masked_fill(~present[..., None, :], torch.inf), (0, 1), value=torch.inf)
     to_object, nearest = nobody.min(-1)  # (B, T, N)
     alone = to_object.isinf()
     return Comparison(
-        to_object=to_object.masked_fill(alone, nan),
+        to_object=to_object.masked_fill(alone, torch.nan),
         nearest=nearest.masked_fill(alone, -1),
-        to_region=distance.amin(-2).masked_fill(~present, nan),
+        to_region=distance.amin(-2).masked_fill(~present, torch.nan),
         hit=inside.any(-2) & present,
-        iou=iou(regions, objects).amax(-2).masked_fill(~present, nan),
+        iou=iou(regions, objects).amax(-2).masked_fill(~present, torch.nan),
         present=present,
     )
 
@@ -144,13 +141,13 @@ class RegionMeter:
         self._held = self._pairs = self._same = 0  # of nodes: frames, pairs of frames
         self._to_object = self._to_region = self._iou = 0.0
 
-    def add(self, regions: Tensor, objects: Tensor, mask: Tensor | None = None) -> None:
+    def add(self, regions: Tensor, objects: Tensor) -> None:
         """Adds a batch of whole clips; see `compare`. What it refuses leaves no trace."""
-        found = Comparison(*(part.cpu() for part in compare(regions, objects, mask)))
+        found = Comparison(*(part.cpu() for part in compare(regions, objects)))
         amount = found.present.sum(-1)  # (B, T)
         shown = amount > 0
         to_object = found.to_object.double().mean(-1)[shown]  # (F,)
-        to_region = found.to_region.double().nansum(-1)[shown] / amount[shown]
+        to_region = found.to_region.double().nanmean(-1)[shown]
         before, after = found.nearest[:, :-1], found.nearest[:, 1:]  # (B, T - 1, N)
         pairs = (before >= 0) & (after >= 0)
 
@@ -181,23 +178,20 @@ class RegionMeter:
             recall=self._hits / self._objects,
             iou=self._iou / self._objects,
             same_object=self._same / self._pairs if self._pairs else None,
-            run_length=self._held
-            / (self._held - self._same),  # a run has one pair less than frames
+            run_length=self._held / (self._held - self._same),  # a run: one pair less than frames
             frames=self.frames,
             objects=self._objects,
         )
 
 
-def region_metrics(regions: Tensor, objects: Tensor, mask: Tensor | None = None) -> RegionMetrics:
+def region_metrics(regions: Tensor, objects: Tensor) -> RegionMetrics:
     """The metrics of one batch of clips; arguments and errors as for `compare`."""
     meter = RegionMeter()
-    meter.add(regions, objects, mask)
+    meter.add(regions, objects)
     return meter.result()
 
 
-def _checked(
-    regions: Tensor, objects: Tensor, mask: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _checked(regions: Tensor, objects: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Regions and objects in one type, and which objects are present."""
     for name, boxes, count in (("regions", regions, "N"), ("objects", objects, "M")):
         if boxes.dim() != 4 or boxes.shape[-1] != 4:
@@ -211,32 +205,22 @@ def _checked(
             f"{tuple(regions.shape[:2])} and {tuple(objects.shape[:2])}; take the objects of the "
             "frames that the regions are of"
         )
-    if regions.shape[2] == 0:
-        raise ValueError(
-            f"regions must be of at least one node, got {tuple(regions.shape)}; leave out models "
-            "without nodes"
-        )
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != objects.shape[:3]):
-        raise ValueError(
-            f"mask must be bool (B, T, M) = {tuple(objects.shape[:3])}, got {mask.dtype} "
-            f"{tuple(mask.shape)}; it is True where an object is in the frame"
-        )
     dtype = torch.promote_types(torch.promote_types(regions.dtype, objects.dtype), torch.float32)
     regions, objects = regions.to(dtype), objects.to(dtype)
-    present = ~objects.isnan().all(-1) if mask is None else mask  # (B, T, M)
-    _check_boxes("regions", regions, torch.ones_like(regions[..., 0], dtype=torch.bool))
-    _check_boxes("objects that are in the frame", objects, present)
-    return regions, objects, present
+    absent = objects.isnan().all(-1)  # (B, T, M)
+    for name, boxes, wrong in (
+        ("regions", regions, ~_are_boxes(regions)),
+        ("objects that are in the frame", objects, ~_are_boxes(objects) & ~absent),
+    ):
+        if bool(wrong.any()):
+            clip, frame, which = wrong.nonzero()[0].tolist()
+            raise ValueError(
+                f"{name} must be finite boxes (cx, cy, rx, ry) with rx, ry >= 0, got "
+                f"{boxes[clip, frame, which].tolist()} in clip {clip}, frame {frame}, place "
+                f"{which}; look for NaN in the weights, or make objects that are absent NaN"
+            )
+    return regions, objects, ~absent
 
 
-def _check_boxes(name: str, boxes: Tensor, present: Tensor) -> None:
-    """Raises ValueError, and names the box, if one that is present is no box."""
-    good = boxes.isfinite().all(-1) & (boxes[..., 2:] >= 0).all(-1)
-    wrong = present & ~good
-    if bool(wrong.any()):
-        clip, frame, which = wrong.nonzero()[0].tolist()
-        raise ValueError(
-            f"{name} must be finite boxes (cx, cy, rx, ry) with rx, ry >= 0, got "
-            f"{boxes[clip, frame, which].tolist()} in clip {clip}, frame {frame}, place {which}; "
-            "look for NaN in the weights, or mask objects that are absent"
-        )
+def _are_boxes(boxes: Tensor) -> Tensor:
+    return boxes.isfinite().all(-1) & (boxes[..., 2:] >= 0).all(-1)

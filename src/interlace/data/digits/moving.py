@@ -84,15 +84,9 @@ class MovingDigits(Dataset[VideoBatch], ABC):
     no_pair: float = 1 / 92
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("num_digits", 2),
-            ("size", 1),
-            ("classes", 2),
-            ("num_frames", 2),
-            ("canvas", SIZE + 1),
-            ("frame", 1),
-            ("max_step", 1),
-        ):
+        leasts = {"size": 1, "frame": 1, "max_step": 1, "canvas": SIZE + 1}
+        leasts |= dict.fromkeys(("num_digits", "classes", "num_frames"), 2)
+        for name, least in leasts.items():
             value = getattr(self, name)
             if value < least:
                 raise ValueError(
@@ -196,23 +190,13 @@ class MovingDigits(Dataset[VideoBatch], ABC):
         device = torch.empty(0, device=device).device  # with its number
         index = index.to(device, non_blocking=True)
         tables = self._tables_on(device)
-        if device.type == "cpu" and len(index) > 0:
-            # PyTorch splits larger tensors among threads, and waits long where cores are shared
-            largest = max(sum(self._draws()), 4 * self.num_frames * self.num_digits)
-            pieces = index.split(max(1, ONE_THREAD // largest))
-            scenes = [self._scene(piece, tables) for piece in pieces]
-            scene = _Scene(*(torch.cat(parts) for parts in zip(*scenes, strict=True)))
-        else:
-            scene = self._scene(index, tables)
-        return VideoBatch(
-            video=render(
-                tables.images, scene.image, scene.places, canvas=self.canvas, frame=self.frame
-            ),
-            label=self._label(scene.classes, scene.together),
-            boxes=scene.boxes,
-            classes=scene.classes,
-            synchronous=scene.together,
-        )
+        # PyTorch splits larger tensors among threads, and waits long where cores are shared
+        largest = max(sum(self._draws()), 4 * self.num_frames * self.num_digits)
+        at_once = ONE_THREAD // largest if device.type == "cpu" else len(index)
+        scenes = [self._scene(piece, tables) for piece in index.split(max(1, at_once))]
+        classes, together, image, places, boxes = map(torch.cat, zip(*scenes, strict=True))
+        video = render(tables.images, image, places, canvas=self.canvas, frame=self.frame)
+        return VideoBatch(video, self._label(classes, together), boxes, classes, together)
 
     def _tables_on(self, device: torch.device) -> _Tables:
         if device not in self._tables:
