@@ -42,7 +42,7 @@ def split_clips(
         raise ValueError(
             f"no class of {clips.root} has two videos, so that none can be held out; add some"
         )
-    ordered = sorted(clips.items, key=lambda item: (natural(item.name), item.name))
+    ordered = sorted(clips.items, key=lambda item: natural(item.name))
     parts = (
         tuple(item for item in ordered if (item in held_out) == held) for held in (False, True)
     )

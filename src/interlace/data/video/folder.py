@@ -23,9 +23,10 @@ from interlace.data.video.upright import Upright
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
-def natural(name: str) -> list[str | int]:
+def natural(name: str) -> tuple[list[str | int], str]:
     """A key to sort by in which frame9 comes before frame10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if part.isdecimal() else part for part in parts], name
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -35,7 +36,7 @@ def list_pictures(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in PICTURES and not path.name.startswith(".")
     ]
-    return sorted(found, key=lambda path: (natural(path.name), path.name))
+    return sorted(found, key=lambda path: natural(path.name))
 
 
 def folder_info(folder: Path) -> VideoInfo:

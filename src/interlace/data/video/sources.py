@@ -97,4 +97,4 @@ def find_videos(root: Path) -> list[str]:
             f"{root} holds no videos: no files {', '.join(VIDEOS)}, and no folders of "
             f"{', '.join(PICTURES)}"
         )
-    return sorted(found, key=lambda name: (natural(name), name))
+    return sorted(found, key=natural)
