@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 
-def read_config(path: str | Path) -> dict[str, dict[str, Any]]:
+def read_config(path: str | Path, *, above: tuple[Path, ...] = ()) -> dict[str, dict[str, Any]]:
     """What a config states, on top of what the file that it names as its `base` states.
 
     Args:
         path: of a YAML file: parts (model, data, recipe, trainer) of options; and `base`, another
             such file, found from the folder of this one.
+        above: the files that it is the base of.
 
     Returns:
         part -> option -> value; what the file says of an option counts, not its base.
@@ -22,30 +22,27 @@ def read_config(path: str | Path) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: if there is no such file, or it is not made so.
     """
-    return _read(Path(path), ())
-
-
-def on_base(stated: Mapping[str, Any], path: str | Path) -> dict[str, dict[str, Any]]:
-    """What a config states that was read already, as `read_config`.
-
-    Args:
-        stated: what its file holds.
-        path: of the file.
-    """
-    return _on_base(stated, Path(path), ())
-
-
-def _read(path: Path, above: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
     try:
-        return _on_base(yaml.safe_load(path.read_text()) or {}, path, above)
+        stated = yaml.safe_load(Path(path).read_text()) or {}
     except OSError as error:
         raise ValueError(f"there is no config {path} ({error.strerror})") from error
     except yaml.YAMLError as error:
         where = " ".join(str(error).split())
         raise ValueError(f"{path} is not readable as YAML: {where}") from error
+    return on_base(stated, path, above=above)
 
 
-def _on_base(stated: Any, path: Path, above: tuple[Path, ...]) -> dict[str, dict[str, Any]]:
+def on_base(
+    stated: Any, path: str | Path, *, above: tuple[Path, ...] = ()
+) -> dict[str, dict[str, Any]]:
+    """What a config states that was read already, as `read_config`.
+
+    Args:
+        stated: what its file holds.
+        path: of the file.
+        above: the files that it is the base of.
+    """
+    path = Path(path)
     if path.resolve() in above:
         raise ValueError(f"{path} is its own base; name another file, or none")
     own = {k: v for k, v in stated.items() if k != "base"} if isinstance(stated, dict) else None
@@ -53,5 +50,5 @@ def _on_base(stated: Any, path: Path, above: tuple[Path, ...]) -> dict[str, dict
         raise ValueError(f"{path} must hold parts, such as data, with an option a line below each")
     if "base" not in stated:
         return own
-    below = _read(path.parent / stated["base"], (*above, path.resolve()))
+    below = read_config(path.parent / stated["base"], above=(*above, path.resolve()))
     return {part: below.get(part, {}) | own.get(part, {}) for part in below | own}

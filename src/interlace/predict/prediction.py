@@ -11,6 +11,8 @@ from torch import Tensor
 
 from interlace.data.clips.sampling import Crop
 
+Area = tuple[float, float, float, float]  # a part of the frame, as a box
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -32,7 +34,7 @@ class Prediction:
     scores: Tensor = field(default_factory=lambda: torch.zeros(0))
     frames: list[int] = field(default_factory=list)
     boxes: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    area: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
+    area: Area = (0.5, 0.5, 0.5, 0.5)
     error: str = ""
 
     @property
@@ -68,7 +70,7 @@ class Prediction:
         }
 
 
-def area_of(part: Crop, height: int, width: int) -> tuple[float, float, float, float]:
+def area_of(part: Crop, height: int, width: int) -> Area:
     """A crop of frames of that size as a box (cx, cy, rx, ry), fractions of the whole frame.
 
     Example:
@@ -76,17 +78,11 @@ def area_of(part: Crop, height: int, width: int) -> tuple[float, float, float, f
         (0.45, 0.5, 0.25, 0.5)
     """
     top, left, high, wide = part
-    return (
-        (left + wide / 2) / width,
-        (top + high / 2) / height,
-        wide / 2 / width,
-        high / 2 / height,
-    )
+    cx, cy = (left + wide / 2) / width, (top + high / 2) / height
+    return cx, cy, wide / 2 / width, high / 2 / height
 
 
-def whole_boxes(
-    boxes: Tensor, area: tuple[float, float, float, float], frames: int | None = None
-) -> Tensor:
+def whole_boxes(boxes: Tensor, area: Area, frames: int) -> Tensor:
     """Boxes (T', N, 4) in fractions of an area -> (frames, N, 4), in fractions of the whole frame.
 
     A network that strides in time has boxes for fewer frames: they hold until the next.
@@ -96,11 +92,9 @@ def whole_boxes(
     size = torch.tensor([2 * rx, 2 * ry])
     centres = boxes[..., :2] * size + torch.tensor([cx - rx, cy - ry])
     placed = torch.cat((centres, boxes[..., 2:] * size), dim=-1)
-    if frames is None or frames == len(placed):
-        return placed
     return placed[torch.arange(frames) * len(placed) // frames]
 
 
-def _rounded(values: Tensor) -> Any:
-    """Nested lists of numbers with four digits, a hundredth of a pixel."""
-    return [_rounded(value) for value in values] if values.dim() else round(float(values), 4)
+def _rounded(values: Tensor) -> list[Any]:
+    """Numbers with four digits, a hundredth of a pixel."""
+    return values.double().round(decimals=4).tolist()

@@ -20,7 +20,7 @@ from interlace.graph.trace import Trace
 from interlace.models.classifier import VideoClassifier
 from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.registry import open_weights
-from interlace.predict.prediction import Prediction, area_of, whole_boxes
+from interlace.predict.prediction import Area, Prediction, area_of, whole_boxes
 from interlace.predict.stream import Stream
 
 GRAPH = "graph"  # the name of a graph that is not one of several
@@ -38,7 +38,7 @@ class Shown(NamedTuple):
 
     video: Tensor
     frames: list[int]
-    area: tuple[float, float, float, float]
+    area: Area
     traces: dict[str, Trace]
 
 
@@ -107,8 +107,13 @@ class Predictor:
         self.classes = class_names(classes or card.get("classes"), self.model.num_classes)
         self.clips = clips or ClipShape(**card.get("clips", {}))
         self.protocol: ProtocolName = protocol
-        self._middle = self.clips.protocol(protocol).crops // 2  # of the first sampling
-        self._check_size()
+        shown, side = self.clips.protocol(protocol), getattr(self.model.backbone, "side", None)
+        if side not in (None, shown.size):
+            raise ValueError(
+                f"{self.name} takes frames of {side} x {side} pixels only, and the protocol "
+                f"{protocol!r} shows {shown.size} x {shown.size}: take the protocol 'central'"
+            )
+        self._middle = shown.crops // 2  # of the first sampling
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.bf16 = bf16
         self.model.to(self.device).eval()
@@ -199,13 +204,3 @@ class Predictor:
         found = others.pop(0) if return_trace else None
         traces = {GRAPH: found} if isinstance(found, Trace) else dict(found or {})
         return logits, traces, state
-
-    def _check_size(self) -> None:
-        """Refuses a protocol whose frames are not those that the model's graphs are made for."""
-        side = getattr(self.model.backbone, "side", None)
-        shown = self.clips.protocol(self.protocol).size
-        if side not in (None, shown):
-            raise ValueError(
-                f"{self.name} takes frames of {side} x {side} pixels only, and the protocol "
-                f"{self.protocol!r} shows {shown} x {shown}: take the protocol 'central'"
-            )

@@ -46,11 +46,7 @@ class Order(Sampler[list[Place]]):
         world_size: int = 1,
         start_step: int = 0,
     ):
-        for name, value in (("length", length), ("batch_size", batch_size), ("epochs", epochs)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank must be from 0 and below world_size={world_size}, got {rank}")
+        assert 0 <= rank < world_size
         if length * epochs < batch_size * world_size:
             raise ValueError(
                 f"{length} clips seen {epochs} times do not fill a batch of "

@@ -48,16 +48,6 @@ class _Tables(NamedTuple):
     subsets: Tensor  # bool (S, D) the sets of digits that may move together
 
 
-class _Scene(NamedTuple):
-    """What happens in videos, before anything is drawn."""
-
-    classes: Tensor  # int64 (B, D)
-    together: Tensor  # bool (B, D)
-    image: Tensor  # int64 (B, D) of each digit in the table of images
-    places: Tensor  # int64 (B, T, D, 2) column and row of each tile's first pixel
-    boxes: Tensor  # float32 (B, T, D, 4)
-
-
 @dataclass(eq=False, repr=False)
 class MovingDigits(Dataset[VideoBatch], ABC):
     """Videos made when asked for. Who is on screen is left to subclasses; the rest is here.
@@ -220,7 +210,14 @@ class MovingDigits(Dataset[VideoBatch], ABC):
         digits, steps = self.num_digits, self.num_frames - 1
         return [1, 1, digits, digits, 2 * digits, 2 * steps * digits, 2 * steps]
 
-    def _scene(self, index: Tensor, tables: _Tables) -> _Scene:
+    def _scene(self, index: Tensor, tables: _Tables) -> tuple[Tensor, ...]:
+        """What happens in videos, before anything is drawn.
+
+        Returns:
+            Which classes are on screen and which digits move together, (B, D); the image of each
+            digit in the table, int64 (B, D); column and row of each tile's first pixel, int64
+            (B, T, D, 2); boxes, float32 (B, T, D, 4).
+        """
         digits, steps, room = self.num_digits, self.num_frames - 1, self.canvas - SIZE
         counts = self._draws()
         parts = draw(self._key, index, sum(counts)).split(counts, dim=1)
@@ -239,7 +236,7 @@ class MovingDigits(Dataset[VideoBatch], ABC):
         image = tables.first[classes] + below(which, tables.amount[classes])  # (B, D)
         centre = (places + SIZE // 2) / tables.canvas  # (B, T, D, 2)
         boxes = torch.cat([centre, torch.full_like(centre, SIZE / 2 / self.canvas)], dim=-1)
-        return _Scene(classes, together, image, places, boxes)
+        return classes, together, image, places, boxes
 
     def _label(self, classes: Tensor, together: Tensor) -> Tensor:
         """int64 (B,): of the largest class i and the smallest j that move together.

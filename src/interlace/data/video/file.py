@@ -16,16 +16,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from interlace.data.video.info import (
-    Choose,
-    VideoError,
-    VideoInfo,
-    beyond,
-    check_size,
-    chosen,
-    collect,
-    need_av,
-)
+from interlace.data.video.indices import Choose, beyond, check_size, chosen, collect
+from interlace.data.video.info import VideoError, VideoInfo, need_av
 from interlace.data.video.truncation import check_whole
 from interlace.data.video.upright import Upright
 

@@ -8,15 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from interlace.data.video.info import (
-    Choose,
-    VideoError,
-    VideoInfo,
-    check_size,
-    chosen,
-    collect,
-    need_av,
-)
+from interlace.data.video.indices import Choose, check_size, chosen, collect
+from interlace.data.video.info import VideoError, VideoInfo, need_av
 from interlace.data.video.truncation import check_whole
 from interlace.data.video.upright import Upright
 
