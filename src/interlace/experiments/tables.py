@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -72,10 +72,7 @@ class Tables:
             }
         except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: a table has a title and rows, not so: {error}") from error
-        self.experiment = cache(self._experiment)
-
-    def _experiment(self, config: str) -> Experiment:
-        return open_experiment(self.root / "configs", config)
+        self.experiment = cache(partial(open_experiment, self.root / "configs"))
 
     def result_path(self, experiment: Experiment, seed: int) -> Path:
         """Where the JSON of an experiment is, or goes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from torch.utils.data import Sampler
@@ -12,6 +13,7 @@ from interlace.data.counter_random import draw, stream_key
 Place = tuple[int, int]  # (epoch, index): which clip, for which time
 
 
+@dataclass(eq=False)
 class Order(Sampler[list[Place]]):
     """Batches of shuffled epochs, one after another without a gap.
 
@@ -35,27 +37,21 @@ class Order(Sampler[list[Place]]):
         ([2, 2, 2, 2, 2], [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)])
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        seed: int,
-        epochs: int,
-        *,
-        rank: int = 0,
-        world_size: int = 1,
-        start_step: int = 0,
-    ):
-        assert 0 <= rank < world_size
-        if length * epochs < batch_size * world_size:
+    length: int
+    batch_size: int
+    seed: int
+    epochs: int
+    _: KW_ONLY
+    rank: int = 0
+    world_size: int = 1
+    start_step: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
             raise ValueError(
-                f"{length} clips seen {epochs} times do not fill a batch of "
-                f"{batch_size * world_size}; take a smaller batch_size, or more epochs"
+                f"{self.length} clips seen {self.epochs} times do not fill a batch of "
+                f"{self.batch_size * self.world_size}; take a smaller batch_size, or more epochs"
             )
-        self.length, self.batch_size = length, batch_size
-        self.seed, self.epochs = seed, epochs
-        self.rank, self.world_size = rank, world_size
-        self.start_step = start_step
 
     @property
     def steps(self) -> int:
