@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from interlace.data.clips.sampling import Crop
+from interlace.graph.trace import Trace
 
 Area = tuple[float, float, float, float]  # a part of the frame, as a box
 
@@ -68,6 +69,30 @@ class Prediction:
             "area": _rounded(torch.tensor(self.area)),
             "boxes": {name: _rounded(boxes) for name, boxes in self.boxes.items()},
         }
+
+
+class Shown(NamedTuple):
+    """What a model was shown of a video at once, and what its graphs did with it.
+
+    Attributes:
+        video: uint8 (T, 3, H, W), whole frames, of which it saw `area`.
+        frames: their numbers, from 0.
+        area: (cx, cy, rx, ry) as fractions of the whole frame.
+        traces: by the name of the graph; their boxes are fractions of the area.
+    """
+
+    video: Tensor
+    frames: list[int]
+    area: Area
+    traces: dict[str, Trace]
+
+    def prediction(self, name: str, classes: Sequence[str], scores: Tensor) -> Prediction:
+        """What the model says of the video, and where in the whole frame its nodes looked."""
+        boxes = {
+            graph: whole_boxes(trace.boxes[0], self.area, len(self.frames))
+            for graph, trace in self.traces.items()
+        }
+        return Prediction(name, classes, scores, self.frames, boxes, self.area)
 
 
 def area_of(part: Crop, height: int, width: int) -> Area:

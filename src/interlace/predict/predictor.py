@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,26 +20,10 @@ from interlace.graph.trace import Trace
 from interlace.models.classifier import VideoClassifier
 from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.registry import open_weights
-from interlace.predict.prediction import Area, Prediction, area_of, whole_boxes
+from interlace.predict.prediction import Prediction, Shown, area_of
 from interlace.predict.stream import Stream
 
 GRAPH = "graph"  # the name of a graph that is not one of several
-
-
-class Shown(NamedTuple):
-    """What a model was shown of a video at once, and what its graphs did with it.
-
-    Attributes:
-        video: uint8 (T, 3, H, W), whole frames, of which it saw `area`.
-        frames: their numbers, from 0.
-        area: (cx, cy, rx, ry) as fractions of the whole frame.
-        traces: by the name of the graph; their boxes are fractions of the area.
-    """
-
-    video: Tensor
-    frames: list[int]
-    area: Area
-    traces: dict[str, Trace]
 
 
 class Predictor:
@@ -164,14 +148,7 @@ class Predictor:
             if traced:
                 area = area_of(view.crop, *video.shape[2:])
                 shown = Shown(video[chosen], view.frames.tolist(), area, traces)
-        boxes = {
-            name: whole_boxes(trace.boxes[0], shown.area, len(shown.frames))
-            for name, trace in shown.traces.items()
-        }
-        prediction = Prediction(
-            source_name(source), self.classes, scores, shown.frames, boxes, shown.area
-        )
-        return prediction, shown
+        return shown.prediction(source_name(source), self.classes, scores), shown
 
     def stream(self) -> Stream:
         """Classifies frames as they come, for models whose frames do not depend on later ones.

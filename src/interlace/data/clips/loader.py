@@ -72,20 +72,16 @@ class _Reader(Dataset[Any]):
 
 class _Loader(DataLoader):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        batches = super().__iter__()
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                raise OSError(
-                    "a process that reads videos was killed, or did not start: give the machine or "
-                    "the container more (shared) memory, take fewer workers or smaller batches, or "
-                    "look with `interlace scan` for a video that kills its decoder"
-                ) from error
-            if isinstance(batch, _Failure):
-                raise batch
-            yield Clip(batch.video, torch.tensor(batch.label), torch.tensor(batch.index))
+        try:
+            for batch in super().__iter__():
+                if isinstance(batch, _Failure):
+                    raise batch
+                yield Clip(batch.video, torch.tensor(batch.label), torch.tensor(batch.index))
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise OSError(
+                "a process that reads videos was killed, or did not start: give the machine or "
+                "the container more (shared) memory, take fewer workers or smaller batches, or "
+                "look with `interlace scan` for a video that kills its decoder"
+            ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
 
 import torch
 from torch.utils.data import Sampler
@@ -62,17 +63,12 @@ class Order(Sampler[list[Place]]):
         return max(0, self.steps - self.start_step)
 
     def __iter__(self) -> Iterator[list[Place]]:
-        shuffled: list[int] = []
-        shuffled_epoch = -1
+        shuffled = lru_cache(maxsize=1)(self._shuffle)
         for step in range(self.start_step, self.steps):
             first = (step * self.world_size + self.rank) * self.batch_size
-            batch = []
-            for number in range(first, first + self.batch_size):
-                epoch, place = divmod(number, self.length)
-                if epoch != shuffled_epoch:
-                    shuffled, shuffled_epoch = self._shuffle(epoch), epoch
-                batch.append((epoch, shuffled[place]))
-            yield batch
+            numbers = range(first, first + self.batch_size)
+            places = (divmod(number, self.length) for number in numbers)
+            yield [(epoch, shuffled(epoch)[place]) for epoch, place in places]
 
     def _shuffle(self, epoch: int) -> list[int]:
         """The clips of an epoch in their order, the same on every machine."""

@@ -24,12 +24,9 @@ def natural(name: str) -> tuple[list[str | int], str]:
 
 def list_pictures(folder: Path) -> list[Path]:
     """The frames of a folder, in order; hidden files are left out."""
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURES and not path.name.startswith(".")
-    ]
-    return sorted(found, key=lambda path: natural(path.name))
+    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
+    shown = (path for path in found if not path.name.startswith("."))
+    return sorted(shown, key=lambda path: natural(path.name))
 
 
 def folder_info(folder: Path) -> VideoInfo:
