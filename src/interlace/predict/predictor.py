@@ -17,7 +17,7 @@ from interlace.data.labels.class_names import class_names
 from interlace.data.video.read import Source, VideoError
 from interlace.data.video.sources import find_sources, is_one, source_name
 from interlace.graph.trace import Trace
-from interlace.models.classifier import VideoClassifier
+from interlace.models.classifier import VideoClassifier, traces_of
 from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.registry import open_weights
 from interlace.predict.prediction import Prediction, Shown, area_of
@@ -178,6 +178,4 @@ class Predictor:
         if not bool(logits.isfinite().all()):
             raise ValueError(f"the scores of {self.name} are not finite: look for NaN in weights")
         state = others.pop(0) if return_state else None
-        found = others.pop(0) if return_trace else None
-        traces = {GRAPH: found} if isinstance(found, Trace) else dict(found or {})
-        return logits, traces, state
+        return logits, traces_of(others.pop(0) if return_trace else None), state

@@ -9,6 +9,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -214,16 +215,15 @@ def _existing(
 
 def _where_named(root: Path, names: Sequence[str]) -> list[list[str]]:
     """Files and folders of these paths, or of them and a suffix."""
-    found = []
-    folders: dict[PurePosixPath, dict[str, list[str]]] = {}
-    for name in names:
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.parent not in folders:
-            folder = root / path.parent
-            inside = sorted(os.listdir(folder)) if folder.is_dir() else []
-            folders[path.parent] = _by_stem(inside) | {name: [name] for name in inside}
-        found.append([str(path.parent / n) for n in folders[path.parent].get(path.name, [])])
-    return found
+
+    @cache
+    def inside(folder: PurePosixPath) -> dict[str, list[str]]:
+        there = sorted(os.listdir(root / folder)) if (root / folder).is_dir() else []
+        return _by_stem(there) | {name: [name] for name in there}
+
+    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
+    found = [(path.parent, inside(path.parent).get(path.name, [])) for path in paths]
+    return [[str(folder / name) for name in called] for folder, called in found]
 
 
 def _anywhere(root: Path, names: Sequence[str]) -> list[list[str]]:

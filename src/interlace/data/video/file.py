@@ -170,9 +170,7 @@ def _info(path: Path, count: int) -> VideoInfo:
         frame = next(container.decode(stream), None)
         if frame is None:
             raise VideoError(f"{path} holds no frames that can be decoded; {_AGAIN}")
-        upright = Upright()
-        height, width, _ = upright(frame).shape
-        rotation, mirrored = upright.orientation(frame)
+        height, width, _ = Upright()(frame).shape
         rate = stream.average_rate or stream.guessed_rate
         aspect = stream.sample_aspect_ratio
         return VideoInfo(
@@ -182,8 +180,6 @@ def _info(path: Path, count: int) -> VideoInfo:
             height=height,
             rate=float(rate) if rate else None,
             codec=stream.codec_context.name,
-            rotation=rotation,
-            mirrored=mirrored,
             pixel_aspect=float(aspect) if aspect else 1.0,
         )
 

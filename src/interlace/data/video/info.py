@@ -21,9 +21,6 @@ class VideoInfo:
         height: likewise.
         rate: frames a second, the mean where it varies; None where nothing tells it.
         codec: "h264", "vp9", "png", ...; "raw" for an array.
-        rotation: degrees counter-clockwise by which frames are turned when they are read, as the
-            file asks for: 0, 90, 180 or 270.
-        mirrored: whether left and right are swapped after that, as the file asks for.
         pixel_aspect: width of a pixel over its height; it is reported, and never applied.
     """
 
@@ -33,8 +30,6 @@ class VideoInfo:
     height: int
     rate: float | None = None
     codec: str = "raw"
-    rotation: int = 0
-    mirrored: bool = False
     pixel_aspect: float = 1.0
 
 
