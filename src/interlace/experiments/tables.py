@@ -152,9 +152,8 @@ class Tables:
         line["recall"] = _spread([100 * r["recall"] for r in regions], 1)
         line["parameters"] = f"{good[0]['parameters'] / 1e6:.2f} M"
         frames = good[0].get("frames_seen")
-        line["videos seen"] = f"{good[0]['videos_seen']:,}"
-        if frames:
-            line["videos seen"] += f" + {frames:,} frames"
+        before = f" + {frames:,} frames" if frames else ""
+        line["videos seen"] = f"{good[0]['videos_seen']:,}{before}"
         return line
 
     def write_page(self) -> Path:

@@ -95,7 +95,7 @@ def _objects(frames: Iterable[dict[str, Any]]) -> Objects:
     seen: dict[int, list[tuple[str, list[float]]]] = {}
     for frame in frames:
         number = int(PurePosixPath(frame["name"]).stem) - 1  # pictures count from 1
-        seen[number] = [(_name(label), _corners(label)) for label in frame["labels"]]
+        seen[number] = [_object(label) for label in frame["labels"]]
     tracks: list[tuple[str, dict[int, list[float]]]] = []  # of each object: frame -> corners
     for number in sorted(seen):
         for name, corners in seen[number]:
@@ -112,14 +112,11 @@ def _objects(frames: Iterable[dict[str, Any]]) -> Objects:
     return Objects(tuple(name for name, _ in tracks), out)
 
 
-def _name(label: dict[str, Any]) -> str:
-    """Early files say the category beside the corners, and have no number."""
+def _object(label: dict[str, Any]) -> tuple[str, list[float]]:
+    """Name and corners; early files say the category beside these, and have no number."""
     said = label["box2d"] | label
-    return str(said["standard_category"] if "standard_category" in said else said["category"])
-
-
-def _corners(label: dict[str, Any]) -> list[float]:
-    return [float(label["box2d"][key]) for key in ("x1", "y1", "x2", "y2")]
+    name = said["standard_category" if "standard_category" in said else "category"]
+    return str(name), [float(label["box2d"][key]) for key in ("x1", "y1", "x2", "y2")]
 
 
 def _boxes(corners: Tensor) -> Tensor:
