@@ -75,7 +75,8 @@ class TrainingClips(Dataset[Clip]):
         label = self.clips.items[index].label
         video = read_frames(self.clips.path(index), partial(self.frames, place))
         video = resize_short_side(video, self.shape.short_side)
-        video = crop(video, random_crop(*video.shape[2:], self.shape.size, random=random))
+        height, width = video.shape[2:]
+        video = crop(video, random_crop(height, width, self.shape.size, random=random))
         mirror = -1 if self.mirrored is None else int(self.mirrored[label])
         if mirror >= 0 and random_flip(random=random):
             return Clip(video.flip(-1), mirror, index)

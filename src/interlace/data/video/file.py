@@ -58,8 +58,7 @@ class _Table:
 def file_info(path: Path) -> VideoInfo:
     """What is known of a file; decodes one frame, or all where nothing else tells their count."""
     with _naming(path):
-        table = _table(path)
-        return _info(path, _count(path, table))
+        return _info(path, _count(path, _table(path)))
 
 
 def check_file(path: Path) -> VideoInfo:
