@@ -10,7 +10,8 @@ from torch import nn
 
 from interlace.data.clips.dataset import Clip
 from interlace.data.digits.images import load_digits
-from interlace.data.digits.syncmnist import SyncMNIST, VideoBatch
+from interlace.data.digits.moving import VideoBatch
+from interlace.data.digits.syncmnist import SyncMNIST
 from interlace.evaluation.evaluate import check_labels, classify, evaluate
 from interlace.evaluation.region_metrics import region_metrics
 from interlace.graph.trace import Trace

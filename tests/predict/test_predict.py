@@ -12,7 +12,7 @@ from torch import nn
 import interlace
 from clip_models import CLASSES, CLIPS, classifier, network, saved
 from interlace.commands.cli import main
-from interlace.data.clips.sampling import Crop, segment_frames
+from interlace.data.clips.sampling import Crop, uniform_frames
 from interlace.data.clips.transforms import resize_short_side
 from interlace.data.labels.class_names import class_names, read_classes
 from interlace.data.video.read import VideoError, read_frames
@@ -68,7 +68,7 @@ def test_scores_are_the_mean_over_the_views_of_the_protocol(model, clip, protoco
     assert prediction.label == str(int(expected.argmax()))
     best = expected.argsort(descending=True).tolist()
     assert [label for label, _ in prediction.top(2)] == [str(n) for n in best[:2]]
-    assert prediction.frames == segment_frames(11, 4).tolist()
+    assert prediction.frames == uniform_frames(11, 4).tolist()
 
 
 @pytest.mark.parametrize("protocol", ["central", "3x2"])
@@ -101,7 +101,7 @@ def test_a_crop_is_a_box_and_all_of_it_becomes_all_of_the_crop():
     assert area == pytest.approx((0.5, 0.5, 0.1, 0.3))
     boxes = torch.tensor([[[0.5, 0.5, 0.5, 0.5], [0.0, 1.0, 0.5, 0.1]]])
     expected = torch.tensor([[[0.5, 0.5, 0.1, 0.3], [0.4, 0.8, 0.1, 0.06]]])
-    torch.testing.assert_close(whole_boxes(boxes, area), expected)
+    torch.testing.assert_close(whole_boxes(boxes, area, 1), expected)
 
 
 def test_boxes_of_fewer_frames_hold_until_the_next():

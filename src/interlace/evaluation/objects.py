@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 
 import torch
 
@@ -30,23 +29,20 @@ def measure_regions(
     Raises:
         ValueError: no video has marked objects, or the model has no graph.
     """
-    meters: dict[str, RegionMeter] = {}
-    seen = 0
-    for index, item in enumerate(clips.items):
-        marked = objects.get(PurePosixPath(item.name).stem)
-        if marked is None:
-            continue
-        seen += 1
-        info = video_info(clips.path(index))
-        prediction, _ = predictor.look(clips.path(index))
-        there = marked.boxes(torch.tensor(prediction.frames), info.height, info.width)
-        for name, regions in prediction.boxes.items():
-            meters.setdefault(name, RegionMeter()).add(regions[None], there[None])
-    if not seen:
+    videos = [clips.path(index) for index in range(len(clips))]
+    marked = {video: objects[video.stem] for video in videos if video.stem in objects}
+    if not marked:
         raise ValueError(
             f"none of the {len(clips):,} videos of {clips.root} has marked objects: names of "
             "videos must be those of the file of boxes"
         )
+    meters: dict[str, RegionMeter] = {}
+    for video, known in marked.items():
+        info = video_info(video)
+        prediction, _ = predictor.look(video)
+        there = known.boxes(torch.tensor(prediction.frames), info.height, info.width)
+        for name, regions in prediction.boxes.items():
+            meters.setdefault(name, RegionMeter()).add(regions[None], there[None])
     if not meters:
         raise ValueError(f"{predictor.name} has no graph whose regions could be measured")
     return {name: meter.result() for name, meter in meters.items()}

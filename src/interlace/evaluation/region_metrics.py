@@ -6,7 +6,6 @@ The distances are those of DyReg-GNN, appendix F.3, equations 15 and 16.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -60,71 +59,6 @@ class RegionMetrics:
         return {"dist": self.dist, **asdict(self)}
 
 
-class Comparison(NamedTuple):
-    """Every node and every object of every frame, measured; NaN, False or -1 where there is none.
-
-    Attributes:
-        to_object: (B, T, N) distance of each node's centre to the nearest object's.
-        nearest: int64 (B, T, N) which object that is, the first of those equally near.
-        to_region: (B, T, M) distance of each object's centre to the nearest node's.
-        hit: bool (B, T, M) whether the centre of a region is in the object's box.
-        iou: (B, T, M) intersection over union of each object with the region that fits it best.
-        present: bool (B, T, M) which objects are in the frame.
-    """
-
-    to_object: Tensor
-    nearest: Tensor
-    to_region: Tensor
-    hit: Tensor
-    iou: Tensor
-    present: Tensor
-
-
-def compare(regions: Tensor, objects: Tensor, mask: Tensor | None = None) -> Comparison:
-    """Measures every node against the objects of its frame, and the other way round.
-
-    Args:
-        regions: (B, T, N, 4) boxes of nodes, N at least 1.
-        objects: (B, T, M, 4) boxes of objects, M may be 0; number j is the same object in all
-            frames of a clip.
-        mask: bool (B, T, M) which objects are in the frame, whatever is in the other boxes; if
-            None, all whose box is not four times NaN.
-
-    Returns:
-        A `Comparison` on the device of the boxes, in float32 or, for float64 boxes, in float64.
-
-    Convention:
-        Boxes as in `interlace.graph.boxes`: (cx, cy, rx, ry), fractions of the frame.
-
-    Raises:
-        ValueError: for other shapes, a mask that is not bool, or boxes with NaN, infinite or
-            negative extents, of nodes or of objects that are in the frame.
-
-    Example:
-        >>> regions = torch.tensor([[[[0.5, 0.5, 0.1, 0.1], [0.1, 0.1, 0.1, 0.1]]]])
-        >>> objects = torch.tensor([[[[0.5, 0.75, 0.1, 0.1]]]])
-        >>> compare(regions, objects).to_region.item()
-        0.25
-    """
-    regions, objects, present = _checked(regions, objects, mask)
-    gap = (regions[..., :, None, :2] - objects[..., None, :, :2]).abs()  # (B, T, N, M, 2)
-    distance = torch.linalg.vector_norm(gap, dim=-1)  # (B, T, N, M)
-    inside = (gap <= objects[..., None, :, 2:]).all(-1)
-    nan = float("nan")
-
-    nobody = F.pad(distance.masked_fill(~present[..., None, :], torch.inf), (0, 1), value=torch.inf)
-    to_object, nearest = nobody.min(-1)  # (B, T, N)
-    alone = to_object.isinf()
-    return Comparison(
-        to_object=to_object.masked_fill(alone, nan),
-        nearest=nearest.masked_fill(alone, -1),
-        to_region=distance.amin(-2).masked_fill(~present, nan),
-        hit=inside.any(-2) & present,
-        iou=iou(regions, objects).amax(-2).masked_fill(~present, nan),
-        present=present,
-    )
-
-
 class RegionMeter:
     """Collects regions and objects batch by batch; the result is that of all of them at once.
 
@@ -144,25 +78,46 @@ class RegionMeter:
         self._held = self._pairs = self._same = 0  # of nodes: frames, pairs of frames
         self._to_object = self._to_region = self._iou = 0.0
 
-    def add(self, regions: Tensor, objects: Tensor, mask: Tensor | None = None) -> None:
-        """Adds a batch of whole clips; see `compare`. What it refuses leaves no trace."""
-        found = Comparison(*(part.cpu() for part in compare(regions, objects, mask)))
-        amount = found.present.sum(-1)  # (B, T)
-        shown = amount > 0
-        to_object = found.to_object.double().mean(-1)[shown]  # (F,)
-        to_region = found.to_region.double().nansum(-1)[shown] / amount[shown]
-        before, after = found.nearest[:, :-1], found.nearest[:, 1:]  # (B, T - 1, N)
-        pairs = (before >= 0) & (after >= 0)
+    def add(self, regions: Tensor, objects: Tensor) -> None:
+        """Adds a batch of whole clips. What it refuses leaves no trace.
+
+        Args:
+            regions: (B, T, N, 4) boxes of nodes, N at least 1.
+            objects: (B, T, M, 4) boxes of objects, M may be 0; number j is the same object in all
+                frames of a clip, and four times NaN in those that it is not in.
+
+        Convention:
+            Boxes as in `interlace.graph.boxes`: (cx, cy, rx, ry), fractions of the frame; they are
+            measured in float32 or, where they are of it, in float64.
+
+        Raises:
+            ValueError: for other shapes, or boxes with NaN, infinite or negative extents, of nodes
+                or of objects that are in the frame.
+        """
+        regions, objects, present = _checked(regions, objects)  # present: (B, T, M)
+        gap = (regions[..., :, None, :2] - objects[..., None, :, :2]).abs()  # (B, T, N, M, 2)
+        inside = (gap <= objects[..., None, :, 2:]).all(-1)  # (B, T, N, M)
+        distance = torch.linalg.vector_norm(gap, dim=-1).double()
+        overlap = iou(regions, objects).amax(-2).double()  # (B, T, M)
+
+        shown = present.any(-1)  # (B, T)
+        some = F.pad(
+            distance.masked_fill(~present[..., None, :], torch.inf), (0, 1), value=torch.inf
+        )
+        to_object, nearest = some.min(-1)  # (B, T, N), the first of those equally near
+        held = to_object.isfinite()
+        to_region = distance.amin(-2).masked_fill(~present, torch.nan)  # (B, T, M)
+        pairs = held[:, :-1] & held[:, 1:]  # (B, T - 1, N)
 
         self.frames += int(shown.sum())
-        self._objects += int(amount.sum())
-        self._hits += int(found.hit.sum())
-        self._held += int((found.nearest >= 0).sum())
+        self._objects += int(present.sum())
+        self._hits += int((inside.any(-2) & present).sum())
+        self._held += int(held.sum())
         self._pairs += int(pairs.sum())
-        self._same += int((pairs & (before == after)).sum())
-        self._to_object += float(to_object.sum())
-        self._to_region += float(to_region.sum())
-        self._iou += float(found.iou.double().nansum())
+        self._same += int((pairs & (nearest[:, :-1] == nearest[:, 1:])).sum())
+        self._to_object += float(to_object[shown].mean(-1).sum())
+        self._to_region += float(to_region[shown].nanmean(-1).sum())
+        self._iou += float(overlap[present].sum())
 
     def result(self) -> RegionMetrics:
         """The metrics of all that was added.
@@ -181,62 +136,38 @@ class RegionMeter:
             recall=self._hits / self._objects,
             iou=self._iou / self._objects,
             same_object=self._same / self._pairs if self._pairs else None,
-            run_length=self._held
-            / (self._held - self._same),  # a run has one pair less than frames
+            run_length=self._held / (self._held - self._same),  # a run: one pair less than frames
             frames=self.frames,
             objects=self._objects,
         )
 
 
-def region_metrics(regions: Tensor, objects: Tensor, mask: Tensor | None = None) -> RegionMetrics:
-    """The metrics of one batch of clips; arguments and errors as for `compare`."""
+def region_metrics(regions: Tensor, objects: Tensor) -> RegionMetrics:
+    """The metrics of one batch of clips; arguments and errors as for `RegionMeter.add`."""
     meter = RegionMeter()
-    meter.add(regions, objects, mask)
+    meter.add(regions, objects)
     return meter.result()
 
 
-def _checked(
-    regions: Tensor, objects: Tensor, mask: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Regions and objects in one type, and which objects are present."""
-    for name, boxes, count in (("regions", regions, "N"), ("objects", objects, "M")):
-        if boxes.dim() != 4 or boxes.shape[-1] != 4:
-            raise ValueError(
-                f"{name} must be boxes (B, T, {count}, 4), got {tuple(boxes.shape)}; for a single "
-                "clip use boxes[None]"
-            )
-    if regions.shape[:2] != objects.shape[:2]:
+def _checked(regions: Tensor, objects: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Regions and objects in one type, and which objects are present; boxes of others are 0."""
+    shapes = tuple(regions.shape), tuple(objects.shape)
+    if any(len(s) != 4 or s[3] != 4 for s in shapes) or shapes[0][:2] != shapes[1][:2]:
         raise ValueError(
-            f"regions and objects must be of the same clips and frames (B, T), got "
-            f"{tuple(regions.shape[:2])} and {tuple(objects.shape[:2])}; take the objects of the "
-            "frames that the regions are of"
-        )
-    if regions.shape[2] == 0:
-        raise ValueError(
-            f"regions must be of at least one node, got {tuple(regions.shape)}; leave out models "
-            "without nodes"
-        )
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != objects.shape[:3]):
-        raise ValueError(
-            f"mask must be bool (B, T, M) = {tuple(objects.shape[:3])}, got {mask.dtype} "
-            f"{tuple(mask.shape)}; it is True where an object is in the frame"
+            "regions and objects must be boxes (B, T, N, 4) and (B, T, M, 4) of the same clips and "
+            f"frames, got {shapes[0]} and {shapes[1]}; for a single clip use boxes[None]"
         )
     dtype = torch.promote_types(torch.promote_types(regions.dtype, objects.dtype), torch.float32)
-    regions, objects = regions.to(dtype), objects.to(dtype)
-    present = ~objects.isnan().all(-1) if mask is None else mask  # (B, T, M)
-    _check_boxes("regions", regions, torch.ones_like(regions[..., 0], dtype=torch.bool))
-    _check_boxes("objects that are in the frame", objects, present)
-    return regions, objects, present
-
-
-def _check_boxes(name: str, boxes: Tensor, present: Tensor) -> None:
-    """Raises ValueError, and names the box, if one that is present is no box."""
-    good = boxes.isfinite().all(-1) & (boxes[..., 2:] >= 0).all(-1)
-    wrong = present & ~good
-    if bool(wrong.any()):
-        clip, frame, which = wrong.nonzero()[0].tolist()
-        raise ValueError(
-            f"{name} must be finite boxes (cx, cy, rx, ry) with rx, ry >= 0, got "
-            f"{boxes[clip, frame, which].tolist()} in clip {clip}, frame {frame}, place {which}; "
-            "look for NaN in the weights, or mask objects that are absent"
-        )
+    absent = objects.isnan().all(-1)  # (B, T, M)
+    objects = objects.masked_fill(absent[..., None], 0).to("cpu", dtype)
+    regions, absent = regions.to("cpu", dtype), absent.cpu()
+    for name, boxes in (("regions", regions), ("objects", objects)):
+        wrong = ~(boxes.isfinite().all(-1) & (boxes[..., 2:] >= 0).all(-1))
+        if bool(wrong.any()):
+            clip, frame, which = wrong.nonzero()[0].tolist()
+            raise ValueError(
+                f"{name} must be finite boxes (cx, cy, rx, ry) with rx, ry >= 0, got "
+                f"{boxes[clip, frame, which].tolist()} in clip {clip}, frame {frame}, place "
+                f"{which}; look for NaN in the weights, or make objects that are absent NaN"
+            )
+    return regions, objects, ~absent

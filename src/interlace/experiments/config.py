@@ -14,7 +14,7 @@ def read_config(path: str | Path, *, above: tuple[Path, ...] = ()) -> dict[str, 
     Args:
         path: of a YAML file: parts (model, data, recipe, trainer) of options; and `base`, another
             such file, found from the folder of this one.
-        above: the files that have this one as their base.
+        above: the files that it is the base of.
 
     Returns:
         part -> option -> value; what the file says of an option counts, not its base.
@@ -40,15 +40,15 @@ def on_base(
     Args:
         stated: what its file holds.
         path: of the file.
-        above: the files that have this one as their base.
+        above: the files that it is the base of.
     """
-    here = Path(path).resolve()
-    if here in above:
+    path = Path(path)
+    if path.resolve() in above:
         raise ValueError(f"{path} is its own base; name another file, or none")
     own = {k: v for k, v in stated.items() if k != "base"} if isinstance(stated, dict) else None
     if own is None or not all(isinstance(part, dict) for part in own.values()):
         raise ValueError(f"{path} must hold parts, such as data, with an option a line below each")
     if "base" not in stated:
         return own
-    below = read_config(Path(path).parent / stated["base"], above=(*above, here))
+    below = read_config(path.parent / stated["base"], above=(*above, path.resolve()))
     return {part: below.get(part, {}) | own.get(part, {}) for part in below | own}

@@ -89,14 +89,14 @@ def varied(experiment: Experiment, *, digits: str, budget: int | None) -> Experi
 # --- a budget -------------------------------------------------------------------------------------
 
 
-def videos_of(recipe: DigitRecipeOptions) -> int:
-    """Videos of the lessons and of the experiment itself."""
-    return recipe.videos + sum(lesson.videos for lesson in recipe.lessons)
+def videos_of(recipe: DigitRecipeOptions) -> list[int]:
+    """How many each lesson has, and the experiment itself."""
+    return [*(lesson.videos for lesson in recipe.lessons), recipe.videos]
 
 
 def scaled(recipe: DigitRecipeOptions, budget: int) -> DigitRecipeOptions:
     """The recipe with all that counts videos in proportion to a budget; pre-training stays."""
-    share = budget / videos_of(recipe)
+    share = budget / sum(videos_of(recipe))
     return replace(
         recipe,
         videos=round(recipe.videos * share),
@@ -106,8 +106,7 @@ def scaled(recipe: DigitRecipeOptions, budget: int) -> DigitRecipeOptions:
 
 def check_budget(recipe: DigitRecipeOptions, budget: int) -> None:
     """Raises ValueError if a budget is no smaller than the recipe's videos, or too small."""
-    total = videos_of(recipe)
-    part = min([recipe.videos, *(lesson.videos for lesson in recipe.lessons)])
+    total, part = sum(videos_of(recipe)), min(videos_of(recipe))
     least = -(-recipe.batch_size * total // part)
     if not least <= budget < total:
         raise ValueError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interlace.data.digits import load_digits
-from interlace.experiments.experiment import Experiment, check_budget, varied
+from interlace.experiments.experiment import Experiment, check_budget, varied, videos_of
 from interlace.experiments.tables import Tables, read_record
 from interlace.registry import nearest
 from interlace.reports.run import read_curves
@@ -47,13 +47,12 @@ def run(
     write_evaluation(trained, out / "evaluation.json", bf16=trainer.precision == "bf16")
     evaluation = json.loads((out / "evaluation.json").read_text())
     finished = json.loads((out / "run.json").read_text())
-    recipe = options.recipe
-    batch = recipe.batch_size * recipe.accumulate
-    # a batch that is not whole is left out
-    steps = sum(part.videos // batch for part in (*recipe.lessons, recipe))
-    curve, before = _curve(out / "logs/csv", steps, batch)
-    frames = recipe.pretrain_batch // FRAMES_A_VIDEO * FRAMES_A_VIDEO * recipe.accumulate
-    stated = experiment.stated
+    recipe, stated = options.recipe, experiment.stated
+    a_step = recipe.batch_size * recipe.accumulate
+    # of each lesson and of the experiment itself; a batch that is not whole is left out
+    steps = sum(videos // a_step for videos in videos_of(recipe))
+    curve, before = _curve(out / "logs/csv", steps, a_step)
+    pretrain_videos = before * recipe.accumulate * (recipe.pretrain_batch // FRAMES_A_VIDEO)
     evaluation["data"]["digits"] = stated["data"]["digits"]  # where a folder is says nothing
     return evaluation | {
         "config": f"configs/{experiment.config}.yaml",
@@ -61,8 +60,8 @@ def run(
         "seed": seed,
         "options": stated | {"trainer": stated["trainer"] | {"seed": seed}},
         "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "videos_seen": steps * batch,
-        "frames_seen": before * frames,
+        "videos_seen": steps * a_step,
+        "frames_seen": pretrain_videos * FRAMES_A_VIDEO,
         "best_validation": {"accuracy": trained.card["validation"], "step": trained.card["step"]},
         "regions": evaluation.get("regions"),
         "curve": curve,
@@ -132,24 +131,24 @@ def is_missing(experiment: Experiment, path: Path, force: bool) -> bool:
     return force and experiment.difference(read_record(there)["options"]) is not None
 
 
-def _curve(logs: Path, total: int, batch: int) -> tuple[dict[str, list[float]], int]:
+def _curve(logs: Path, steps: int, videos: int) -> tuple[dict[str, list[float]], int]:
     """The learning curve, and how many steps of pre-training came before it.
 
     Args:
-        logs: of the run, as CSV.
-        total: steps of the lessons and of the experiment itself.
-        batch: videos of a step.
+        logs: of the run.
+        steps: of the run without its pre-training.
+        videos: of a step.
 
     Returns:
         "videos" seen at each look at the validation videos, and what was seen: "accuracy" and,
         of a model with regions, "distance"; then the steps of the pre-training.
     """
     found = read_curves(logs, list(_CURVES.values()))
-    steps = found[_CURVES["accuracy"]][0]
-    before = steps[-1] - total  # the last look is after the last step
-    curve: dict[str, list[float]] = {"videos": [(step - before) * batch for step in steps]}
+    looks = found[_CURVES["accuracy"]][0]
+    before = looks[-1] - steps  # the last look is after the last step
+    curve: dict[str, list[float]] = {"videos": [(look - before) * videos for look in looks]}
     for name, column in _CURVES.items():
-        if column in found and found[column][0] == steps:
+        if column in found and found[column][0] == looks:
             curve[name] = found[column][1]
     return curve, before
 

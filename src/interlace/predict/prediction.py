@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from interlace.data.clips.sampling import Crop
+from interlace.graph.trace import Trace
+
+Area = tuple[float, float, float, float]  # a part of the frame, as a box
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Prediction:
     scores: Tensor = field(default_factory=lambda: torch.zeros(0))
     frames: list[int] = field(default_factory=list)
     boxes: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    area: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
+    area: Area = (0.5, 0.5, 0.5, 0.5)
     error: str = ""
 
     @property
@@ -68,7 +71,31 @@ class Prediction:
         }
 
 
-def area_of(part: Crop, height: int, width: int) -> tuple[float, float, float, float]:
+class Shown(NamedTuple):
+    """What a model was shown of a video at once, and what its graphs did with it.
+
+    Attributes:
+        video: uint8 (T, 3, H, W), whole frames, of which it saw `area`.
+        frames: their numbers, from 0.
+        area: (cx, cy, rx, ry) as fractions of the whole frame.
+        traces: by the name of the graph; their boxes are fractions of the area.
+    """
+
+    video: Tensor
+    frames: list[int]
+    area: Area
+    traces: dict[str, Trace]
+
+    def prediction(self, name: str, classes: Sequence[str], scores: Tensor) -> Prediction:
+        """What the model says of the video, and where in the whole frame its nodes looked."""
+        boxes = {
+            graph: whole_boxes(trace.boxes[0], self.area, len(self.frames))
+            for graph, trace in self.traces.items()
+        }
+        return Prediction(name, classes, scores, self.frames, boxes, self.area)
+
+
+def area_of(part: Crop, height: int, width: int) -> Area:
     """A crop of frames of that size as a box (cx, cy, rx, ry), fractions of the whole frame.
 
     Example:
@@ -76,17 +103,11 @@ def area_of(part: Crop, height: int, width: int) -> tuple[float, float, float, f
         (0.45, 0.5, 0.25, 0.5)
     """
     top, left, high, wide = part
-    return (
-        (left + wide / 2) / width,
-        (top + high / 2) / height,
-        wide / 2 / width,
-        high / 2 / height,
-    )
+    cx, cy = (left + wide / 2) / width, (top + high / 2) / height
+    return cx, cy, wide / 2 / width, high / 2 / height
 
 
-def whole_boxes(
-    boxes: Tensor, area: tuple[float, float, float, float], frames: int | None = None
-) -> Tensor:
+def whole_boxes(boxes: Tensor, area: Area, frames: int) -> Tensor:
     """Boxes (T', N, 4) in fractions of an area -> (frames, N, 4), in fractions of the whole frame.
 
     A network that strides in time has boxes for fewer frames: they hold until the next.
@@ -96,11 +117,9 @@ def whole_boxes(
     size = torch.tensor([2 * rx, 2 * ry])
     centres = boxes[..., :2] * size + torch.tensor([cx - rx, cy - ry])
     placed = torch.cat((centres, boxes[..., 2:] * size), dim=-1)
-    if frames is None or frames == len(placed):
-        return placed
     return placed[torch.arange(frames) * len(placed) // frames]
 
 
-def _rounded(values: Tensor) -> Any:
-    """Nested lists of numbers with four digits, a hundredth of a pixel."""
-    return [_rounded(value) for value in values] if values.dim() else round(float(values), 4)
+def _rounded(values: Tensor) -> list[Any]:
+    """Numbers with four digits, a hundredth of a pixel."""
+    return values.double().round(decimals=4).tolist()

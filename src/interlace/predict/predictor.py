@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,29 +17,13 @@ from interlace.data.labels.class_names import class_names
 from interlace.data.video.read import Source, VideoError
 from interlace.data.video.sources import find_sources, is_one, source_name
 from interlace.graph.trace import Trace
-from interlace.models.classifier import VideoClassifier
+from interlace.models.classifier import VideoClassifier, traces_of
 from interlace.models.detector import BoxDetector, WithDetector
 from interlace.models.registry import open_weights
-from interlace.predict.prediction import Prediction, area_of, whole_boxes
+from interlace.predict.prediction import Prediction, Shown, area_of
 from interlace.predict.stream import Stream
 
 GRAPH = "graph"  # the name of a graph that is not one of several
-
-
-class Shown(NamedTuple):
-    """What a model was shown of a video at once, and what its graphs did with it.
-
-    Attributes:
-        video: uint8 (T, 3, H, W), whole frames, of which it saw `area`.
-        frames: their numbers, from 0.
-        area: (cx, cy, rx, ry) as fractions of the whole frame.
-        traces: by the name of the graph; their boxes are fractions of the area.
-    """
-
-    video: Tensor
-    frames: list[int]
-    area: tuple[float, float, float, float]
-    traces: dict[str, Trace]
 
 
 class Predictor:
@@ -107,8 +91,13 @@ class Predictor:
         self.classes = class_names(classes or card.get("classes"), self.model.num_classes)
         self.clips = clips or ClipShape(**card.get("clips", {}))
         self.protocol: ProtocolName = protocol
-        self._middle = self.clips.protocol(protocol).crops // 2  # of the first sampling
-        self._check_size()
+        shown, side = self.clips.protocol(protocol), getattr(self.model.backbone, "side", None)
+        if side not in (None, shown.size):
+            raise ValueError(
+                f"{self.name} takes frames of {side} x {side} pixels only, and the protocol "
+                f"{protocol!r} shows {shown.size} x {shown.size}: take the protocol 'central'"
+            )
+        self._middle = shown.crops // 2  # of the first sampling
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.bf16 = bf16
         self.model.to(self.device).eval()
@@ -159,14 +148,7 @@ class Predictor:
             if traced:
                 area = area_of(view.crop, *video.shape[2:])
                 shown = Shown(video[chosen], view.frames.tolist(), area, traces)
-        boxes = {
-            name: whole_boxes(trace.boxes[0], shown.area, len(shown.frames))
-            for name, trace in shown.traces.items()
-        }
-        prediction = Prediction(
-            source_name(source), self.classes, scores, shown.frames, boxes, shown.area
-        )
-        return prediction, shown
+        return shown.prediction(source_name(source), self.classes, scores), shown
 
     def stream(self) -> Stream:
         """Classifies frames as they come, for models whose frames do not depend on later ones.
@@ -196,16 +178,4 @@ class Predictor:
         if not bool(logits.isfinite().all()):
             raise ValueError(f"the scores of {self.name} are not finite: look for NaN in weights")
         state = others.pop(0) if return_state else None
-        found = others.pop(0) if return_trace else None
-        traces = {GRAPH: found} if isinstance(found, Trace) else dict(found or {})
-        return logits, traces, state
-
-    def _check_size(self) -> None:
-        """Refuses a protocol whose frames are not those that the model's graphs are made for."""
-        side = getattr(self.model.backbone, "side", None)
-        shown = self.clips.protocol(self.protocol).size
-        if side not in (None, shown):
-            raise ValueError(
-                f"{self.name} takes frames of {side} x {side} pixels only, and the protocol "
-                f"{self.protocol!r} shows {shown} x {shown}: take the protocol 'central'"
-            )
+        return logits, traces_of(others.pop(0) if return_trace else None), state

@@ -12,7 +12,7 @@ from interlace.data.clips.sampling import spread_crops
 from interlace.data.clips.transforms import crop, resize_short_side
 from interlace.data.video.read import read_frames
 from interlace.models.insertion.probe import FRAMES, sees_clips
-from interlace.predict.prediction import Prediction, area_of, whole_boxes
+from interlace.predict.prediction import Prediction, Shown, area_of
 
 if TYPE_CHECKING:
     from interlace.predict.predictor import Predictor
@@ -56,10 +56,7 @@ class Stream:
         logits, traces, self._state = predictor.run(
             crop(video, central), self._state, return_state=True, return_trace=True
         )
-        area = area_of(central, height, width)
         numbers = list(range(self._seen, self._seen + len(video)))
         self._seen += len(video)
-        boxes = {
-            name: whole_boxes(trace.boxes[0], area, len(video)) for name, trace in traces.items()
-        }
-        return Prediction("stream", predictor.classes, logits.softmax(-1), numbers, boxes, area)
+        shown = Shown(video, numbers, area_of(central, height, width), traces)
+        return shown.prediction("stream", predictor.classes, logits.softmax(-1))

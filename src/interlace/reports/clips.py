@@ -13,8 +13,8 @@ from torch import Tensor
 
 from interlace.data.video.read import Source, VideoError, VideoInfo, read_frames, video_info
 from interlace.graph.trace import Trace
-from interlace.predict.prediction import Prediction
-from interlace.predict.predictor import GRAPH, Predictor, Shown
+from interlace.predict.prediction import Prediction, Shown
+from interlace.predict.predictor import GRAPH, Predictor
 from interlace.reports import ClipReport, explain_graph, save_pictures, write_report
 from interlace.reports.explained import verdict
 from interlace.reports.explained_regions import gif_if_small

@@ -156,10 +156,6 @@ def test_a_run_goes_on_at_any_step():
 def test_impossible_orders():
     with pytest.raises(ValueError, match="3 clips seen 1 times do not fill a batch of 4"):
         Order(3, 2, 0, 1, world_size=2)
-    with pytest.raises(ValueError, match="rank must be from 0 and below world_size=2, got 2"):
-        Order(3, 1, 0, 1, rank=2, world_size=2)
-    with pytest.raises(ValueError, match="batch_size must be at least 1"):
-        Order(3, 0, 0, 1)
 
 
 def test_a_test_sees_every_clip_once():

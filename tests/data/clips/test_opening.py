@@ -53,7 +53,6 @@ def test_classes_are_folders_sorted_as_people_count(folder):
     )
     assert clips.path(2) == folder / "class 10/b.mp4"
     assert (len(clips), clips.counts()) == (4, [2, 2])
-    assert [item.name for item in clips.without(["class 10/b.mp4"]).items][-1] == "class 10/frames"
     assert clips.select([3, 0]).items == (clips.items[3], clips.items[0])
 
 
@@ -155,7 +154,7 @@ def test_a_column_tells_splits_apart(folder):
     with pytest.raises(ValueError, match="has only train, validation, and test was asked"):
         open_clips(folder, labels=file, split="test")
     plain = labels(folder, "1.mp4,a\n", "plain.csv")
-    with pytest.raises(ValueError, match="tells no splits apart, and test"):
+    with pytest.raises(ValueError, match="has no splits, and test was asked for; add a column"):
         open_clips(folder, labels=plain, split="test")
 
 
@@ -211,9 +210,7 @@ def made(counts, root="clips"):
 
 
 def test_a_model_must_have_the_classes_of_its_videos():
-    check_classes(made([1, 2]), num_classes=2)
-    with pytest.raises(ValueError, match="num_classes=3, the videos of clips have 2 classes; make"):
-        check_classes(made([1, 2]), num_classes=3)
+    check_classes(made([1, 2]))
     with pytest.raises(ValueError, match=r"2 classes \(b, d\) have no videos among the 3 of clips"):
         check_classes(made([1, 0, 2, 0]))
     with pytest.raises(ValueError, match=r"1 video \(x.mp4\) has no label"):
@@ -242,7 +239,7 @@ def test_a_split_depends_on_names_and_seed_alone():
     other = split_clips(clips, seed=1)[1].items
     same = split_clips(clips)[1].items
     assert len({*same} & {*other}) < len(same)
-    fewer = split_clips(clips.without([clips.items[0].name]))[1].items
+    fewer = split_clips(clips.select(range(1, len(clips))))[1].items
     assert len({*same} & {*fewer}) >= len(same) - 1  # one video less changes hardly anything
     hashes = {k: hashlib.sha256(b"0\0" + b"0/%d.mp4" % k).digest() for k in range(30)}
     first = sorted(sorted(hashes, key=hashes.__getitem__)[:6])

@@ -1,6 +1,5 @@
 from fractions import Fraction
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,11 +16,7 @@ from interlace.data.clips.sampling import (
 counts = st.integers(1, 400)
 takes = st.integers(1, 40)
 offsets = st.fractions(0, Fraction(49, 50), max_denominator=50)
-randoms = st.one_of(st.none(), st.tuples(st.integers(0, 2**40), st.integers(0, 10**6)))
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
+randoms = st.tuples(st.integers(0, 2**40), st.integers(0, 10**6))
 
 
 # --- frames ---------------------------------------------------------------------------------------
@@ -64,7 +59,8 @@ def test_frames_are_sorted_and_in_range(frames, count, step, offset, random):
     for chosen in (
         uniform_frames(frames, count, offset=offset),
         segment_frames(frames, count, random=random),
-        dense_frames(frames, count, step=step, offset=offset, random=random),
+        dense_frames(frames, count, step=step, offset=offset),
+        dense_frames(frames, count, step=step, random=random),
     ):
         assert chosen.dtype == torch.int64
         assert chosen.shape == (count,)
@@ -106,36 +102,17 @@ def test_dense_frames_by_hand():
 def test_what_is_random_is_a_function_of_what_is_passed():
     def draws(random):
         return (
-            segment_frames(1000, 5, random=random()).tolist(),
-            dense_frames(1000, 5, random=random()).tolist(),
-            random_crop(500, 600, 100, random=random()),
-            random_flip(random=random()),
+            segment_frames(1000, 5, random=random).tolist(),
+            dense_frames(1000, 5, random=random).tolist(),
+            random_crop(500, 600, 100, random=random),
+            random_flip(random=random),
         )
 
-    assert draws(lambda: (3, 4)) == draws(lambda: (3, 4))
-    assert draws(lambda: generator(3)) == draws(lambda: generator(3))
-    for other in (lambda: (3, 5), lambda: (4, 4), lambda: generator(4)):
-        assert all(a != b for a, b in zip(draws(lambda: (3, 4))[:3], draws(other)[:3], strict=True))
-    moving = generator(3)
-    assert segment_frames(1000, 5, random=moving).tolist() != (
-        segment_frames(1000, 5, random=moving).tolist()
-    )
+    assert draws((3, 4)) == draws((3, 4))
+    for other in ((3, 5), (4, 4)):
+        assert all(a != b for a, b in zip(draws((3, 4))[:3], draws(other)[:3], strict=True))
     # the same on every machine, for ever
     assert segment_frames(100, 4, random=(0, 7)).tolist() == [7, 26, 67, 77]
-
-
-@pytest.mark.parametrize("sample", [uniform_frames, segment_frames, dense_frames])
-def test_nothing_to_sample(sample):
-    for frames, count in ((0, 4), (4, 0)):
-        with pytest.raises(ValueError, match=f"{frames} frames, {count} to take"):
-            sample(frames, count)
-
-
-def test_options_out_of_range():
-    with pytest.raises(ValueError, match=r"offset must be in \[0, 1\)"):
-        uniform_frames(9, 3, offset=Fraction(1))
-    with pytest.raises(ValueError, match="step must be from 1"):
-        dense_frames(9, 3, step=0)
 
 
 # --- crops ----------------------------------------------------------------------------------------
@@ -188,11 +165,3 @@ def test_random_crops_and_flips_are_everywhere():
     assert drawn == {(top, left) for top in range(3) for left in range(2)}
     flips = sum(random_flip(random=(0, index)) for index in range(1000))
     assert abs(flips - 500) < 60
-
-
-def test_a_crop_that_does_not_fit():
-    for call in (lambda: spread_crops(256, 200, 224), lambda: random_crop(9, 9, 10, random=(0, 0))):
-        with pytest.raises(ValueError, match=r"does not fit into frames of .*; resize"):
-            call()
-    with pytest.raises(ValueError, match="crops must be from 1"):
-        spread_crops(256, 256, 224, 0)

@@ -89,13 +89,11 @@ def test_a_file_as_large_as_mnists_must_be_mnists(tmp_path):
         load_digits(tmp_path, train=False)
 
 
-def test_missing_files_and_folders(folder, tmp_path):
+def test_missing_files_and_folders(folder):
     with pytest.raises(FileNotFoundError, match=r"t10k-images-idx3-ubyte .* is missing in"):
         load_digits(folder, train=False)
     with pytest.raises(FileNotFoundError, match=r'"mnist", "embedded" or a folder .* .minst.'):
         load_digits("minst", train=True)
-    with pytest.raises(FileNotFoundError, match="download is off"):
-        load_digits("mnist", train=True, root=tmp_path / "none", download=False)
 
 
 def pretend_torchvision(monkeypatch, dataset) -> None:
@@ -110,17 +108,18 @@ def test_mnist_is_downloaded_once(monkeypatch, tmp_path):
 
     def download(root, *, train, download):
         calls.append((root, train, download))
-        raw = tmp_path / "MNIST" / "raw"
+        raw = tmp_path / "interlace" / "MNIST" / "raw"
         raw.mkdir(parents=True)
         (raw / IMAGES).write_bytes(idx(images))
         (raw / LABELS).write_bytes(idx(labels))
 
     pretend_torchvision(monkeypatch, download)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for _ in range(2):
-        digits = load_digits("mnist", train=True, root=tmp_path)
+        digits = load_digits("mnist", train=True)
         assert torch.equal(digits.images, images)
         assert digits.name == "mnist train"
-    assert calls == [(str(tmp_path), True, True)]
+    assert calls == [(str(tmp_path / "interlace"), True, True)]
 
 
 def test_a_failed_download_says_what_else_there_is(monkeypatch, tmp_path):
@@ -141,8 +140,9 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path, source, package, inst
     for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
         monkeypatch.delitem(sys.modules, name)  # another test may have imported it
     monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ModuleNotFoundError, match=f"pip install {install}"):
-        load_digits(source, train=True, root=tmp_path)
+        load_digits(source, train=True)
 
 
 def test_embedded_digits():

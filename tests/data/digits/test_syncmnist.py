@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from interlace.data.counter_random import below, chance, draw, stream_key
 from interlace.data.digits import render as renderers
 from interlace.data.digits.images import Digits, load_digits
-from interlace.data.digits.syncmnist import MultiSyncMNIST, SyncMNIST, VideoBatch
+from interlace.data.digits.moving import VideoBatch
+from interlace.data.digits.syncmnist import MultiSyncMNIST, SyncMNIST
 
 KINDS = [SyncMNIST, MultiSyncMNIST]
 kind = pytest.mark.parametrize("kind", KINDS)

@@ -66,7 +66,7 @@ def test_every_frame_is_the_one_asked_for_and_the_same_by_every_way(files, name)
 
     info = video_info(path)
     assert (info.frames, info.width, info.height) == (40, width, height)
-    assert (info.rotation, info.mirrored, info.pixel_aspect) == (0, False, 1)
+    assert info.pixel_aspect == 1
     assert check_video(path) == info
     if "uneven" not in name and name != "mkv":
         assert info.rate == pytest.approx(25, rel=0.01)
@@ -157,7 +157,6 @@ def test_rotation_and_mirroring_are_applied(tmp_path, suffix, rotation, mirrored
     write(path, 3, size=size, prepare=prepare, pictures=[stored] * 3)
     info = video_info(path)
     assert (info.width, info.height) == (96, 64)
-    assert (info.rotation, info.mirrored) == (rotation, mirrored)
     difference = read_frames(path)[1].permute(1, 2, 0).numpy().astype(int) - upright
     assert abs(difference).mean() < 8
 

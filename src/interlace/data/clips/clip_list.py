@@ -51,30 +51,17 @@ class ClipList:
         """Some of the videos, in the order of `indices`."""
         return replace(self, items=tuple(self.items[index] for index in indices))
 
-    def without(self, names: Iterable[str]) -> ClipList:
-        """All videos but those named."""
-        left_out = set(names)
-        return replace(self, items=tuple(i for i in self.items if i.name not in left_out))
 
-
-def check_classes(
-    clips: ClipList, *, num_classes: int | None = None, all_used: bool = True
-) -> None:
+def check_classes(clips: ClipList, *, all_used: bool = True) -> None:
     """Raises a ValueError where a model cannot learn from these videos, or be tested on them.
 
     Args:
         clips: to check.
-        num_classes: of the model, where there is one.
         all_used: whether each class must have a video, as for learning.
     """
     unknown = [item.name for item in clips.items if item.label < 0]
     if unknown:
         raise ValueError(f"{several(unknown, 'video')} no label; leave them out, or label them")
-    if num_classes is not None and num_classes != len(clips.classes):
-        raise ValueError(
-            f"the model has num_classes={num_classes}, the videos of {clips.root} have "
-            f"{len(clips.classes)} classes; make it with num_classes={len(clips.classes)}"
-        )
     empty = [name for name, n in zip(clips.classes, clips.counts(), strict=True) if not n]
     if empty and all_used:
         raise ValueError(

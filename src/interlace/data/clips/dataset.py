@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ class Clip(NamedTuple):
     index: Any
 
 
+@dataclass(eq=False)
 class TrainingClips(Dataset[Clip]):
     """Random frames, a random square of them, and flipped or not: a function of (epoch, index).
 
@@ -46,20 +48,19 @@ class TrainingClips(Dataset[Clip]):
             video is flipped, -1 where it must not be; None: nothing is flipped.
     """
 
-    def __init__(
-        self,
-        clips: ClipList,
-        shape: ClipShape = ClipShape(),  # noqa: B008, frozen
-        *,
-        seed: int = 0,
-        mirrored: Tensor | None = None,
-    ):
-        if mirrored is not None and mirrored.shape != (len(clips.classes),):
+    clips: ClipList
+    shape: ClipShape = field(default_factory=ClipShape)
+    _: KW_ONLY
+    seed: int = 0
+    mirrored: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        classes = len(self.clips.classes)
+        if self.mirrored is not None and self.mirrored.shape != (classes,):
             raise ValueError(
-                f"mirrored must have a label for each of the {len(clips.classes)} classes, got "
-                f"{tuple(mirrored.shape)}; make it with mirrored_labels(clips.classes)"
+                f"mirrored must have a label for each of the {classes} classes, got "
+                f"{tuple(self.mirrored.shape)}; make it with mirrored_labels(clips.classes)"
             )
-        self.clips, self.shape, self.seed, self.mirrored = clips, shape, seed, mirrored
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -90,6 +91,7 @@ class TrainingClips(Dataset[Clip]):
         return stream_key(self.seed, epoch), index
 
 
+@dataclass(eq=False)
 class TestViews(Dataset[Clip]):
     """All views of a named protocol, whose predictions are averaged.
 
@@ -101,15 +103,13 @@ class TestViews(Dataset[Clip]):
 
     __test__ = False  # no test case, whatever its name
 
-    def __init__(
-        self,
-        clips: ClipList,
-        shape: ClipShape = ClipShape(),  # noqa: B008
-        *,
-        protocol: ProtocolName = "central",
-    ):
-        shape.protocol(protocol)  # says if there is none of that name
-        self.clips, self.shape, self.protocol = clips, shape, protocol
+    clips: ClipList
+    shape: ClipShape = field(default_factory=ClipShape)
+    _: KW_ONLY
+    protocol: ProtocolName = "central"
+
+    def __post_init__(self) -> None:
+        self.shape.protocol(self.protocol)  # says if there is none of that name
 
     def __len__(self) -> int:
         return len(self.clips)

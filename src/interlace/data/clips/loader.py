@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate, default_convert
 
 from interlace.data.clips.dataset import Clip, TestViews, TrainingClips
 from interlace.data.video.info import VideoError
@@ -37,7 +37,7 @@ def clip_loader(
     return _Loader(
         _Reader(data),
         batch_sampler=batches,
-        collate_fn=_collate,
+        collate_fn=default_convert,  # they are batches already
         num_workers=num_workers,
         pin_memory=pin_memory,
         multiprocessing_context=fresh_processes(__name__, "av") if num_workers else None,
@@ -49,7 +49,11 @@ _Failure = VideoError | ImportError  # what a user can mend
 
 
 class _Reader(Dataset[Any]):
-    """Gives an error back instead of raising it, so that it leaves a worker as it is."""
+    """Clips side by side, in a worker in shared memory; with the order of memory they have.
+
+    Numbers stay lists: handing over a tensor costs a connection to the worker, however small. An
+    error is given back instead of raised, so that it leaves a worker as it is.
+    """
 
     def __init__(self, data: TrainingClips | TestViews):
         self.data = data
@@ -57,42 +61,27 @@ class _Reader(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitems__(self, places: Sequence[Any]) -> list[Clip] | _Failure:
+    def __getitems__(self, places: Sequence[Any]) -> Clip | _Failure:
         try:
-            return [self.data[place] for place in places]
+            videos, labels, indices = zip(*(self.data[place] for place in places), strict=True)
         except (VideoError, ImportError) as error:
             return error
-
-
-def _collate(clips: list[Clip] | _Failure) -> Clip | _Failure:
-    """Clips side by side, in a worker in shared memory; with the order of memory they have.
-
-    Numbers stay lists: handing over a tensor costs a connection to the worker, however small.
-    """
-    if isinstance(clips, _Failure):
-        return clips
-    video = default_collate([clip.video.movedim(-3, -1) for clip in clips])
-    return Clip(
-        video.movedim(-1, -3), [clip.label for clip in clips], [clip.index for clip in clips]
-    )
+        video = default_collate([video.movedim(-3, -1) for video in videos])
+        return Clip(video.movedim(-1, -3), list(labels), list(indices))
 
 
 class _Loader(DataLoader):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        batches = super().__iter__()
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
-                    raise
-                raise OSError(
-                    "a process that reads videos was killed, or did not start: give the machine or "
-                    "the container more (shared) memory, take fewer workers or smaller batches, or "
-                    "look with `interlace scan` for a video that kills its decoder"
-                ) from error
-            if isinstance(batch, _Failure):
-                raise batch
-            yield Clip(batch.video, torch.tensor(batch.label), torch.tensor(batch.index))
+        try:
+            for batch in super().__iter__():
+                if isinstance(batch, _Failure):
+                    raise batch
+                yield Clip(batch.video, torch.tensor(batch.label), torch.tensor(batch.index))
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise OSError(
+                "a process that reads videos was killed, or did not start: give the machine or "
+                "the container more (shared) memory, take fewer workers or smaller batches, or "
+                "look with `interlace scan` for a video that kills its decoder"
+            ) from error

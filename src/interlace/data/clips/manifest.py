@@ -111,21 +111,19 @@ def without_broken(clips: ClipList, entries: Iterable[Entry], *, skip: bool) -> 
     Raises:
         VideoError: a video is broken, or not in the manifest, or none is left.
     """
-    by_name = _by_name(clips, entries)
-    errors = {
-        item.name: by_name[item.name].error for item in clips.items if by_name[item.name].error
-    }
-    if not errors:
+    errors = [entry.error for entry in _entries_of(clips, entries)]
+    good = [index for index, error in enumerate(errors) if not error]
+    if len(good) == len(clips):
         return clips
-    found = f"{len(errors):,} of {len(clips):,} videos of {clips.root} cannot be read"
-    such = f"such as: {next(iter(errors.values()))}"
+    broken = len(clips) - len(good)
+    found = f"{broken:,} of {len(clips):,} videos of {clips.root} cannot be read"
+    such = f"such as: {next(filter(None, errors))}"
     if not skip:
         raise VideoError(f"{found}, {such}; mend them, or say that they may be skipped")
-    left = clips.without(errors)
-    if not left.items:
+    if not good:
         raise VideoError(f"{found}, which leaves none, {such}")
     log.warning(f"{found} and are left out, {such}")
-    return left
+    return clips.select(good)
 
 
 def clips_fingerprint(clips: ClipList, entries: Iterable[Entry]) -> str:
@@ -135,11 +133,11 @@ def clips_fingerprint(clips: ClipList, entries: Iterable[Entry]) -> str:
         clips: a list whose root is the folder that was scanned.
         entries: of the manifest, also of other videos.
     """
-    by_name = _by_name(clips, entries)
-    return fingerprint(by_name[item.name] for item in clips.items)
+    return fingerprint(_entries_of(clips, entries))
 
 
-def _by_name(clips: ClipList, entries: Iterable[Entry]) -> dict[str, Entry]:
+def _entries_of(clips: ClipList, entries: Iterable[Entry]) -> list[Entry]:
+    """What a manifest says of each video of a list."""
     by_name = {entry.path: entry for entry in entries}
     missing = [item.name for item in clips.items if item.name not in by_name]
     if missing:
@@ -147,4 +145,4 @@ def _by_name(clips: ClipList, entries: Iterable[Entry]) -> dict[str, Entry]:
             f"{len(missing):,} of {len(clips):,} videos of {clips.root} are not in the manifest: "
             f"{few(missing)}; make it anew with `interlace scan {clips.root}`"
         )
-    return by_name
+    return [by_name[item.name] for item in clips.items]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -23,6 +24,8 @@ SplitName = Literal["train", "validation", "test"]
 Root = str | os.PathLike[str]
 
 log = logging.getLogger(__name__)
+
+_BY_CLASS = "put the videos of each class into a folder of its name, or give a file of labels"
 
 
 def open_clips(
@@ -84,38 +87,26 @@ def given_splits(path: Root) -> dict[SplitName, str]:
 def _folders(root: Path) -> list[str]:
     if not root.is_dir():
         raise VideoError(f"{root} is no folder; name one that holds a folder for each class")
-    shown = (entry.name for entry in root.iterdir() if entry.is_dir())
-    return sorted((n for n in shown if not n.startswith(".")), key=lambda n: (natural(n), n))
+    folders = (entry.name for entry in root.iterdir() if entry.is_dir())
+    return sorted((name for name in folders if not name.startswith(".")), key=natural)
 
 
 def _by_folder(root: Path, split: SplitName | None, classes: Sequence[str] | None) -> ClipList:
     splits = given_splits(root)
-    if split is not None and split not in splits:
-        have = f"only {', '.join(splits)}" if splits else "no splits"
-        raise ValueError(
-            f"{root} has {have}, and {split} was asked for; put its folders of classes into "
-            f"{root / split}, or let the videos be split"
-        )
-    if splits and split is None:
-        raise ValueError(f"{root} has the splits {', '.join(splits)}; say which one to open")
+    if splits or split is not None:
+        _check_split(root, splits, split, "put its folders of classes into one of its name")
     top = "" if split is None else splits[split] + "/"
     if classes is None:
         first = root / splits["train"] if splits else root
         classes = _folders(first)
         if not classes:
-            raise ValueError(
-                f"{first} has no folders; put the videos of each class into a folder of its name, "
-                "or give a file of labels"
-            )
+            raise ValueError(f"{first} has no folders; {_BY_CLASS}")
     numbers = {name: label for label, name in enumerate(classes)}
     items = []
     for found in find_videos(root / top):
         name, *rest = PurePosixPath(found).parts
         if not rest:
-            raise ValueError(
-                f"{root / top / found} is in no folder of a class; put the videos of each class "
-                "into a folder of its name, or give a file of labels"
-            )
+            raise ValueError(f"{root / top / found} is in no folder of a class; {_BY_CLASS}")
         if name not in numbers:
             raise ValueError(
                 f"{root / top / name} is a folder of none of the {len(numbers)} classes "
@@ -144,8 +135,7 @@ def _by_file(
     said = read_labels(file)
     lines = _of_split(said, split, file)
     classes = tuple(classes or said.classes or _classes(said.lines))
-    find = _anywhere if said.anywhere else _where_named
-    names = _existing(root, lines, file, find, skip_missing or said.anywhere)
+    names = _existing(root, lines, file, said.anywhere, skip_missing)
     numbers = {name: label for label, name in enumerate(classes)}
     items, unknown = [], []
     for line, name in zip(lines, names, strict=True):
@@ -171,15 +161,21 @@ def _by_file(
 
 def _of_split(said: Labels, split: SplitName | None, file: Path) -> list[Line]:
     told = sorted({line.split for line in said.lines if line.split})
-    if split is None:
-        if len(told) > 1:
-            raise ValueError(f"{file} has the splits {', '.join(told)}; say which one to open")
+    if split is None and len(told) < 2:
         return list(said.lines)
-    if not told:
-        raise ValueError(f"{file} tells no splits apart, and {split} was asked for; add a column")
-    if split not in told:
-        raise ValueError(f"{file} has only {', '.join(told)}, and {split} was asked for")
+    _check_split(file, told, split, "add a column that says it")
     return [line for line in said.lines if line.split == split]
+
+
+def _check_split(where: Path, told: Collection[str], split: SplitName | None, mend: str) -> None:
+    """Raises a ValueError if a split is not one of those that a folder or file tells apart."""
+    if split is None:
+        raise ValueError(f"{where} has the splits {', '.join(told)}; say which one to open")
+    if split not in told:
+        have = f"only {', '.join(told)}" if told else "no splits"
+        raise ValueError(
+            f"{where} has {have}, and {split} was asked for; {mend}, or let the videos be split"
+        )
 
 
 def _classes(lines: Iterable[Line]) -> Sequence[str]:
@@ -187,7 +183,7 @@ def _classes(lines: Iterable[Line]) -> Sequence[str]:
     found = {line.label for line in lines if line.label is not None}
     if all(label.isdecimal() for label in found):
         return [str(k) for k in range(max(map(int, found), default=-1) + 1)]
-    return sorted(found, key=lambda name: (natural(name), name))
+    return sorted(found, key=natural)
 
 
 def _number(label: str, numbers: dict[str, int]) -> int | None:
@@ -198,10 +194,10 @@ def _number(label: str, numbers: dict[str, int]) -> int | None:
 
 
 def _existing(
-    root: Path, lines: Sequence[Line], file: Path, find: Find, skip_missing: bool
+    root: Path, lines: Sequence[Line], file: Path, anywhere: bool, skip_missing: bool
 ) -> list[str | None]:
     """The path of each video below the root, with its suffix; None where it is left out."""
-    candidates = find(root, [line.name for line in lines])
+    candidates = (_anywhere if anywhere else _where_named)(root, [line.name for line in lines])
     for line, names in zip(lines, candidates, strict=True):
         if len(names) > 1:
             raise VideoError(
@@ -209,31 +205,25 @@ def _existing(
                 "or remove the others"
             )
     missing = [line.name for line, names in zip(lines, candidates, strict=True) if not names]
-    if missing and not skip_missing:
-        raise VideoError(
-            f"{len(missing):,} of {len(lines):,} videos in {file} are not below {root}: "
-            f"{few(missing)}; check the folder, or skip what is missing"
-        )
     if missing:
-        log.warning(
-            f"{len(missing):,} of {len(lines):,} videos in {file} are not below {root}, and are "
-            f"left out: {few(missing)}"
-        )
+        absent = f"{len(missing):,} of {len(lines):,} videos in {file} are not below {root}"
+        if not (anywhere or skip_missing):
+            raise VideoError(f"{absent}: {few(missing)}; check the folder, or skip what is missing")
+        log.warning(f"{absent}, and are left out: {few(missing)}")
     return [names[0] if names else None for names in candidates]
 
 
 def _where_named(root: Path, names: Sequence[str]) -> list[list[str]]:
     """Files and folders of these paths, or of them and a suffix."""
-    found = []
-    folders: dict[PurePosixPath, dict[str, list[str]]] = {}
-    for name in names:
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.parent not in folders:
-            folder = root / path.parent
-            inside = sorted(os.listdir(folder)) if folder.is_dir() else []
-            folders[path.parent] = _by_stem(inside) | {name: [name] for name in inside}
-        found.append([str(path.parent / n) for n in folders[path.parent].get(path.name, [])])
-    return found
+
+    @cache
+    def inside(folder: PurePosixPath) -> dict[str, list[str]]:
+        there = sorted(os.listdir(root / folder)) if (root / folder).is_dir() else []
+        return _by_stem(there) | {name: [name] for name in there}
+
+    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
+    found = [(path.parent, inside(path.parent).get(path.name, [])) for path in paths]
+    return [[str(folder / name) for name in called] for folder, called in found]
 
 
 def _anywhere(root: Path, names: Sequence[str]) -> list[list[str]]:
@@ -244,11 +234,8 @@ def _anywhere(root: Path, names: Sequence[str]) -> list[list[str]]:
 
 def _by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
     """Videos by their name without folder and suffix."""
-    found = defaultdict(list)
+    found: dict[str, list[str]] = {}
     for path in paths:
         if path.lower().endswith(VIDEOS):
-            found[PurePosixPath(path).stem].append(path)
-    return dict(found)
-
-
-Find = Callable[[Path, Sequence[str]], list[list[str]]]
+            found.setdefault(PurePosixPath(path).stem, []).append(path)
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
 
 import torch
 from torch.utils.data import Sampler
@@ -12,6 +14,7 @@ from interlace.data.counter_random import draw, stream_key
 Place = tuple[int, int]  # (epoch, index): which clip, for which time
 
 
+@dataclass(eq=False)
 class Order(Sampler[list[Place]]):
     """Batches of shuffled epochs, one after another without a gap.
 
@@ -35,31 +38,21 @@ class Order(Sampler[list[Place]]):
         ([2, 2, 2, 2, 2], [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)])
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        seed: int,
-        epochs: int,
-        *,
-        rank: int = 0,
-        world_size: int = 1,
-        start_step: int = 0,
-    ):
-        for name, value in (("length", length), ("batch_size", batch_size), ("epochs", epochs)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank must be from 0 and below world_size={world_size}, got {rank}")
-        if length * epochs < batch_size * world_size:
+    length: int
+    batch_size: int
+    seed: int
+    epochs: int
+    _: KW_ONLY
+    rank: int = 0
+    world_size: int = 1
+    start_step: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
             raise ValueError(
-                f"{length} clips seen {epochs} times do not fill a batch of "
-                f"{batch_size * world_size}; take a smaller batch_size, or more epochs"
+                f"{self.length} clips seen {self.epochs} times do not fill a batch of "
+                f"{self.batch_size * self.world_size}; take a smaller batch_size, or more epochs"
             )
-        self.length, self.batch_size = length, batch_size
-        self.seed, self.epochs = seed, epochs
-        self.rank, self.world_size = rank, world_size
-        self.start_step = start_step
 
     @property
     def steps(self) -> int:
@@ -70,17 +63,12 @@ class Order(Sampler[list[Place]]):
         return max(0, self.steps - self.start_step)
 
     def __iter__(self) -> Iterator[list[Place]]:
-        shuffled: list[int] = []
-        shuffled_epoch = -1
+        shuffled = lru_cache(maxsize=1)(self._shuffle)
         for step in range(self.start_step, self.steps):
             first = (step * self.world_size + self.rank) * self.batch_size
-            batch = []
-            for number in range(first, first + self.batch_size):
-                epoch, place = divmod(number, self.length)
-                if epoch != shuffled_epoch:
-                    shuffled, shuffled_epoch = self._shuffle(epoch), epoch
-                batch.append((epoch, shuffled[place]))
-            yield batch
+            numbers = range(first, first + self.batch_size)
+            places = (divmod(number, self.length) for number in numbers)
+            yield [(epoch, shuffled(epoch)[place]) for epoch, place in places]
 
     def _shuffle(self, epoch: int) -> list[int]:
         """The clips of an epoch in their order, the same on every machine."""

@@ -1,7 +1,7 @@
 """Which frames of a video, and which part of them, a model is shown.
 
-Pure functions of a frame count and options: nothing is read, and what is random comes from a
-generator, or from (seed, index), which gives the same on every machine.
+Pure functions of a frame count and options, which `ClipShape` checks: nothing is read, and what
+is random comes from (seed, index), which gives the same on every machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interlace.data.counter_random import below, draw, stream_key
 
-Random = torch.Generator | tuple[int, int]
+Random = tuple[int, int]  # (seed, index)
 MIDDLE = Fraction(1, 2)
 _FRAMES, _CROPS, _FLIPS = range(3)  # streams of (seed, index): unrelated numbers for each
 
@@ -41,15 +41,12 @@ def uniform_frames(frames: int, count: int, *, offset: Fraction = MIDDLE) -> Ten
         >>> uniform_frames(2, 4).tolist()
         [0, 0, 1, 1]
     """
-    _check(frames, count)
-    if not 0 <= offset < 1:
-        raise ValueError(f"offset must be in [0, 1), got {offset}; 1/2 is the middle")
     part, whole = Fraction(offset).as_integer_ratio()
     return (torch.arange(count) * whole + part) * frames // (count * whole)
 
 
-def segment_frames(frames: int, count: int, *, random: Random | None = None) -> Tensor:
-    """One frame of each of `count` equal segments: a random one, or the middle.
+def segment_frames(frames: int, count: int, *, random: Random) -> Tensor:
+    """A random frame of each of `count` equal segments.
 
     Temporal Segment Networks (Wang et al. 2016), section 3.1; training of TSM and of DyReg
     (section 4.2). Unlike there the last frames of a video can be drawn, too, and a short video
@@ -58,7 +55,7 @@ def segment_frames(frames: int, count: int, *, random: Random | None = None) -> 
     Args:
         frames: that the video has.
         count: how many to take; where a segment has no frame of its own, the one it starts in.
-        random: draws from each segment on its own; None: the middles, as `uniform_frames`.
+        random: draws from each segment on its own.
 
     Returns:
         int64 (count,), ascending, each in [0, frames).
@@ -67,9 +64,6 @@ def segment_frames(frames: int, count: int, *, random: Random | None = None) -> 
         >>> segment_frames(100, 4, random=(0, 7)).tolist()
         [7, 26, 67, 77]
     """
-    _check(frames, count)
-    if random is None:
-        return uniform_frames(frames, count)
     edges = torch.arange(count + 1) * frames // count
     room = edges.diff().clamp(min=1)
     return edges[:-1] + below(_bits(random, count, _FRAMES), room)
@@ -101,9 +95,6 @@ def dense_frames(
         >>> dense_frames(20, 4, step=8).tolist()
         [0, 8, 16, 19]
     """
-    _check(frames, count)
-    if step < 1 or not 0 <= offset <= 1:
-        raise ValueError(f"step must be from 1, offset in [0, 1], got {step} and {offset}")
     spare = max(0, frames - 1 - (count - 1) * step)
     first = int(spare * Fraction(offset))
     if random is not None:
@@ -139,9 +130,6 @@ def spread_crops(height: int, width: int, size: int, count: int = 1) -> list[Cro
         >>> spread_crops(256, 340, 224)
         [Crop(top=16, left=58, height=224, width=224)]
     """
-    _check_crop(height, width, size)
-    if count < 1:
-        raise ValueError(f"count of crops must be from 1, got {count}")
     along = max(height, width) - size
     across = (min(height, width) - size) // 2
     places = [k * along // (count - 1) for k in range(count)] if count > 1 else [along // 2]
@@ -158,7 +146,6 @@ def random_crop(height: int, width: int, size: int, *, random: Random) -> Crop:
         size: pixels a side.
         random: draws the place.
     """
-    _check_crop(height, width, size)
     room = torch.tensor([height - size + 1, width - size + 1])
     top, left = below(_bits(random, 2, _CROPS), room).tolist()
     return Crop(top, left, size, size)
@@ -171,21 +158,5 @@ def random_flip(*, random: Random) -> bool:
 
 def _bits(random: Random, count: int, stream: int) -> Tensor:
     """int64 (count,), uniform in [0, 2**32)."""
-    if isinstance(random, torch.Generator):
-        device = random.device
-        return torch.randint(1 << 32, (count,), generator=random, device=device).cpu()
     seed, index = random
     return draw(stream_key(seed, stream), torch.tensor([index]), count)[0]
-
-
-def _check(frames: int, count: int) -> None:
-    if frames < 1 or count < 1:
-        raise ValueError(f"frames and count must be from 1, got {frames} frames, {count} to take")
-
-
-def _check_crop(height: int, width: int, size: int) -> None:
-    if not 1 <= size <= min(height, width):
-        raise ValueError(
-            f"a crop of {size}x{size} does not fit into frames of {width}x{height}; resize their "
-            f"short side to at least {size} first"
-        )

@@ -139,25 +139,20 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 def _shown(entries: Iterator[Entry], total: int) -> Iterator[Entry]:
     """The same entries; a bar in a terminal, else a line in the log now and then."""
     from rich.console import Console
-    from rich.progress import Progress, TextColumn
+    from rich.progress import Progress
 
     console = Console(stderr=True)
     broken = 0
     said = start = time.monotonic()
-    columns = (
-        *Progress.get_default_columns(),
-        TextColumn("{task.completed} of {task.total}, {task.fields[broken]} broken"),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("decoding", total=total, broken=0)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("decoding", total=total)
         for done, entry in enumerate(entries, 1):
             yield entry
             broken += bool(entry.error)
-            bar.update(task, advance=1, broken=broken)
+            so_far = f"{done:,} of {total:,} decoded, {broken:,} broken"
+            bar.update(task, advance=1, description=so_far)
             now = time.monotonic()
             if not console.is_terminal and now - said > max(_EVERY, (now - start) / 20):
                 said = now
                 left = (now - start) / done * (total - done)
-                log.info(
-                    f"{done:,} of {total:,} decoded, {broken:,} broken, {left / 60:.0f} min left"
-                )
+                log.info(f"{so_far}, {left / 60:.0f} min left")

@@ -111,13 +111,11 @@ class ClipShape:
         side = self.short_side if published.size == published.short_side else self.size
         return replace(published, size=side, short_side=self.short_side)
 
-    def views(
-        self, protocol: ProtocolName | Protocol, frames: int, height: int, width: int
-    ) -> list[View]:
+    def views(self, name: ProtocolName, frames: int, height: int, width: int) -> list[View]:
         """All views of a video, whose predictions are averaged.
 
         Args:
-            protocol: a name in `PROTOCOLS`, or one's own.
+            name: of the protocol, in `PROTOCOLS`.
             frames: that the video has.
             height, width: of a frame after its short side was resized to the protocol's.
 
@@ -128,8 +126,7 @@ class ClipShape:
             >>> [len(ClipShape().views(name, 100, 256, 340)) for name in PROTOCOLS]
             [1, 6, 22]
         """
-        if not isinstance(protocol, Protocol):
-            protocol = self.protocol(protocol)
+        protocol = self.protocol(name)
         crops = spread_crops(height, width, protocol.size, protocol.crops)
         sampled = [self.test_frames(frames, offset) for offset in protocol.offsets]
         return [View(chosen, crop) for chosen in sampled for crop in crops]

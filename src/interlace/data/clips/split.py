@@ -42,12 +42,10 @@ def split_clips(
         raise ValueError(
             f"no class of {clips.root} has two videos, so that none can be held out; add some"
         )
-    ordered = sorted(clips.items, key=lambda item: (natural(item.name), item.name))
-    parts = (
-        tuple(item for item in ordered if (item in held_out) == held) for held in (False, True)
-    )
-    first, second = (replace(clips, items=part) for part in parts)
-    return first, second
+    ordered = sorted(clips.items, key=lambda item: natural(item.name))
+    kept = tuple(item for item in ordered if item not in held_out)
+    held = tuple(item for item in ordered if item in held_out)
+    return replace(clips, items=kept), replace(clips, items=held)
 
 
 def _shuffled(name: str, seed: int) -> bytes:

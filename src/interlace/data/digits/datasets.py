@@ -57,9 +57,8 @@ def video_options(name: str) -> type[VideoOptions]:
     kind = DATASETS[name]
     types = get_type_hints(kind.__init__)
     own = [
-        (one.name, types[one.name], dataclasses.field(default=one.default))
-        for one in inspect.signature(kind).parameters.values()
-        if one.name not in _COMMON
+        (name, types[name], dataclasses.field(default=one.default))
+        for name, one in _own_arguments(kind).items()
     ]
     named = ("name", str, dataclasses.field(default=name))
     made = dataclasses.make_dataclass(
@@ -70,7 +69,11 @@ def video_options(name: str) -> type[VideoOptions]:
     return made
 
 
-_COMMON = {"digits", "size", "split", "seed"}
+def _own_arguments(kind: type[MovingDigits]) -> dict[str, inspect.Parameter]:
+    """Those of a data set's class that become options as they are."""
+    common = {"digits", "size", "split", "seed"}
+    arguments = inspect.signature(kind).parameters
+    return {name: one for name, one in arguments.items() if name not in common}
 
 
 def make_videos(options: VideoOptions, digits: Digits, *, split: Split) -> MovingDigits:
@@ -81,10 +84,9 @@ def make_videos(options: VideoOptions, digits: Digits, *, split: Split) -> Movin
         digits: what the videos are made of.
         split: "train", "validation" or "test".
     """
-    common = {one.name for one in dataclasses.fields(VideoOptions)}
-    own = {key: v for key, v in dataclasses.asdict(options).items() if key not in common}
-    size = getattr(options, f"{split}_size")
-    return DATASETS[options.name](digits, split=split, size=size, seed=options.seed, **own)
+    kind, size = DATASETS[options.name], getattr(options, f"{split}_size")
+    own: dict[str, Any] = {name: getattr(options, name) for name in _own_arguments(kind)}
+    return kind(digits, split=split, size=size, seed=options.seed, **own)
 
 
 def load_split(options: VideoOptions, split: Split) -> MovingDigits:

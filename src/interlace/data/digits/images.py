@@ -58,24 +58,15 @@ class Digits:
             )
 
 
-def load_digits(
-    source: str | Path = "mnist",
-    *,
-    train: bool,
-    root: Path | str | None = None,
-    download: bool = True,
-) -> Digits:
+def load_digits(source: str | Path = "mnist", *, train: bool) -> Digits:
     """Load the digits that synthetic videos are made of.
 
     Args:
-        source: "mnist": MNIST, downloaded with torchvision into `root` when it is not there yet,
-            and checked. "embedded": scikit-learn's 1,797 digits of 8x8 pixels, enlarged; no
-            download. Otherwise a folder with MNIST's idx files, gzipped or not. A `Path` is
-            always a folder.
+        source: "mnist": MNIST, kept in `interlace` in the user's cache folder (`$XDG_CACHE_HOME` or
+            `~/.cache`); downloaded with torchvision when it is not there yet, and checked.
+            "embedded": scikit-learn's 1,797 digits of 8x8 pixels, enlarged; no download. Otherwise
+            a folder with MNIST's idx files, gzipped or not. A `Path` is always a folder.
         train: the training digits, else the test digits; no image is in both.
-        root: where "mnist" is kept; by default `interlace` in the user's cache folder
-            (`$XDG_CACHE_HOME` or `~/.cache`).
-        download: whether "mnist" may be fetched from the network.
 
     Returns:
         The digits, on the CPU.
@@ -94,7 +85,7 @@ def load_digits(
     if source == "embedded":
         return _embedded(train=train)
     if source == "mnist":
-        return _mnist(train=train, root=_cache() if root is None else Path(root), download=download)
+        return _mnist(train=train)
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -104,31 +95,23 @@ def load_digits(
     return _read_folder(folder, train=train, name=folder.name)
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "interlace"
-
-
 def _names(train: bool) -> tuple[str, str]:
     part = "train" if train else "t10k"
     return f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
 
 
-def _mnist(*, train: bool, root: Path, download: bool) -> Digits:
+def _mnist(*, train: bool) -> Digits:
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "interlace"
     folder = root / "MNIST" / "raw"  # torchvision's layout
     if any(_find(folder, name) is None for name in _names(train)):
-        if not download:
-            raise FileNotFoundError(
-                f"MNIST is not in {folder} and download is off; allow the download, name a folder "
-                f'with the four idx files as source, or use source="embedded"'
-            )
         try:
             from torchvision.datasets import MNIST
+
+            MNIST(str(root), train=train, download=True)
         except ImportError as error:
             raise ModuleNotFoundError(
                 f"downloading MNIST needs torchvision ({error}); run: pip install torchvision"
             ) from error
-        try:
-            MNIST(str(root), train=train, download=True)
         except (OSError, RuntimeError) as error:
             raise OSError(
                 f"MNIST could not be downloaded into {root} ({error}); try again, name a folder "
@@ -156,8 +139,7 @@ def _embedded(*, train: bool) -> Digits:
 
 def _read_folder(folder: Path, *, train: bool, name: str) -> Digits:
     images_name, labels_name = _names(train)
-    images = _read_idx(folder, images_name)
-    labels = _read_idx(folder, labels_name)
+    images, labels = _read_idx(folder, images_name), _read_idx(folder, labels_name)
     if len(images) != len(labels):
         raise ValueError(
             f"{images_name} has {len(images)} images and {labels_name} {len(labels)} labels in "
@@ -167,10 +149,7 @@ def _read_folder(folder: Path, *, train: bool, name: str) -> Digits:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    return None
+    return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
 
 
 def _read_idx(folder: Path, name: str) -> Tensor:

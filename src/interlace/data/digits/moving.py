@@ -48,16 +48,6 @@ class _Tables(NamedTuple):
     subsets: Tensor  # bool (S, D) the sets of digits that may move together
 
 
-class _Scene(NamedTuple):
-    """What happens in videos, before anything is drawn."""
-
-    classes: Tensor  # int64 (B, D)
-    together: Tensor  # bool (B, D)
-    image: Tensor  # int64 (B, D) of each digit in the table of images
-    places: Tensor  # int64 (B, T, D, 2) column and row of each tile's first pixel
-    boxes: Tensor  # float32 (B, T, D, 4)
-
-
 @dataclass(eq=False, repr=False)
 class MovingDigits(Dataset[VideoBatch], ABC):
     """Videos made when asked for. Who is on screen is left to subclasses; the rest is here.
@@ -84,15 +74,9 @@ class MovingDigits(Dataset[VideoBatch], ABC):
     no_pair: float = 1 / 92
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("num_digits", 2),
-            ("size", 1),
-            ("classes", 2),
-            ("num_frames", 2),
-            ("canvas", SIZE + 1),
-            ("frame", 1),
-            ("max_step", 1),
-        ):
+        leasts = {"size": 1, "frame": 1, "max_step": 1, "canvas": SIZE + 1}
+        leasts |= dict.fromkeys(("num_digits", "classes", "num_frames"), 2)
+        for name, least in leasts.items():
             value = getattr(self, name)
             if value < least:
                 raise ValueError(
@@ -196,23 +180,13 @@ class MovingDigits(Dataset[VideoBatch], ABC):
         device = torch.empty(0, device=device).device  # with its number
         index = index.to(device, non_blocking=True)
         tables = self._tables_on(device)
-        if device.type == "cpu" and len(index) > 0:
-            # PyTorch splits larger tensors among threads, and waits long where cores are shared
-            largest = max(sum(self._draws()), 4 * self.num_frames * self.num_digits)
-            pieces = index.split(max(1, ONE_THREAD // largest))
-            scenes = [self._scene(piece, tables) for piece in pieces]
-            scene = _Scene(*(torch.cat(parts) for parts in zip(*scenes, strict=True)))
-        else:
-            scene = self._scene(index, tables)
-        return VideoBatch(
-            video=render(
-                tables.images, scene.image, scene.places, canvas=self.canvas, frame=self.frame
-            ),
-            label=self._label(scene.classes, scene.together),
-            boxes=scene.boxes,
-            classes=scene.classes,
-            synchronous=scene.together,
-        )
+        # PyTorch splits larger tensors among threads, and waits long where cores are shared
+        largest = max(sum(self._draws()), 4 * self.num_frames * self.num_digits)
+        at_once = ONE_THREAD // largest if device.type == "cpu" else len(index)
+        scenes = [self._scene(piece, tables) for piece in index.split(max(1, at_once))]
+        classes, together, image, places, boxes = map(torch.cat, zip(*scenes, strict=True))
+        video = render(tables.images, image, places, canvas=self.canvas, frame=self.frame)
+        return VideoBatch(video, self._label(classes, together), boxes, classes, together)
 
     def _tables_on(self, device: torch.device) -> _Tables:
         if device not in self._tables:
@@ -236,7 +210,14 @@ class MovingDigits(Dataset[VideoBatch], ABC):
         digits, steps = self.num_digits, self.num_frames - 1
         return [1, 1, digits, digits, 2 * digits, 2 * steps * digits, 2 * steps]
 
-    def _scene(self, index: Tensor, tables: _Tables) -> _Scene:
+    def _scene(self, index: Tensor, tables: _Tables) -> tuple[Tensor, ...]:
+        """What happens in videos, before anything is drawn.
+
+        Returns:
+            Which classes are on screen and which digits move together, (B, D); the image of each
+            digit in the table, int64 (B, D); column and row of each tile's first pixel, int64
+            (B, T, D, 2); boxes, float32 (B, T, D, 4).
+        """
         digits, steps, room = self.num_digits, self.num_frames - 1, self.canvas - SIZE
         counts = self._draws()
         parts = draw(self._key, index, sum(counts)).split(counts, dim=1)
@@ -255,7 +236,7 @@ class MovingDigits(Dataset[VideoBatch], ABC):
         image = tables.first[classes] + below(which, tables.amount[classes])  # (B, D)
         centre = (places + SIZE // 2) / tables.canvas  # (B, T, D, 2)
         boxes = torch.cat([centre, torch.full_like(centre, SIZE / 2 / self.canvas)], dim=-1)
-        return _Scene(classes, together, image, places, boxes)
+        return classes, together, image, places, boxes
 
     def _label(self, classes: Tensor, together: Tensor) -> Tensor:
         """int64 (B,): of the largest class i and the smallest j that move together.

@@ -34,12 +34,8 @@ def render_numba(
 
     threads = max(1, min(torch.get_num_threads(), videos // PER_THREAD))
     ends = [videos * i // threads for i in range(threads + 1)]
-    parts = [slice(start, end) for start, end in pairwise(ends)]
-    if threads == 1:
-        work(parts[0])
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, parts))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, (slice(start, end) for start, end in pairwise(ends))))
     return torch.from_numpy(video)[:, :, None]
 
 

@@ -7,9 +7,7 @@ from torch import Tensor
 
 from interlace.data.counter_random import below
 from interlace.data.digits.datasets import DATASETS
-from interlace.data.digits.moving import MovingDigits, VideoBatch
-
-__all__ = ["MultiSyncMNIST", "SyncMNIST", "VideoBatch"]
+from interlace.data.digits.moving import MovingDigits
 
 
 @DATASETS.register("SyncMNIST", "which two digits move alike, of different classes")

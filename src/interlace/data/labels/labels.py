@@ -37,13 +37,6 @@ class Labels:
 
 
 # the word of a folder or of a file -> the split that it means
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validate": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
+SPLITS = dict.fromkeys(("train", "training"), "train")
+SPLITS |= dict.fromkeys(("val", "valid", "validate", "validation"), "validation")
+SPLITS |= dict.fromkeys(("test", "testing"), "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -94,48 +95,28 @@ def _objects(frames: Iterable[dict[str, Any]]) -> Objects:
     seen: dict[int, list[tuple[str, list[float]]]] = {}
     for frame in frames:
         number = int(PurePosixPath(frame["name"]).stem) - 1  # pictures count from 1
-        seen[number] = [(_name(label), _corners(label)) for label in frame["labels"]]
-    names: list[str] = []
-    places: list[list[float]] = []  # where each object was last
-    found: list[tuple[int, int, list[float]]] = []
+        seen[number] = [_object(label) for label in frame["labels"]]
+    tracks: list[tuple[str, dict[int, list[float]]]] = []  # of each object: frame -> corners
     for number in sorted(seen):
-        taken: set[int] = set()
         for name, corners in seen[number]:
-            known = [j for j, other in enumerate(names) if other == name and j not in taken]
+            known = [track for own, track in tracks if own == name and number not in track]
             if known:  # two hands: each is the one that was nearer
-                j = min(known, key=lambda j: _distance(places[j], corners))
-                places[j] = corners
+                track = min(known, key=lambda track: math.dist(track[max(track)], corners))
             else:
-                j = len(names)
-                names.append(name)
-                places.append(corners)
-            taken.add(j)
-            found.append((number, j, corners))
-    out = torch.full((max(seen, default=0) + 1, len(names), 4), torch.nan)
-    for number, j, corners in found:
-        out[number, j] = torch.tensor(corners)
-    return Objects(tuple(names), out)
+                track = {}
+                tracks.append((name, track))
+            track[number] = corners
+    out = torch.full((max(seen, default=0) + 1, len(tracks), 4), torch.nan)
+    for j, (_, track) in enumerate(tracks):
+        out[list(track), j] = torch.tensor(list(track.values()))
+    return Objects(tuple(name for name, _ in tracks), out)
 
 
-def _name(label: dict[str, Any]) -> str:
-    """Early files say the category beside the corners, and have no number."""
-    for place, key in (
-        (label, "standard_category"),
-        (label, "category"),
-        (label["box2d"], "category"),
-    ):
-        if key in place:
-            return str(place[key])
-    raise KeyError("category")
-
-
-def _corners(label: dict[str, Any]) -> list[float]:
-    return [float(label["box2d"][key]) for key in ("x1", "y1", "x2", "y2")]
-
-
-def _distance(first: list[float], second: list[float]) -> float:
-    """Of two boxes, by their corners."""
-    return sum((a - b) ** 2 for a, b in zip(first, second, strict=True))
+def _object(label: dict[str, Any]) -> tuple[str, list[float]]:
+    """Name and corners; early files say the category beside these, and have no number."""
+    said = label["box2d"] | label
+    name = said["standard_category" if "standard_category" in said else "category"]
+    return str(name), [float(label["box2d"][key]) for key in ("x1", "y1", "x2", "y2")]
 
 
 def _boxes(corners: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ for every frame; then one may also seek. Otherwise frames are counted from the s
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -16,16 +16,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from interlace.data.video.info import (
-    Choose,
-    VideoError,
-    VideoInfo,
-    beyond,
-    check_size,
-    chosen,
-    collect,
-    need_av,
-)
+from interlace.data.video.indices import Choose, beyond, check_size, chosen, collect
+from interlace.data.video.info import VideoError, VideoInfo, need_av
 from interlace.data.video.truncation import check_whole
 from interlace.data.video.upright import Upright
 
@@ -37,6 +29,9 @@ _FORMATS = (
 )
 _SEEKABLE = ("mov", "matroska")  # formats whose key frames are marked, and found by timestamp
 Frames = Iterator[tuple[int, Any]]
+Groups = Sequence[
+    tuple[int | None, list[int]]
+]  # a key frame to seek to, if any, and frames after it
 Made = TypeVar("Made")
 _TURNING_BACK = 4  # frames that could be decoded in the time of a seek
 
@@ -63,8 +58,7 @@ class _Table:
 def file_info(path: Path) -> VideoInfo:
     """What is known of a file; decodes one frame, or all where nothing else tells their count."""
     with _naming(path):
-        table = _table(path)
-        return _info(path, _count(path, table))
+        return _info(path, _count(path, _table(path)))
 
 
 def check_file(path: Path) -> VideoInfo:
@@ -79,16 +73,11 @@ def check_file(path: Path) -> VideoInfo:
                 first = first or (frame.height, frame.width)
                 check_size((frame.height, frame.width), first, index, str(path))
 
-        _surely(compare, path, table, range(count))
+        _surely(compare, path, table, _straight(range(count)))
         return _info(path, count)
 
 
-def read_file(
-    path: Path,
-    choose: Choose,
-    *,
-    seek: bool | None = None,
-) -> Tensor:
+def read_file(path: Path, choose: Choose, *, seek: bool | None = None) -> Tensor:
     """Reads frames as `interlace.data.video.read_frames` does.
 
     Args:
@@ -104,13 +93,14 @@ def read_file(
         wanted = sorted(set(indices)) or [0]  # no frames have the size of the first
         groups = _groups(table, wanted)
         pays = _cost(table, groups) * 2 < wanted[-1] + 1 if seek is None else seek
+        way: Groups = groups if groups and pays else _straight(wanted)
 
         def gather(frames: Frames) -> Tensor:
             upright = Upright()
             pictures = ((index, upright(frame)) for index, frame in frames)
             return collect(pictures, indices or [0], str(path))
 
-        return _surely(gather, path, table, wanted, seek=pays and bool(groups))[: len(indices)]
+        return _surely(gather, path, table, way)[: len(indices)]
 
 
 @contextmanager
@@ -179,9 +169,7 @@ def _info(path: Path, count: int) -> VideoInfo:
         frame = next(container.decode(stream), None)
         if frame is None:
             raise VideoError(f"{path} holds no frames that can be decoded; {_AGAIN}")
-        upright = Upright()
-        height, width, _ = upright(frame).shape
-        rotation, mirrored = upright.orientation(frame)
+        height, width, _ = Upright()(frame).shape
         rate = stream.average_rate or stream.guessed_rate
         aspect = stream.sample_aspect_ratio
         return VideoInfo(
@@ -191,74 +179,59 @@ def _info(path: Path, count: int) -> VideoInfo:
             height=height,
             rate=float(rate) if rate else None,
             codec=stream.codec_context.name,
-            rotation=rotation,
-            mirrored=mirrored,
             pixel_aspect=float(aspect) if aspect else 1.0,
         )
 
 
-# --- ways to a frame: each yields (index, frame) of all that are wanted, ascending ----------------
+# --- the way to a frame ---------------------------------------------------------------------------
 
 
-def _surely(
-    use: Callable[[Frames], Made],
-    path: Path,
-    table: _Table,
-    wanted: Sequence[int],
-    *,
-    seek: bool = False,
-) -> Made:
+def _surely(use: Callable[[Frames], Made], path: Path, table: _Table, groups: Groups) -> Made:
     """What is made of the wanted frames, by the first way that is sure to find them."""
     try:
-        return use((_by_seeking if seek else _straight)(path, table, wanted))
+        return use(_frames(path, table, groups))
     except _UnsureError:  # then by timestamps, straight through, or by counting alone
-        left = table if seek else replace(table, pts=None)
-        return _surely(use, path, left, wanted)
+        straight = _straight(index for _, group in groups for index in group)
+        left = replace(table, pts=None) if groups == straight else table
+        return _surely(use, path, left, straight)
 
 
-def _straight(path: Path, table: _Table, wanted: Sequence[int]) -> Frames:
-    """Straight through, up to the last wanted frame; known by timestamp, or else counted."""
+def _frames(path: Path, table: _Table, groups: Groups) -> Frames:
+    """(index, frame) of all that are wanted, ascending; known by timestamp, or else counted.
+
+    Unsure where a frame has no timestamp of the table, or does not follow its key frame.
+    """
     numbers = {pts: index for index, pts in enumerate(table.pts or ())}
-    left = set(wanted)
-    seen = 0
     with _opened(path) as (container, stream):
-        for seen, frame in enumerate(container.decode(stream), 1):
-            index = numbers.get(frame.pts) if numbers else seen - 1
-            if index is None:
-                raise _UnsureError
-            if index in left:
-                if frame.is_corrupt:
-                    raise VideoError(f"frame {index} of {path} is damaged; {_AGAIN}")
-                left.remove(index)
-                yield index, frame
-                if not left:
-                    return
-    if numbers:
-        raise VideoError(f"frame {min(left)} of {path} cannot be decoded; {_AGAIN}")
-    raise beyond(wanted[-1], seen, str(path))
-
-
-def _by_seeking(path: Path, table: _Table, wanted: Sequence[int]) -> Frames:
-    """One seek per group of pictures; unsure where a frame does not follow its key frame."""
-    assert table.pts is not None
-    numbers = {pts: index for index, pts in enumerate(table.pts)}
-    with _opened(path) as (container, stream):
-        for key, group in _groups(table, wanted):
-            container.seek(key, stream=stream)
-            left = set(group)
-            for frame in container.decode(stream):
-                index = numbers.get(frame.pts)
-                if frame.pts is None or (index is None and frame.pts >= key):
-                    raise _UnsureError
-                if index in left:
-                    if frame.is_corrupt:
+        for key, group in groups:
+            if key is not None:
+                container.seek(key, stream=stream)
+            left, seen = set(group), 0
+            for seen, frame in enumerate(container.decode(stream), 1):
+                index = numbers.get(frame.pts) if numbers else seen - 1
+                if index is None:
+                    if key is None or frame.pts is None or frame.pts >= key:
                         raise _UnsureError
+                elif index in left:
+                    if frame.is_corrupt and key is not None:
+                        raise _UnsureError
+                    if frame.is_corrupt:
+                        raise VideoError(f"frame {index} of {path} is damaged; {_AGAIN}")
                     left.remove(index)
                     yield index, frame
-                if not left or (index is not None and index > group[-1]):
+                if not left or (key is not None and index is not None and index > group[-1]):
                     break
-            if left:
+            if left and key is not None:
                 raise _UnsureError
+            if left and numbers:
+                raise VideoError(f"frame {min(left)} of {path} cannot be decoded; {_AGAIN}")
+            if left:
+                raise beyond(group[-1], seen, str(path))
+
+
+def _straight(wanted: Iterable[int]) -> Groups:
+    """Straight through, up to the last wanted frame."""
+    return [(None, list(wanted))]
 
 
 def _groups(table: _Table, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
@@ -270,7 +243,7 @@ def _groups(table: _Table, wanted: Sequence[int]) -> list[tuple[int, list[int]]]
     return [(key, list(group)) for key, group in grouped]
 
 
-def _cost(table: _Table, groups: list[tuple[int, list[int]]]) -> int:
+def _cost(table: _Table, groups: Iterable[tuple[int, list[int]]]) -> int:
     """Frames decoded when seeking."""
     pts = table.pts or []
     return sum(group[-1] + 1 - bisect_left(pts, key) + _TURNING_BACK for key, group in groups)

@@ -8,34 +8,25 @@ from pathlib import Path
 
 from torch import Tensor
 
-from interlace.data.video.info import (
-    Choose,
-    VideoError,
-    VideoInfo,
-    check_size,
-    chosen,
-    collect,
-    need_av,
-)
+from interlace.data.video.indices import Choose, check_size, chosen, collect
+from interlace.data.video.info import VideoError, VideoInfo, need_av
 from interlace.data.video.truncation import check_whole
 from interlace.data.video.upright import Upright
 
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
-def natural(name: str) -> list[str | int]:
+def natural(name: str) -> tuple[list[str | int], str]:
     """A key to sort by in which frame9 comes before frame10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if part.isdecimal() else part for part in parts], name
 
 
 def list_pictures(folder: Path) -> list[Path]:
     """The frames of a folder, in order; hidden files are left out."""
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURES and not path.name.startswith(".")
-    ]
-    return sorted(found, key=lambda path: (natural(path.name), path.name))
+    found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
+    shown = (path for path in found if not path.name.startswith("."))
+    return sorted(shown, key=lambda path: natural(path.name))
 
 
 def folder_info(folder: Path) -> VideoInfo:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from interlace.data.video.file import check_file, file_info, read_file
 from interlace.data.video.folder import check_folder, folder_info, read_folder
-from interlace.data.video.info import Choose, VideoError, VideoInfo, chosen
+from interlace.data.video.indices import Choose, chosen
+from interlace.data.video.info import VideoError, VideoInfo
 
 __all__ = ["Source", "VideoError", "VideoInfo", "check_video", "read_frames", "video_info"]
 

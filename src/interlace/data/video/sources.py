@@ -28,7 +28,9 @@ def is_one(source: Any) -> bool:
     if not isinstance(source, str | os.PathLike):
         return False
     path = Path(source).expanduser()
-    return not (path.is_dir() and not _holds_frames(path)) and path.suffix.lower() not in LISTS
+    if path.is_dir():
+        return bool(list_pictures(path)) and find_videos(path) == ["."]
+    return path.suffix.lower() not in LISTS
 
 
 def find_sources(source: Source | Sequence[Any]) -> list[Any]:
@@ -58,10 +60,6 @@ def _on_list(folder: Path, line: str) -> Path:
     whole = folder / line
     without = folder / line.rsplit(None, 1)[0]
     return without if without.exists() and not whole.exists() else whole
-
-
-def _holds_frames(folder: Path) -> bool:
-    return bool(list_pictures(folder)) and find_videos(folder) == ["."]
 
 
 def source_name(source: Source) -> str:
@@ -97,4 +95,4 @@ def find_videos(root: Path) -> list[str]:
             f"{root} holds no videos: no files {', '.join(VIDEOS)}, and no folders of "
             f"{', '.join(PICTURES)}"
         )
-    return sorted(found, key=lambda name: (natural(name), name))
+    return sorted(found, key=natural)

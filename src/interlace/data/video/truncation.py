@@ -69,13 +69,8 @@ def _boxes(file: BinaryIO, size: int) -> int:
 def _matroska(file: BinaryIO) -> int:
     """The end of the segment, RFC 8794: an element is an id, a size and so many bytes."""
     file.seek(4)
-    header = _vint(file)
-    if header is None:
-        return 0
-    file.seek(header, os.SEEK_CUR)
-    if file.read(4) != b"\x18\x53\x80\x67":
-        return 0
-    segment = _vint(file)
+    file.seek(_vint(file) or 0, os.SEEK_CUR)
+    segment = _vint(file) if file.read(4) == b"\x18\x53\x80\x67" else None
     return 0 if segment is None else file.tell() + segment
 
 

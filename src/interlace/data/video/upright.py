@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -44,13 +43,6 @@ class Upright:
                 if a * d != b * c:
                     self._matrix = a, b, c, d
         return self._matrix
-
-    def orientation(self, frame: Any) -> tuple[int, bool]:
-        """Degrees counter-clockwise, then whether left and right are swapped."""
-        a, b, c, d = self.matrix(frame)
-        mirrored = a * d - b * c < 0
-        angle = math.degrees(math.atan2(-b, -a if mirrored else a))
-        return round(angle / 90) * 90 % 360, mirrored
 
     def _reformat(self, frame: Any, **options: Any) -> Any:
         try:
