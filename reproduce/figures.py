@@ -18,8 +18,8 @@ from torch import Tensor
 from interlace.evaluation.region_metrics import region_metrics
 from interlace.models.registry import create_model
 from interlace.reports.digits import HeldOutDigits, choose_clips
+from interlace.reports.held_out import DigitChoice
 from interlace.reports.run import read_curves
-from interlace.reports.trained import DigitChoice
 from interlace.visualize import (
     animate_regions,
     curve_figure,

@@ -19,13 +19,8 @@ from interlace.data.digits.datasets import video_options
 from interlace.evaluation.evaluate import evaluate
 from interlace.models.registry import create_model
 from interlace.models.weights import read_card, save_weights
-from interlace.reports.trained import (
-    ClipChoice,
-    DigitChoice,
-    open_trained,
-    weights_seed,
-    write_evaluation,
-)
+from interlace.reports.held_out import ClipChoice, DigitChoice
+from interlace.reports.trained import open_trained, weights_seed, write_evaluation
 from videos import write
 
 

@@ -23,8 +23,9 @@ from interlace.data.clips.dataset import Clip
 from interlace.data.clips.motion import motion_clip, write_clip
 from interlace.models.registry import create_model, open_weights
 from interlace.models.weights import read_card, save_weights
+from interlace.reports.held_out import ClipChoice
 from interlace.reports.run import read_curves
-from interlace.reports.trained import ClipChoice, open_trained, write_evaluation
+from interlace.reports.trained import open_trained, write_evaluation
 from interlace.training import train
 from interlace.training.kick_start import graphs_of, regions_of
 from interlace.training.module import Training

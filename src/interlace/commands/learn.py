@@ -22,8 +22,9 @@ def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: Traine
         recipe: how to learn.
         trainer: where and how to run.
     """
+    from interlace.reports.held_out import ClipChoice
     from interlace.reports.run import write_page
-    from interlace.reports.trained import ClipChoice, open_trained, write_evaluation
+    from interlace.reports.trained import open_trained, write_evaluation
     from interlace.training import train
     from interlace.training.loop import is_first
 
@@ -83,13 +84,8 @@ def evaluate(
         out: the JSON file; next to the weights if left out.
         precision: "bf16" is autocast to bfloat16.
     """
-    from interlace.reports.trained import (
-        ClipChoice,
-        DigitChoice,
-        open_trained,
-        takes_files,
-        write_evaluation,
-    )
+    from interlace.reports.held_out import ClipChoice, DigitChoice
+    from interlace.reports.trained import open_trained, takes_files, write_evaluation
 
     bf16 = precision == "bf16"
     trained = open_trained(

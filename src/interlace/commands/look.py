@@ -45,14 +45,9 @@ def explain(
         _explain_videos(source, needed(weights, "explain"), out, clips, classes, precision)
         return
     from interlace.models.weights import read_card
+    from interlace.reports.held_out import ClipChoice, DigitChoice
     from interlace.reports.run import write_page
-    from interlace.reports.trained import (
-        ClipChoice,
-        DigitChoice,
-        open_trained,
-        takes_files,
-        write_evaluation,
-    )
+    from interlace.reports.trained import open_trained, takes_files, write_evaluation
 
     if weights not in (None, source):
         raise ValueError(f"{source} and {weights} are both weights: name a video and one of them")

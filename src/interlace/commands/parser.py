@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from types import NoneType, UnionType
@@ -10,6 +9,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from jsonargparse import ActionYesNo, ArgumentParser
 
+from interlace.registry import nearest
 from interlace.training.renamed import CHANGED, RENAMED
 
 
@@ -117,5 +117,5 @@ def _plain_yaml(problem: str) -> str:
 def _nearest(word: str, known: list[str]) -> str:
     if word in RENAMED:
         return f"; it is {RENAMED[word]!r} now"
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near and near[0] != word else ""
+    near = nearest(word, known)
+    return f"; did you mean {near!r}?" if near and near != word else ""

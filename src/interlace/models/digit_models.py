@@ -25,7 +25,7 @@ from interlace.models.baselines import (
 from interlace.models.classifier import VideoClassifier
 from interlace.models.insertion.insert import insert, over_video
 from interlace.models.insertion.interlaced import Interlaced
-from interlace.models.registry import MODELS
+from interlace.models.named import MODELS
 
 Size = Literal["paper", "small"]
 Build = Callable[[Size, int], VideoClassifier]

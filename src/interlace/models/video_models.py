@@ -25,7 +25,7 @@ from interlace.models.baselines import NonLocalBlock
 from interlace.models.classifier import VideoClassifier
 from interlace.models.insertion.insert import insert, over_video
 from interlace.models.insertion.interlaced import Interlaced
-from interlace.models.registry import BACKBONES, MODELS, with_head
+from interlace.models.named import BACKBONES, MODELS, with_head
 
 # Of DyReg's graphs by stage; the paper tells none. The released model has 256 in res5, too: with
 # that, three fixed graphs would make 26.8 M parameters, and Table 12 has 26.1 M.

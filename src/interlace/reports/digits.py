@@ -16,7 +16,7 @@ from interlace.evaluation.evaluate import Evaluation, classify, evaluate
 from interlace.models.classifier import traces_of
 from interlace.models.registry import open_weights
 from interlace.reports.explained import ClipReport, explain_clip
-from interlace.reports.trained import DigitChoice, Trained
+from interlace.reports.held_out import DigitChoice, Trained
 from interlace.training.renamed import upgraded
 
 

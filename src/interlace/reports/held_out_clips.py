@@ -23,7 +23,7 @@ from interlace.models.operations import count_operations
 from interlace.predict.predictor import Predictor
 from interlace.reports.clips import clip_reports
 from interlace.reports.explained import ClipReport
-from interlace.reports.trained import ClipChoice, Path_, Trained
+from interlace.reports.held_out import ClipChoice, Path_, Trained
 from interlace.training.tasks.clip_lists import HELD_OUT, MANIFEST
 
 

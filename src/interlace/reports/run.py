@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from interlace.evaluation.evaluate import Evaluation
 from interlace.record import environment
 from interlace.reports.files import save_pictures
+from interlace.reports.held_out import Trained
 from interlace.reports.page import write_report
-from interlace.reports.trained import Trained
 from interlace.visualize.charts import confusion_figure, curve_figure
 
 if TYPE_CHECKING:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 from interlace.models.insertion.interlaced import Interlaced
 from interlace.optional import optional
+from interlace.registry import nearest
 
 PREFIX = "timm/"
 
@@ -20,8 +19,8 @@ def timm_network(name: str) -> Interlaced:
     """
     timm = optional("timm", f"{PREFIX}...")
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=1)
-        hint = f"; did you mean {PREFIX + near[0]!r}?" if near else ""
+        near = nearest(name, timm.list_models())
+        hint = f"; did you mean {PREFIX + near!r}?" if near else ""
         raise ValueError(f"timm has no network {name!r}{hint}")
     network = timm.create_model(name, num_classes=0)
     channels = getattr(network, "head_hidden_size", network.num_features)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
@@ -12,6 +11,7 @@ from interlace.models.classifier import VideoClassifier
 from interlace.models.insertion.interlaced import Insertion, Interlaced
 from interlace.models.insertion.layout import Layout, find_layout
 from interlace.models.insertion.probe import Probed, probe, sees_clips
+from interlace.registry import nearest
 
 Part = nn.Module | Callable[[int], nn.Module]
 Parts = Mapping[str, Part] | None
@@ -163,8 +163,8 @@ def _features(probed: Probed, place: Insertion) -> Any:
     name, seen = place.name, probed.seen
     if name not in seen:
         possible = _possible(probed)
-        near = difflib.get_close_matches(name, possible, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        near = nearest(name, possible)
+        hint = f"did you mean {near!r}? " if near else ""
         raise ValueError(f"the network has no module {name!r}; {hint}possible: {_some(possible)}")
     calls = seen[name]
     if len(calls) != 1:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from interlace.registry import nearest
 from interlace.training.options import ModelOptions, Options, TrainerOptions
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,
@@ -39,8 +39,8 @@ def options_for(data: str) -> dict[str, Any]:
         if ":" in data:
             raise
         known = ["clips", *DATASETS]
-        near = difflib.get_close_matches(data, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = nearest(data, known)
+        hint = f"; did you mean {near!r}?" if near else ""
         raise ValueError(
             f"data.name must be one of {', '.join(known)}, got {data!r}{hint}"
         ) from None
