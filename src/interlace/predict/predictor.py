@@ -72,18 +72,19 @@ class Predictor:
     ):
         card: dict[str, Any] = {}
         if isinstance(weights, VideoClassifier):
-            self.model: VideoClassifier | WithDetector = weights
-            self.name = "this model"
+            model, self.name = weights, "this model"
         else:
-            self.model, card = open_weights(Path(weights))
+            model, card = open_weights(Path(weights))
             self.name = str(weights)
             if "data" in card and "clips" not in card:
                 raise ValueError(
                     f"{weights} knows synthetic videos of digits, not video files: "
                     "`interlace explain` and `interlace evaluate` show it on held-out ones"
                 )
-        if self.model.needs_boxes and "detector" in card:
-            self.model = WithDetector(self.model, BoxDetector(card["detector"]))
+        side = getattr(model.backbone, "side", None)  # of the frames, where there is one only
+        self.model: VideoClassifier | WithDetector = model
+        if model.needs_boxes and "detector" in card:
+            self.model = WithDetector(model, BoxDetector(card["detector"]))
         if self.model.needs_boxes:
             raise ValueError(
                 f"{self.name} looks where it is told, and video files do not tell: take weights of "
@@ -93,7 +94,7 @@ class Predictor:
         self.classes = class_names(classes or card.get("classes"), self.model.num_classes)
         self.clips = clips or ClipShape(**card.get("clips", {}))
         self.protocol: ProtocolName = protocol
-        shown, side = self.clips.protocol(protocol), getattr(self.model.backbone, "side", None)
+        shown = self.clips.protocol(protocol)
         if side not in (None, shown.size):
             raise ValueError(
                 f"{self.name} takes frames of {side} x {side} pixels only, and the protocol "
