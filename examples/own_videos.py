@@ -1,7 +1,8 @@
 """A data set of synthetic videos of one's own, and a model that learns it in half a minute.
 
 Which way does a digit slide? In this folder the class is an option of the command, as is what it
-takes: `interlace train --data own_videos:Sliding --data.speed 2`.
+takes: `interlace train --data own_videos:Sliding --data.speed 2 --data.digits embedded
+--recipe.pretrain_frames 0` trains the default model on it.
 
 python examples/own_videos.py
 """

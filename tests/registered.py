@@ -4,6 +4,7 @@ import functools
 
 import torch
 
+from interlace.data.digits.datasets import DATASETS
 from interlace.models.registry import BACKBONES, MODELS, create_model
 
 
@@ -21,7 +22,7 @@ def awake(name):
 
 def register_for_a_test(monkeypatch):
     """What is registered from here on is forgotten after the test."""
-    for registry in (MODELS, BACKBONES):
+    for registry in (MODELS, BACKBONES, DATASETS):
         for name, held in vars(registry).items():
             if isinstance(held, dict):
                 monkeypatch.setattr(registry, name, dict(held))

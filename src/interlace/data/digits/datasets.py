@@ -47,7 +47,7 @@ def video_options(name: str) -> type[VideoOptions]:
         name: of the data set, or `module:name` of your own.
 
     Raises:
-        ValueError: if there is no such data set.
+        ValueError: if there is no such data set, or one of its arguments makes no option.
 
     Example:
         >>> options = video_options("MultiSyncMNIST")(digits="embedded", num_digits=3)
@@ -56,10 +56,11 @@ def video_options(name: str) -> type[VideoOptions]:
     """
     kind = DATASETS[name]
     types = get_type_hints(kind.__init__)
-    own = [
-        (name, types[name], dataclasses.field(default=one.default))
-        for name, one in _own_arguments(kind).items()
-    ]
+    own = []
+    for argument, one in _own_arguments(kind).items():
+        if argument not in types or one.default is one.empty:
+            raise ValueError(f"{name}: {argument} becomes an option: give it a type and a default")
+        own.append((argument, types[argument], dataclasses.field(default=one.default)))
     named = ("name", str, dataclasses.field(default=name))
     made = dataclasses.make_dataclass(
         f"{kind.__name__}Options", [named, *own], bases=(VideoOptions,), frozen=True
