@@ -37,10 +37,13 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
         self.saved = trainer.global_step
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        step = trainer.global_step
-        if step % self.every == 0 and step != self.saved and not trainer.is_last_batch:
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """When the step before stands in the logs, too, so that a kill costs no line of them."""
+        step, loop = trainer.global_step, trainer.fit_loop.epoch_loop
+        if step % self.every == 0 and step != self.saved:
+            loop._batches_that_stepped -= 1  # Lightning adds that step again when the run goes on
             self.save(trainer)
+            loop._batches_that_stepped += 1
 
     def on_train_epoch_end(  # type: ignore[override]
         self, trainer: L.Trainer, module: Training
