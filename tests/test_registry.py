@@ -34,10 +34,10 @@ def test_an_unknown_name_says_what_is_near(animals):
     for look in (animals.__getitem__, animals.about):
         with pytest.raises(
             ValueError,
-            match=r"^no animal is named 'dig'; did you mean 'Dog'\? `interlace list` shows all$",
+            match=r"^no animal is named 'dig'; did you mean 'Dog'\? there are cat, Dog$",
         ):
             look("dig")
-    with pytest.raises(ValueError, match=r"^no animal is named 'x'; `interlace list` shows all$"):
+    with pytest.raises(ValueError, match=r"^no animal is named 'x'; there are cat, Dog$"):
         animals["x"]
 
 

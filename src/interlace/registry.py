@@ -108,9 +108,8 @@ class Registry(Mapping[str, T]):
             return own
         near = nearest(own, self)
         hint = f"did you mean {near!r}? " if near else ""
-        raise UnknownNameError(
-            f"no {self.what} is named {name!r}; {hint}`interlace list` shows all"
-        )
+        few = f"there are {', '.join(self)}" if len(self) < 10 else "`interlace list` shows all"
+        raise UnknownNameError(f"no {self.what} is named {name!r}; {hint}{few}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

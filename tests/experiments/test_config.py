@@ -88,3 +88,13 @@ def test_no_two_configs_train_in_one_folder():
         for path, out in named.items()
         if out is None
     } == bases
+
+
+def test_a_part_may_say_its_name_alone(tmp_path):
+    (tmp_path / "a.yaml").write_text("data: clips\nmodel: tsm_r18\nrecipe: {epochs: 2}\n")
+    stated = read_config(tmp_path / "a.yaml")
+    assert stated == {
+        "data": {"name": "clips"},
+        "model": {"name": "tsm_r18"},
+        "recipe": {"epochs": 2},
+    }

@@ -6,10 +6,13 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 
+import interlace
 from graphs import draw, random_dyreg, random_rstg
 from interlace.graph import fast
+from interlace.graph.edges import Edges
 from interlace.graph.readout import ToMap, ZeroStartNorm
 from interlace.graph.recurrence import SCHEDULES
+from interlace.graph.space_stage import DotGather
 from tolerances import EXACT
 
 
@@ -325,3 +328,25 @@ def test_small_maps_go_the_plain_way(monkeypatch):
     monkeypatch.undo()
     assert ways_of(dyreg(), draw(1, 2, 5, 6, 6), monkeypatch) == 0
     assert ways_of(dyreg().float(), torch.randn(1, 1, 5, 700, 700), monkeypatch) == 1
+
+
+def test_a_wrapped_layer_that_joins_heads_is_called_and_learns():
+    gather, edges = DotGather(8, heads=2).double(), Edges()
+    nodes, messages = draw(2, 3, 5, 8), draw(2, 3, 25, 8)
+    before, _ = gather(nodes, messages, edges)
+    gather.message.linear = LowRank(gather.message.linear)
+    torch.nn.init.normal_(gather.message.linear.up.weight)
+    after, _ = gather(nodes, messages, edges)
+    assert not torch.allclose(before, after)
+    after.sum().backward()
+    assert bool(gather.message.linear.down.weight.grad.any())
+
+
+def test_a_forward_of_ones_own_is_called_where_the_fast_way_would_skip_it():
+    graph, features = interlace.DyReg(64, width=8), torch.randn(1, 4, 64, 96, 96)
+    assert features.numel() >= 2**21  # where the fast way begins
+    called = []
+    forward = graph.readout.forward
+    graph.readout.forward = lambda *given: called.append(1) or forward(*given)
+    graph(features)
+    assert called

@@ -13,7 +13,7 @@ from interlace.models.weights import read_card
 from interlace.training import train
 from interlace.training.options import ModelOptions, TrainerOptions
 from interlace.training.renamed import upgraded
-from interlace.training.tasks import options_for
+from interlace.training.tasks import options_for, read_options
 from interlace.training.tasks.digit_options import DigitRecipeOptions
 
 ROOT = Path(__file__).parents[2]
@@ -121,3 +121,17 @@ def test_a_logger_that_is_not_there_says_how_to_get_it(tmp_path, logger, monkeyp
     monkeypatch.setattr(f"lightning.pytorch.loggers.{logger}.{named}", False)
     with pytest.raises(ModuleNotFoundError, match=f"pip install {logger}"):
         run(tmp_path, logger=logger)
+
+
+@pytest.mark.parametrize(
+    ("stated", "sentence"),
+    [
+        ({"recipe": {"epoch": 4}}, "no option 'recipe.epoch'"),
+        ({"data": {"path": "clips"}, "recipe": {"epoch": 4}}, "did you mean 'recipe.epochs'"),
+        ({"recipe": {"clip": 1.0}}, "it is 'recipe.max_grad_norm' now"),
+        ({"data": {"dataset": "SyncMNIST"}}, "it is 'data.name' now"),
+    ],
+)
+def test_a_wrong_key_in_python_is_answered_as_on_the_command_line(stated, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        read_options(stated)

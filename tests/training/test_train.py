@@ -232,7 +232,9 @@ def test_a_run_may_become_longer(tmp_path, caplog):
     after = read_curves(folder / "logs/csv", ["validation/accuracy"])["validation/accuracy"]
     assert after[0] == [12, 22, 27, 32, 42, 47]
     assert after[1][:3] == before[1]
-    assert json.loads((folder / "run.json").read_text())["options"]["recipe"]["videos"] == 360
+    record = json.loads((folder / "run.json").read_text())
+    assert record["options"]["recipe"]["videos"] == 360
+    assert record["shorter"] == [{"recipe.videos": 200}]  # which made it what it is, too
 
 
 def test_a_checkpoint_of_an_older_kind_is_refused(tmp_path):

@@ -39,9 +39,9 @@ def generate_digits(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     bright, dim = (255, 160, 0), (110, 110, 110)
-    labels = []
+    labels, batch = [], videos.batch(range(count))
     for k in range(count):
-        one = videos[k]
+        one = type(batch)(*(field[k] for field in batch))
         name = f"{split}_{k:05d}.{format}"
         if format == "npz":
             np.savez_compressed(folder / name, **{f: v.numpy() for f, v in one._asdict().items()})

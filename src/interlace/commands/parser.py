@@ -102,6 +102,8 @@ def _in_words(kind: Any) -> str:
         return " or ".join(_in_words(part) for part in get_args(kind))
     if kind == list[int]:
         return "a list of whole numbers, such as [0,1]"
+    if kind == list[str]:
+        return "a list, such as [my_module.MyCallback] or [one.safetensors,two.safetensors]"
     if get_origin(kind) is list:
         return "a list, such as [{videos: 1000, num_digits: 2}]"
     words = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}

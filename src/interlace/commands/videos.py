@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from interlace.experiments.config import on_base
+from interlace.experiments.config import NAMED, on_base
 
 SYNTHETIC = "SyncMNIST"  # where no data is named
 _ON_VIDEOS = (("train",), ("generate", "digits"), ("bench", "model"))
@@ -74,7 +74,8 @@ def _config(path: str) -> tuple[str, dict[str, Any]]:
         told = yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError):
         return path, {}
-    if isinstance(told, dict) and "base" in told:
+    short = isinstance(told, dict) and any(isinstance(told.get(part), str) for part in NAMED)
+    if isinstance(told, dict) and (short or "base" in told):
         told = on_base(told, path)
         text = yaml.safe_dump(told)
     data = told.get("data") if isinstance(told, dict) else None

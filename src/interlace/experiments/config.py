@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+NAMED = ("data", "model")  # parts that have a name
+
 
 def read_config(path: str | Path, *, above: tuple[Path, ...] = ()) -> dict[str, dict[str, Any]]:
     """What a config states, on top of what the file that it names as its `base` states.
@@ -45,7 +47,10 @@ def on_base(
     path = Path(path)
     if path.resolve() in above:
         raise ValueError(f"{path} is its own base; name another file, or none")
-    own = {k: v for k, v in stated.items() if k != "base"} if isinstance(stated, dict) else None
+    own: dict[str, Any] | None = None
+    if isinstance(stated, dict):  # `data: clips` is short for a part that says its name alone
+        short = {k: {"name": v} for k, v in stated.items() if k in NAMED and isinstance(v, str)}
+        own = {k: v for k, v in (stated | short).items() if k != "base"}
     if own is None or not all(isinstance(part, dict) for part in own.values()):
         raise ValueError(f"{path} must hold parts, such as data, with an option a line below each")
     if "base" not in stated:

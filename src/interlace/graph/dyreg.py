@@ -68,6 +68,11 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
     width = min(channels, 256) if width is None else width
     if isinstance(regions, str):
         regions = _regions(regions, channels, 9 if nodes is None else nodes)
+    elif not isinstance(regions, nn.Module):
+        raise ValueError(
+            f"regions must be a module that gives boxes, or one of {', '.join(RegionKind.__args__)}"
+            f", got {regions!r}"
+        )
     else:
         why = f"regions={type(regions).__name__}(...) says itself how many nodes there are"
         check_unheard(why, nodes=nodes is not None)

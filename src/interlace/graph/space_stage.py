@@ -121,10 +121,10 @@ class AdditiveGather(DotGather):
 
 
 class HeadProjection(nn.Module):
-    """Joins what the heads gathered: head h keeps W_h (sum_j a_ij m_ij) + b_h sum_j a_ij.
+    """Joins what the heads gathered: head h keeps W_h (sum_j a_ij m_ij) + b_h.
 
-    The projection is linear, so it follows the sum: N products and not one for each edge.
-    One head has none.
+    The projection is linear, so it follows the sum, whose weights are 1 together: N products and
+    not one for each edge. Who hears nobody, whose weights are all 0, gets 0. One head has none.
     """
 
     def __init__(self, width: int, heads: int):
@@ -136,11 +136,10 @@ class HeadProjection(nn.Module):
         if self.linear is None:
             return gathered.squeeze(2)
         heads = gathered.shape[2]
-        weight = self.linear.weight.unflatten(0, (heads, -1))  # (heads, D / heads, D)
-        bias = self.linear.bias.unflatten(0, (heads, 1, -1))  # (heads, 1, D / heads)
-        joined = gathered @ weight.transpose(-1, -2).to(gathered.dtype)
-        joined = joined + bias * weights.sum(-1, keepdim=True)
-        return joined.transpose(2, 3).flatten(-2)
+        joined = self.linear(gathered)  # (B, T, heads, N, D), of which each head keeps its part
+        joined = joined * weights.sum(-1, keepdim=True).to(joined.dtype)
+        own = joined.unflatten(-1, (heads, -1)).diagonal(dim1=2, dim2=-2)
+        return own.transpose(-1, -2).flatten(-2)  # (B, T, N, D)
 
 
 class Update(nn.Module):

@@ -68,6 +68,9 @@ def claim(options: Options, *, write: bool = True) -> bool:
         if write:
             if longer:
                 record.unlink(missing_ok=True)
+                lengths = {key: before[key] for key in LENGTHS & before.keys()}
+                earlier = [*shorter(folder), lengths]
+                write_json(folder / "shorter.json", earlier)
             write_json(config, stated)
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
@@ -75,6 +78,12 @@ def claim(options: Options, *, write: bool = True) -> bool:
     if finished and write:
         log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
     return finished
+
+
+def shorter(folder: Path) -> list[dict[str, int]]:
+    """The lengths that a run had before it was made longer, over which rates came down first."""
+    told = folder / "shorter.json"
+    return json.loads(told.read_text()) if told.exists() else []
 
 
 def _same_path(one: Any, other: Any) -> bool:

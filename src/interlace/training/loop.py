@@ -22,7 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from interlace.record import environment, write_json
-from interlace.training.folder import claim
+from interlace.training.folder import claim, shorter
 from interlace.training.module import Training
 from interlace.training.options import Options, TrainerOptions, check_options
 from interlace.training.task import Processes, Task
@@ -86,6 +86,7 @@ def run(options: Options, callbacks: Sequence[Callback] = ()) -> Path:
             folder / "run.json",
             {
                 "options": asdict(options),
+                **({"shorter": was} if (was := shorter(folder)) else {}),
                 **task.record,
                 "seconds": round(timer.time_elapsed(), 1),
                 "environment": environment(),
@@ -130,11 +131,14 @@ def _fit(loop: L.Trainer, module: Training, last: Path) -> None:
 
 def _callback(name: str) -> Callback:
     """A callback of Lightning by its dotted name, such as my_module.MyCallback."""
-    module, _, own = name.rpartition(".")
+    module, _, own = name.replace(":", ".").rpartition(".")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
     try:
-        return getattr(import_module(module), own)()
+        made = getattr(import_module(module), own)()
+        if not isinstance(made, Callback):
+            raise TypeError(f"{own} is no Callback of Lightning")
+        return made
     except (ValueError, ImportError, AttributeError, TypeError) as error:
         raise ValueError(
             f"trainer.callbacks: {name} cannot be made ({error}): name a class, such as "

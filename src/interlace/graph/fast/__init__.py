@@ -55,7 +55,8 @@ def suits(modules: Iterable[nn.Module], kinds: tuple[type[nn.Module], ...]) -> b
 
 def _is_seen(module: nn.Module) -> bool:
     return bool(
-        module._forward_hooks
+        "forward" in vars(module)
+        or module._forward_hooks
         or module._forward_pre_hooks
         or module._backward_hooks
         or module._backward_pre_hooks

@@ -50,7 +50,7 @@ class Loaded:
         said += f", {len(self.inflated)} of them inflated in time" if self.inflated else ""
         lines = [said]
         if self.head:
-            lines.append(f"left out, for other classes: {', '.join(self.head)}")
+            lines.append(f"left out, of the head: {', '.join(self.head)}")
         if self.unused:
             some = ", ".join(self.unused[:8]) + (", ..." if len(self.unused) > 8 else "")
             lines.append(f"not used ({len(self.unused)}): {some}")

@@ -92,6 +92,12 @@ def insert(
     wanted += [(Insertion(name, ahead=True), part) for name, part in (before or {}).items()]
     if not wanted:
         raise ValueError('say where to put what, e.g. {"layer3": block}')
+    for place, part in wanted:
+        if not callable(part):
+            raise ValueError(
+                f"at {place.key!r} there must be a graph, or a function from channels to one, got "
+                f"{part!r}"
+            )
     owner = _owner(model, ", ".join(place.key for place, _ in wanted))
     network: nn.Module = owner.network if owner else model
     if owner is not None and clips not in (None, owner.clips):

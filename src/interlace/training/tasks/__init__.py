@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from interlace.registry import nearest
 from interlace.training.options import ModelOptions, Options, TrainerOptions
+from interlace.training.renamed import RENAMED
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
@@ -74,6 +76,12 @@ def read_options(stated: Mapping[str, Mapping[str, Any]]) -> Options:
     parser = ArgumentParser(exit_on_error=False)
     for part, kind in kinds.items():
         parser.add_argument(f"--{part}", type=kind, default=kind())
+    known = [f"{part}.{one.name}" for part, kind in kinds.items() for one in fields(kind)]
+    for option in (f"{part}.{key}" for part, values in stated.items() for key in values):
+        if option not in known:
+            now, near = RENAMED.get(option), nearest(option, known)
+            hint = f"; it is {now!r} now" if now else f"; did you mean {near!r}?" if near else ""
+            raise ValueError(f"there is no option {option!r}{hint}")
     try:
         made = parser.instantiate(parser.parse_object({k: dict(v) for k, v in stated.items()}))
     except (ArgumentError, TypeError) as error:
