@@ -16,7 +16,7 @@ from interlace.commands.timing import seconds_of
 from interlace.data.clips.clip_list import ClipList
 from interlace.data.clips.dataset import Clip, TrainingClips
 from interlace.data.clips.loader import clip_loader
-from interlace.data.clips.order import Place, in_turn
+from interlace.data.clips.order import Turn, in_turn
 from interlace.data.clips.shape import ClipShape
 from interlace.data.video.read import read_frames
 
@@ -94,18 +94,18 @@ def measure(
 class _Loaded(TrainingClips):
     """Clips, each with the time at which reading it began in place of its label."""
 
-    def __getitem__(self, place: Place) -> Clip:
+    def __getitem__(self, turn: Turn) -> Clip:
         start = time.monotonic_ns()
-        return super().__getitem__(place)._replace(label=start)
+        return super().__getitem__(turn)._replace(label=start)
 
 
 class _Decoded(TrainingClips):
     """The same frames decoded, and nothing made of them."""
 
-    def __getitem__(self, place: Place) -> Clip:
+    def __getitem__(self, turn: Turn) -> Clip:
         start = time.monotonic_ns()
-        read_frames(self.clips.path(place[1]), partial(self.frames, place))
-        return Clip(torch.empty(1, 3, 1, 1), start, place[1])
+        read_frames(self.clips.path(turn[1]), partial(self.frames, turn))
+        return Clip(torch.empty(1, 3, 1, 1), start, turn[1])
 
 
 def _rate(data: TrainingClips, batch_size: int, workers: int, epoch: int) -> float:

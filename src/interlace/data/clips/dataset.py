@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from interlace.data.clips.clip_list import ClipList
-from interlace.data.clips.order import Place
+from interlace.data.clips.order import Turn
 from interlace.data.clips.sampling import random_crop, random_flip
 from interlace.data.clips.shape import ClipShape, ProtocolName, View
 from interlace.data.clips.transforms import crop, resize_short_side
@@ -65,15 +65,15 @@ class TrainingClips(Dataset[Clip]):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, place: Place) -> Clip:
+    def __getitem__(self, turn: Turn) -> Clip:
         """The clip of an index, as it is seen in an epoch.
 
         Raises:
             VideoError: it cannot be read; the message names it.
         """
-        index, random = place[1], self._random(place)
+        index, random = turn[1], self._random(turn)
         label = self.clips.items[index].label
-        video = read_frames(self.clips.path(index), partial(self.frames, place))
+        video = read_frames(self.clips.path(index), partial(self.frames, turn))
         video = resize_short_side(video, self.shape.short_side)
         height, width = video.shape[2:]
         video = crop(video, random_crop(height, width, self.shape.size, random=random))
@@ -82,12 +82,12 @@ class TrainingClips(Dataset[Clip]):
             return Clip(video.flip(-1), mirror, index)
         return Clip(video, label, index)
 
-    def frames(self, place: Place, count: int) -> Tensor:
+    def frames(self, turn: Turn, count: int) -> Tensor:
         """Which frames of a video that has `count` are shown, int64 (T,)."""
-        return self.shape.training_frames(count, random=self._random(place))
+        return self.shape.training_frames(count, random=self._random(turn))
 
-    def _random(self, place: Place) -> tuple[int, int]:
-        epoch, index = place
+    def _random(self, turn: Turn) -> tuple[int, int]:
+        epoch, index = turn
         return stream_key(self.seed, epoch), index
 
 

@@ -11,11 +11,11 @@ from torch.utils.data import Sampler
 
 from interlace.data.counter_random import draw, stream_key
 
-Place = tuple[int, int]  # (epoch, index): which clip, for which time
+Turn = tuple[int, int]  # (epoch, index): which clip, for which time
 
 
 @dataclass(eq=False)
-class Order(Sampler[list[Place]]):
+class Order(Sampler[list[Turn]]):
     """Batches of shuffled epochs, one after another without a gap.
 
     All processes together see in step s what one process with world_size * batch_size clips a
@@ -62,7 +62,7 @@ class Order(Sampler[list[Place]]):
     def __len__(self) -> int:
         return max(0, self.steps - self.start_step)
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[Turn]]:
         shuffled = lru_cache(maxsize=1)(self._shuffle)
         for step in range(self.start_step, self.steps):
             first = (step * self.world_size + self.rank) * self.batch_size
