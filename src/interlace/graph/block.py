@@ -12,6 +12,7 @@ from interlace.graph.kernels import pool
 from interlace.graph.recurrence import Recurrence
 from interlace.graph.regions.offsets import Offsets
 from interlace.graph.regions.regions import Regions
+from interlace.graph.space_stage import weighed
 from interlace.graph.state import GraphState
 from interlace.graph.trace import Trace
 
@@ -32,6 +33,7 @@ class GraphBlock(nn.Module):
         norm: on the nodes before the first stage.
         positions: regions -> codes (..., N, P) that nodes send along; None for none.
         where: regions -> (..., N, D), added to the nodes before the norm; None for nothing.
+        motion: regions, state -> (B, T, N, D), state, added too, e.g. `Motion`; None for nothing.
         branch: on the map before it is added to the features; None returns the bare readout.
 
     Example:
@@ -57,6 +59,7 @@ class GraphBlock(nn.Module):
         norm: nn.Module,
         positions: nn.Module | None = None,
         where: nn.Module | None = None,
+        motion: nn.Module | None = None,
         branch: nn.Module | None = None,
     ):
         super().__init__()
@@ -67,6 +70,7 @@ class GraphBlock(nn.Module):
         self.norm = norm
         self.positions = positions
         self.where = where
+        self.motion = motion
         self.recurrence = recurrence
         self.project_back = project_back
         self.readout = readout
@@ -83,6 +87,7 @@ class GraphBlock(nn.Module):
         state: GraphState | None = None,
         *,
         boxes: Tensor | None = None,
+        every_frame: bool = False,
         return_state: bool = False,
         return_trace: bool = False,
     ) -> Any:
@@ -93,6 +98,7 @@ class GraphBlock(nn.Module):
                 for its frame and the later ones of the clip is NaN.
             state: what the same block returned for the frames before; None starts a stream.
             boxes: (B, T, M, 4), only for regions that need them, e.g. `GivenRegions`.
+            every_frame: the vector as it is after each frame, (B, T, D), not the last alone.
             return_state: also return the state.
             return_trace: also return a `Trace`.
 
@@ -109,33 +115,42 @@ class GraphBlock(nn.Module):
                 "boxes are for a graph that is told where to look, e.g. DyReg(..., "
                 f"regions='given'); this one has {type(self.regions).__name__}"
             )
-        if state is not None and len(state) != 3:
+        if state is not None and len(state) != len(GraphState._fields):
             raise ValueError(
                 f"state must be what this block returned with return_state=True, got {len(state)} "
-                "parts instead of 3"
+                f"parts instead of {len(GraphState._fields)}"
             )
-        offsets, inner, outer = state or (None, None, None)
+        offsets, inner, outer, moved = state or (None, None, None, None)
         given = (boxes,) if self.needs_boxes else ()
 
         regions, offsets = self.regions(features, offsets, *given)
         nodes = self.project(pool(features, regions.pool))  # (B, T, N, D)
         if self.where is not None:
             nodes = nodes + self.where(regions).to(nodes.dtype)
+        if self.motion is not None:
+            told, moved = self.motion(regions, moved)
+            nodes = nodes + told.to(nodes.dtype)
         nodes = self.norm(nodes)
         positions = None if self.positions is None else self.positions(regions)
-        nodes, inner, attention = self.recurrence(nodes, inner, positions)
+        if regions.mass is None:
+            nodes, inner, attention = self.recurrence(nodes, inner, positions)
+        else:  # a node without content is silent
+            nodes = weighed(nodes, regions.mass)
+            nodes, inner, attention = self.recurrence(nodes, inner, positions, regions.mass)
+            nodes = weighed(nodes, regions.mass)
         given_back = self.project_back(nodes)
         if remap_suits(features, self.readout, self.branch):
             out = add_remapped(features, given_back, regions.remap, self.branch)
         else:
-            out, outer = self.readout(given_back, outer, regions.remap)
+            frames = (True,) if every_frame else ()
+            out, outer = self.readout(given_back, outer, regions.remap, *frames)
             if self.branch is not None:
                 out = features + self.branch(out)
         if not return_state and not return_trace:
             return out
         results: list[Any] = [out]
         if return_state:
-            results.append(GraphState(offsets, inner, outer))
+            results.append(GraphState(offsets, inner, outer, moved))
         if return_trace:
             results.append(_trace(regions, attention, nodes))
         return tuple(results)
@@ -179,4 +194,5 @@ def _trace(regions: Regions, attention: list[Tensor], nodes: Tensor) -> Trace:
         kernels=regions.pool.dense().detach().float().expand(batch, frames, -1, -1, -1),
         attention=weights.detach().float(),
         nodes=nodes.detach().float(),
+        mass=None if regions.mass is None else regions.mass.detach().float(),
     )

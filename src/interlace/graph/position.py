@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -94,3 +95,45 @@ def shares(cells: int, grid: int, like: Tensor) -> Tensor:
     edges = torch.arange(grid, dtype=torch.float64) / grid
     inside = torch.minimum(low + 1 / cells, edges + 1 / grid) - torch.maximum(low, edges)
     return (inside.clamp(min=0) * cells).to(like)
+
+
+class WavePositions(nn.Module):
+    """Who and where a node is: sines and cosines of its centre, its mass, and a code of its own.
+
+    For nodes whose centres are exact to a fraction of a cell, of which a picture of the kernel
+    would tell little.
+
+    Args:
+        width: D.
+        identities: N, where node n always looks for the same, as in `ContentRegions`; 0 where nodes
+            are interchangeable.
+        frequencies: of the sines, in periods a frame.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        identities: int = 0,
+        frequencies: Sequence[float] = (0.25, 0.5, 1.0, 2.0),
+    ):
+        super().__init__()
+        self.frequencies = tuple(frequencies)
+        self.linear = nn.Linear(4 * len(self.frequencies) + 1, width)
+        self.identity = nn.Parameter(torch.randn(identities, width)) if identities else None
+
+    def forward(self, regions: Regions) -> Tensor:
+        """Regions of N nodes -> (B, T, N, D)."""
+        place = regions.boxes[..., :2]
+        mass = torch.ones_like(place[..., 0]) if regions.mass is None else regions.mass
+        with torch.autocast(place.device.type, enabled=False):
+            code = torch.cat((waves(place, self.frequencies), mass[..., None].to(place.dtype)), -1)
+        where: Tensor = self.linear(code.to(self.linear.weight.dtype))
+        return where if self.identity is None else where + self.identity.to(where.dtype)
+
+
+def waves(values: Tensor, frequencies: Sequence[float]) -> Tensor:
+    """Sines and cosines of values (..., V), F periods in 1 each: (..., 2 * V * F)."""
+    periods = values.new_tensor(tuple(frequencies))
+    turns = 2 * math.pi * values[..., None] * periods  # (..., V, F)
+    return torch.cat((turns.sin(), turns.cos()), -1).flatten(-2)

@@ -11,7 +11,9 @@ from interlace.graph.state import carried
 class ToMap(nn.Module):
     """RSTG-to-map: every node goes back to where it came from; regions that overlap add up."""
 
-    def forward(self, nodes: Tensor, state: None, kernel: Kernel) -> tuple[Tensor, None]:
+    def forward(
+        self, nodes: Tensor, state: None, kernel: Kernel, every_frame: bool = False
+    ) -> tuple[Tensor, None]:
         """nodes (B, T, N, C) -> map (B, T, C, H, W)."""
         return remap(nodes, kernel), None
 
@@ -24,7 +26,9 @@ class ToEverywhere(nn.Module):
     with the vector added everywhere is the mean of the map plus the vector.
     """
 
-    def forward(self, nodes: Tensor, state: None, kernel: Kernel) -> tuple[Tensor, None]:
+    def forward(
+        self, nodes: Tensor, state: None, kernel: Kernel, every_frame: bool = False
+    ) -> tuple[Tensor, None]:
         """nodes (B, T, N, C) -> (B, T, C, 1, 1)."""
         return nodes.sum(2)[..., None, None], None
 
@@ -33,22 +37,30 @@ class ToVector(nn.Module):
     """RSTG-to-vec: the sum of all nodes, at the last step (the paper)."""
 
     def forward(
-        self, nodes: Tensor, state: Tensor | None, kernel: Kernel
+        self, nodes: Tensor, state: Tensor | None, kernel: Kernel, every_frame: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """nodes (B, T, N, C) -> vector (B, C)."""
-        return nodes[:, -1].sum(1), None
+        """nodes (B, T, N, C) -> vector (B, C), or (B, T, C) as of every frame."""
+        return (nodes.sum(2) if every_frame else nodes[:, -1].sum(1)), None
 
 
 class ToMeanVector(nn.Module):
     """The sum of all nodes, averaged over every step seen so far (the authors' program)."""
 
-    def forward(self, nodes: Tensor, state: Tensor | None, kernel: Kernel) -> tuple[Tensor, Tensor]:
-        """nodes (B, T, N, C) -> vector (B, C), state (B, C + 1): sum and count."""
+    def forward(
+        self, nodes: Tensor, state: Tensor | None, kernel: Kernel, every_frame: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """nodes (B, T, N, C) -> vector (B, C), or (B, T, C) as of every frame.
+
+        State (B, C + 1): sum and count.
+        """
         batch, frames, _, channels = nodes.shape
         state = carried(state, (batch, channels + 1), nodes)
-        total = nodes.sum((1, 2), dtype=state.dtype)
-        state = state + nn.functional.pad(total, (0, 1), value=frames)
-        return (state[:, :-1] / state[:, -1:]).to(nodes.dtype), state
+        seen = nn.functional.pad(nodes.sum(2, dtype=state.dtype), (0, 1), value=1)  # (B, T, C + 1)
+        if not every_frame:
+            seen = seen.sum(1, keepdim=True)
+        seen = state[:, None] + seen.cumsum(1)
+        means = (seen[..., :-1] / seen[..., -1:]).to(nodes.dtype)
+        return (means if every_frame else means[:, -1]), seen[:, -1]
 
 
 class ZeroStartNorm(nn.LayerNorm):

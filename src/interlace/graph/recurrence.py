@@ -27,7 +27,8 @@ class Recurrence(nn.Module):
     frame by frame. A stage named twice has one set of weights and a state for each place.
 
     Args:
-        stages: name -> module (nodes, state, positions) -> (nodes, state, attention).
+        stages: name -> module (nodes, state, positions) -> (nodes, state, attention); where nodes
+            can be silent, (nodes, state, positions, mass).
         schedule: names in the order they run, e.g. `SCHEDULES["all-temp"](3)`.
     """
 
@@ -39,7 +40,11 @@ class Recurrence(nn.Module):
         self.schedule = tuple(schedule)
 
     def forward(
-        self, nodes: Tensor, state: State | None = None, positions: Tensor | None = None
+        self,
+        nodes: Tensor,
+        state: State | None = None,
+        positions: Tensor | None = None,
+        mass: Tensor | None = None,
     ) -> tuple[Tensor, State, list[Tensor]]:
         """Run all rounds over the frames of a clip, or of a chunk of a stream.
 
@@ -47,6 +52,7 @@ class Recurrence(nn.Module):
             nodes: (B, T, N, D).
             state: what the last call returned; None starts a stream.
             positions: (..., N, P) codes that space stages may send along.
+            mass: (B, T, N) in [0, 1], how much each node is heard; None: all alike.
 
         Returns:
             nodes (B, T, N, D), state (one entry for each stage of the schedule, None where a stage
@@ -55,9 +61,10 @@ class Recurrence(nn.Module):
         before = (None,) * len(self.schedule) if state is None else tuple(state)
         if len(before) != len(self.schedule):
             raise ValueError(self._not_mine(before))
+        heard = () if mass is None else (mass,)
         after, attention = [], []
         for name, memory in zip(self.schedule, before, strict=True):
-            nodes, memory, weights = self.stages[name](nodes, memory, positions)
+            nodes, memory, weights = self.stages[name](nodes, memory, positions, *heard)
             after.append(memory)
             if weights is not None:
                 attention.append(weights)
@@ -91,18 +98,26 @@ class HomogeneousStage(nn.Module):
         self.space = space
 
     def forward(
-        self, nodes: Tensor, state: Tensor | None = None, positions: Tensor | None = None
+        self,
+        nodes: Tensor,
+        state: Tensor | None = None,
+        positions: Tensor | None = None,
+        mass: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """nodes (B, T, N, D) -> nodes, state (B, N, D), attention (B, T, heads, N, N) in space."""
         batch, _, count, width = nodes.shape
         past = carried(state, (batch, count, width), nodes)[:, None]
         if positions is not None:
+            positions = positions.expand(*nodes.shape[:3], -1)
             positions = torch.cat((positions, positions), dim=-2)
+        if mass is not None:  # a node's own past is always heard
+            mass = torch.cat((mass, torch.ones_like(mass)), dim=-1)
         frames, attention = [], []
-        for present in nodes.split(1, dim=1):  # (B, 1, N, D)
+        for t, present in enumerate(nodes.split(1, dim=1)):  # (B, 1, N, D)
             both = torch.cat((present, past.to(present.dtype)), dim=2)
-            told, weights = self.space.hear(both, positions)
-            past = self.space.norm(self.space.update(present, told[:, :, :count]))
+            here, there = (None if x is None else x[:, t : t + 1] for x in (positions, mass))
+            told, weights = self.space.hear(both, here, there)
+            past = self.space.finish(present, told[:, :, :count], there)
             frames.append(past)
             attention.append(weights[..., :count, :count])
         return torch.cat(frames, dim=1), past[:, 0], torch.cat(attention, dim=1)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from interlace.graph.block import GraphBlock
 from interlace.graph.boxes import grid_boxes, neighbours
 from interlace.graph.choices import check_choice, check_unheard
-from interlace.graph.position import GaussianPositions
+from interlace.graph.first_weights import he_weights
+from interlace.graph.motion import Motion
+from interlace.graph.position import GaussianPositions, WavePositions
 from interlace.graph.readout import ToMap, ToMeanVector, ToVector, ZeroStartNorm
 from interlace.graph.recurrence import SCHEDULES, HomogeneousStage, Recurrence, with_past
 from interlace.graph.regions.simple import GridRegions
@@ -30,7 +32,11 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     schedule: Schedule = "all-temp",
     positional: bool = False,
     residual: bool = False,
-    adjacency: Literal["sparse", "full"] = "sparse",
+    regions: nn.Module | None = None,
+    motion: bool | nn.Module = False,
+    time: Literal["replace", "add"] = "replace",
+    first_weights: Literal["torch", "he"] = "torch",
+    adjacency: Literal["sparse", "full"] | None = None,
     send: nn.Module | None = None,
     gather: nn.Module | None = None,
     update: nn.Module | None = None,
@@ -49,8 +55,14 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
             one more neighbour (section 3.1.1).
         positional: messages carry 6 x 6 pictures of where their two nodes look.
         residual: updates add to the nodes; learns faster from few videos.
+        regions: where nodes look; by default `GridRegions(scales)`. Others are `ContentRegions`,
+            `ObjectRegions`, a grid made sharp, or any of DyReg's.
+        motion: whether nodes are told their steps (`Motion`), or a `Motion` with other units.
+        time: whether a time stage takes the place of the nodes (the paper), or adds to them.
+        first_weights: torch's own, or those of `he_weights`, which learn faster.
         adjacency: "sparse" joins neighbours in space and regions that intersect, "full" all pairs,
-            each node with itself too (appendix C).
+            each node with itself too (appendix C). By default sparse on grids, which stay where
+            they are, and full else.
         send: the messages; by default `Send(width)`, of two layers (eq. 2), with positions if
             they are asked for.
         gather: how messages to a node are weighted; by default `DotGather(width)` (eq. 4). Others
@@ -70,7 +82,10 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         torch.Size([2, 32])
     """
     check_choice("schedule", schedule, SCHEDULES)
-    check_choice("adjacency", adjacency, ("sparse", "full"))
+    check_choice("time", time, ("replace", "add"))
+    check_choice("first_weights", first_weights, ("torch", "he"))
+    if adjacency is not None:
+        check_choice("adjacency", adjacency, ("sparse", "full"))
     check_choice("readout", readout, ("map", "vector", "mean-vector"))
     if schedule == "time-only":
         check_unheard(
@@ -78,7 +93,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
             rounds=rounds is not None,
             positional=positional,
             residual=residual,
-            adjacency=adjacency != "sparse",
+            adjacency=adjacency is not None,
             send=send is not None,
             gather=gather is not None,
             update=update is not None,
@@ -86,7 +101,13 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     rounds = 3 if rounds is None else rounds
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}; schedule='time-only' has none")
-    boxes = grid_boxes(scales)
+    if regions is None:
+        regions, boxes = GridRegions(scales), grid_boxes(scales)
+        adjacency = adjacency or "sparse"
+    elif adjacency == "sparse":
+        raise ValueError("adjacency='sparse' is for grids: other regions move, leave it out")
+    else:
+        boxes = None
 
     def space(edges: Tensor | None) -> SpaceStage:
         updated = Update(width) if update is None else update
@@ -99,21 +120,24 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         )
 
     def stage(name: str) -> nn.Module:
-        edges = neighbours(boxes) if adjacency == "sparse" else None
+        edges = neighbours(boxes) if boxes is not None and adjacency == "sparse" else None
         if name == "space":
             return space(edges)
         if name == "both":
+            if boxes is None:
+                raise ValueError("schedule='homogeneous' is for grids: leave out regions")
             pairs = torch.ones(len(boxes), len(boxes), dtype=torch.bool)
             return HomogeneousStage(space(with_past(pairs if edges is None else edges)))
         if name == "mean":
             return MeanOverTime()
-        return TimeStage(width)  # "time" and "final"
+        norm = nn.LayerNorm(width) if time == "add" and name == "time" else None
+        return TimeStage(width, residual=time == "add", norm=norm)  # "time" and "final"
 
     names = SCHEDULES[schedule](rounds)
-    return GraphBlock(
+    block = GraphBlock(
         channels,
         channels if readout == "map" else width,
-        regions=GridRegions(scales),
+        regions=regions,
         recurrence=Recurrence({name: stage(name) for name in dict.fromkeys(names)}, names),
         readout={"map": ToMap, "vector": ToVector, "mean-vector": ToMeanVector}[readout](),
         project=nn.Identity() if channels == width else nn.Linear(channels, width),
@@ -122,5 +146,17 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         else nn.Identity(),
         norm=nn.LayerNorm(width),
         positions=GaussianPositions() if positional else None,
+        where=_where(regions, width),
+        motion=Motion(width) if motion is True else motion or None,
         branch=ZeroStartNorm(channels) if readout == "map" else None,
     )
+    if first_weights == "he":
+        he_weights(block)
+    return block
+
+
+def _where(regions: nn.Module, width: int) -> nn.Module | None:
+    """Nodes of a grid know who they are by what they read; those that move are told."""
+    if isinstance(regions, GridRegions):
+        return None
+    return WavePositions(width, identities=getattr(regions, "identities", 0))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from interlace.graph.checkpoint import again_if
 from interlace.graph.edges import Edges
 
+LEAST_MASS = 1e-4  # what a silent node still weighs, so that attention has a logarithm of it
 LARGE = 3 * 2**18  # numbers in all messages of a call, from which on they are computed twice
 
 
@@ -57,20 +58,27 @@ class Send(nn.Module):
 class SumGather(nn.Module):
     """g_i = sum of the messages to i: every message counts the same (section 2.1)."""
 
-    def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        """-> gathered (B, T, N, D), weights (B, T, 1, N, N)."""
+    def forward(
+        self, nodes: Tensor, messages: Tensor, edges: Edges, mass: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """-> gathered (B, T, N, D), weights (B, T, 1, N, N); a sender counts by its mass."""
         weights = edges.mask(nodes.shape[-2], nodes.device).to(nodes.dtype)
         weights = weights.expand(*nodes.shape[:2], 1, -1, -1)
+        if mass is not None:
+            weights = weights * mass.to(weights.dtype)[:, :, None, None]
         return edges.collect(weights, messages).squeeze(2), weights
 
 
 class MeanGather(SumGather):
     """g_i = mean of the messages to i."""
 
-    def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        """-> gathered (B, T, N, D), weights (B, T, 1, N, N)."""
-        gathered, weights = super().forward(nodes, messages, edges)
-        heard = weights[:, :, 0].sum(-1, keepdim=True).clamp(min=1)
+    def forward(
+        self, nodes: Tensor, messages: Tensor, edges: Edges, mass: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """-> gathered (B, T, N, D), weights (B, T, 1, N, N); a sender counts by its mass."""
+        gathered, weights = super().forward(nodes, messages, edges, mass)
+        least = 1.0 if mass is None else LEAST_MASS
+        heard = weights[:, :, 0].sum(-1, keepdim=True).clamp(min=least)
         return gathered / heard, weights / heard[:, :, None]
 
 
@@ -82,11 +90,14 @@ class DotGather(nn.Module):
     Args:
         width: D of nodes and messages.
         heads: must divide D.
+        scaled: divides the logits by sqrt(D / heads) (Vaswani et al., 2017), so that wide nodes do
+            not choose one sender before they have learnt whom; the paper does not.
     """
 
-    def __init__(self, width: int, *, heads: int = 1):
+    def __init__(self, width: int, *, heads: int = 1, scaled: bool = False):
         super().__init__()
         self.heads = _check_heads(width, heads)
+        self.scale = (width // heads) ** -0.5 if scaled else 1.0
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.message = HeadProjection(width, heads)
@@ -95,11 +106,17 @@ class DotGather(nn.Module):
         """(B, T, N, D) -> (B, T, heads, N receiver, N sender)."""
         query = self.query(nodes).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
         key = self.key(nodes).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
-        return query @ key.transpose(-1, -2)
+        logits = query @ key.transpose(-1, -2)
+        return logits if self.scale == 1 else logits * self.scale
 
-    def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        """-> gathered (B, T, N, D), weights (B, T, heads, N, N)."""
-        weights = edges.softmax(self.logits(nodes))
+    def forward(
+        self, nodes: Tensor, messages: Tensor, edges: Edges, mass: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """-> gathered (B, T, N, D), weights (B, T, heads, N, N), proportional to mass_j, too."""
+        logits = self.logits(nodes)
+        if mass is not None:
+            logits = logits + mass.clamp(min=LEAST_MASS).log()[:, :, None, None]
+        weights = edges.softmax(logits)
         return self.message(edges.collect(weights, messages), weights), weights
 
 
@@ -109,6 +126,7 @@ class AdditiveGather(DotGather):
     def __init__(self, width: int, *, heads: int = 1):
         nn.Module.__init__(self)
         self.heads = _check_heads(width, heads)
+        self.scale = 1.0
         self.query = nn.Linear(width, heads)
         self.key = nn.Linear(width, heads)
         self.message = HeadProjection(width, heads)
@@ -211,7 +229,8 @@ class SpaceStage(nn.Module):
 
     Args:
         send: nodes, edges, positions -> messages, e.g. `Send`.
-        gather: nodes, messages, edges -> gathered, weights, e.g. `DotGather`.
+        gather: nodes, messages, edges -> gathered, weights, e.g. `DotGather`; where nodes can be
+            silent, nodes, messages, edges, mass.
         update: nodes, gathered -> nodes, e.g. `Update`.
         norm: on the updated nodes; the paper has none, depth in rounds trains better with one.
         adjacency: (N, N) bool, receiver first; None joins every pair, each node with itself too.
@@ -234,7 +253,11 @@ class SpaceStage(nn.Module):
         self.edges = Edges(adjacency)
 
     def forward(
-        self, nodes: Tensor, state: None = None, positions: Tensor | None = None
+        self,
+        nodes: Tensor,
+        state: None = None,
+        positions: Tensor | None = None,
+        mass: Tensor | None = None,
     ) -> tuple[Tensor, None, Tensor]:
         """Let the nodes of each frame talk once.
 
@@ -242,25 +265,41 @@ class SpaceStage(nn.Module):
             nodes: (B, T, N, D).
             state: not used; every stage has this face.
             positions: (..., N, P) codes for `send`.
+            mass: (B, T, N) in [0, 1]: a node without content is not heard, and stays at zero.
 
         Returns:
             nodes (B, T, N, D); no state; attention (B, T, heads, N receiver, N sender).
         """
-        gathered, attention = self.hear(nodes, positions)
-        return self.norm(self.update(nodes, gathered)), None, attention
+        gathered, attention = self.hear(nodes, positions, mass)
+        return self.finish(nodes, gathered, mass), None, attention
 
-    def hear(self, nodes: Tensor, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def finish(self, nodes: Tensor, gathered: Tensor, mass: Tensor | None = None) -> Tensor:
+        """Update and norm: nodes and gathered (B, T, N, D) -> (B, T, N, D)."""
+        updated = self.norm(self.update(nodes, gathered))
+        return updated if mass is None else weighed(updated, mass)
+
+    def hear(
+        self, nodes: Tensor, positions: Tensor | None = None, mass: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Send and gather: nodes (B, T, N, D) -> what each was told, and its attention.
 
         There are many more edges than nodes, so many messages are computed twice in training.
         """
         batch, frames, count, width = nodes.shape
         numbers = batch * frames * self.edges.count(count) * width
-        return again_if(numbers > LARGE, self._hear, nodes, positions)
+        return again_if(numbers > LARGE, self._hear, nodes, positions, mass)
 
-    def _hear(self, nodes: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _hear(
+        self, nodes: Tensor, positions: Tensor | None, mass: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         messages = self.send(nodes, self.edges, positions)  # (B, T, E, D)
-        return self.gather(nodes, messages, self.edges)
+        heard = () if mass is None else (mass,)
+        return self.gather(nodes, messages, self.edges, *heard)
+
+
+def weighed(nodes: Tensor, mass: Tensor) -> Tensor:
+    """nodes (B, T, N, D), each times its mass (B, T, N)."""
+    return nodes * mass[..., None].to(nodes.dtype)
 
 
 def _check_heads(width: int, heads: int) -> int:

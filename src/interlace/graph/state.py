@@ -16,6 +16,7 @@ class GraphState(NamedTuple):
     regions: Tensor | None
     recurrence: State
     readout: Tensor | None
+    motion: Tensor | None = None
 
 
 def carried(state: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -24,17 +24,33 @@ class TimeStage(nn.Module):
     Args:
         width: D of the nodes.
         cell: "lstm" (RSTG) or "gru" (DyReg, eq. 9).
+        residual: a node adds what its cell tells to itself, so that the frame at hand is not lost
+            while the cell has not learnt; the papers replace it.
+        norm: on what comes out; the papers have none.
     """
 
-    def __init__(self, width: int, *, cell: Literal["lstm", "gru"] = "lstm"):
+    def __init__(
+        self,
+        width: int,
+        *,
+        cell: Literal["lstm", "gru"] = "lstm",
+        residual: bool = False,
+        norm: nn.Module | None = None,
+    ):
         super().__init__()
         if cell not in ("lstm", "gru"):
             raise ValueError(f"cell must be 'lstm' or 'gru', got {cell!r}")
         self.cell = nn.LSTM(width, width) if cell == "lstm" else nn.GRU(width, width)
         self.remembers = 2 if cell == "lstm" else 1  # h and c, or h
+        self.residual = residual
+        self.norm = nn.Identity() if norm is None else norm
 
     def forward(
-        self, nodes: Tensor, state: Tensor | None = None, positions: Tensor | None = None
+        self,
+        nodes: Tensor,
+        state: Tensor | None = None,
+        positions: Tensor | None = None,
+        mass: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, None]:
         """Walk over the frames of `nodes`, on from `state`.
 
@@ -42,6 +58,7 @@ class TimeStage(nn.Module):
             nodes: (B, T, N, D).
             state: what the last call returned; None starts from zero.
             positions: not used; every stage has this face.
+            mass: not used.
 
         Returns:
             nodes (B, T, N, D); state (B, N, D) for a GRU or (B, N, 2 D) for an LSTM; no attention.
@@ -55,7 +72,8 @@ class TimeStage(nn.Module):
         sequences, *hidden = again_if(nodes.numel() > LARGE, self._walk, sequences, *hidden)
         if sequences.dtype == torch.float32:  # as a GRU under autocast
             sequences = sequences.to(nodes.dtype)
-        nodes = sequences.unflatten(1, (batch, count)).transpose(0, 1)  # (B, T, N, D)
+        told = sequences.unflatten(1, (batch, count)).transpose(0, 1)  # (B, T, N, D)
+        nodes = self.norm(nodes + told if self.residual else told)
         return nodes, torch.cat(hidden, -1)[0].unflatten(0, (batch, count)), None
 
     def _walk(self, x: Tensor, *hidden: Tensor) -> list[Tensor]:
@@ -111,7 +129,11 @@ class MeanOverTime(nn.Module):
     """
 
     def forward(
-        self, nodes: Tensor, state: Tensor | None = None, positions: Tensor | None = None
+        self,
+        nodes: Tensor,
+        state: Tensor | None = None,
+        positions: Tensor | None = None,
+        mass: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, None]:
         """nodes (B, T, N, D) -> running means (B, T, N, D), state (B, N, D + 1): sum and count."""
         batch, frames, count, width = nodes.shape

@@ -23,13 +23,15 @@ from interlace.models.face import answer
 class Baseline(nn.Module):
     """The face: `forward(features, state, return_state=, return_trace=)`, with no trace to show.
 
-    A subclass says in `read` what becomes of the features.
+    A subclass says in `read` what becomes of the features. One whose answer is a vector reads
+    frames, and `every_frame` asks for all of them.
     """
 
     out_channels: int
+    gives_vectors = False
 
     def read(self, features: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """(B, T, C, H, W), state -> vector (B, out_channels) or map (B, T, C', H', W'), state."""
+        """(B, T, C, H, W), state -> vectors (B, T, out_channels) or map (B, T, C', ...), state."""
         raise NotImplementedError
 
     def forward(
@@ -37,11 +39,14 @@ class Baseline(nn.Module):
         features: Tensor,
         state: Any = None,
         *,
+        every_frame: bool = False,
         return_state: bool = False,
         return_trace: bool = False,
     ) -> Any:
         """As `GraphBlock.forward`; the trace is None."""
         out, state = self.read(features, state)
+        if self.gives_vectors and not every_frame:
+            out = out[:, -1]
         return answer(out, state, None, return_state, return_trace)
 
 
@@ -71,6 +76,8 @@ class MeanPoolLSTM(Baseline):
         hidden: of the LSTM.
     """
 
+    gives_vectors = True
+
     def __init__(self, channels: int, *, hidden: int = 512):  # appendix D
         super().__init__()
         self.lstm = nn.LSTM(channels, hidden, batch_first=True)
@@ -78,7 +85,7 @@ class MeanPoolLSTM(Baseline):
 
     def read(self, features: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """State: (2, 1, B, hidden)."""
-        return _last(self.lstm, features.mean((-2, -1)), state)
+        return _walk(self.lstm, features.mean((-2, -1)), state)
 
 
 class ConvLSTM(Baseline):
@@ -91,6 +98,8 @@ class ConvLSTM(Baseline):
         channels: C of the features.
         hidden: of the LSTM.
     """
+
+    gives_vectors = True
 
     def __init__(self, channels: int, *, hidden: int = 512):  # appendix D
         super().__init__()
@@ -105,7 +114,7 @@ class ConvLSTM(Baseline):
         """State: (2, 1, B, hidden)."""
         maps = self.pool(self.layers(features.flatten(0, 1)))  # (B * T, C, grid, grid)
         frames = maps.flatten(1).unflatten(0, features.shape[:2])
-        return _last(self.lstm, frames, state)
+        return _walk(self.lstm, frames, state)
 
 
 class ConvLSTMBlock(Baseline):
@@ -205,10 +214,10 @@ class NonLocalBlock(Baseline):
         return self.blocks(features.transpose(1, 2)).transpose(1, 2), None
 
 
-def _last(lstm: nn.LSTM, frames: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(B, T, D) -> what an LSTM says at the last frame (B, hidden), state (2, 1, B, hidden)."""
+def _walk(lstm: nn.LSTM, frames: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(B, T, D) -> what an LSTM says after each frame (B, T, hidden), state (2, 1, B, hidden)."""
     out, last = lstm(frames, None if state is None else tuple(state))
-    return out[:, -1], torch.stack(last)
+    return out, torch.stack(last)
 
 
 def _conv(inner: int, outer: int, *, stride: int = 1) -> nn.Sequential:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from interlace.graph.block import GraphBlock
+from interlace.graph.readout import ToMeanVector, ToVector
 from interlace.graph.state import carried
 from interlace.graph.trace import Trace
 from interlace.models.face import answer, ask
@@ -67,6 +68,7 @@ class VideoClassifier(nn.Module):
         state: Any = None,
         *,
         boxes: Tensor | None = None,
+        every_frame: bool = False,
         return_state: bool = False,
         return_trace: bool = False,
     ) -> Any:
@@ -76,13 +78,14 @@ class VideoClassifier(nn.Module):
             video: (B, T, C, H, W), uint8 in 0..255 or floats in [0, 1].
             state: what the same model returned for the frames before; None starts a stream.
             boxes: (B, T, M, 4), only for a graph whose regions need them.
+            every_frame: the logits as they are after each frame, (B, T, num_classes).
             return_state: also return the state.
             return_trace: also return the `Trace` of the graph, None for a model without one; of a
                 network with graphs in it a dict of traces, by the name of the module.
 
         Returns:
-            Logits (B, num_classes); with return_state or return_trace a tuple of the logits, the
-            state, the trace, as asked for.
+            Logits (B, num_classes), of every frame (B, T, num_classes); with return_state or
+            return_trace a tuple of the logits, the state, the trace, as asked for.
 
         Raises:
             ValueError: for another shape or type.
@@ -92,11 +95,14 @@ class VideoClassifier(nn.Module):
             raise ValueError(f"video must be (B, T, C, H, W), got {tuple(video.shape)}{hint}")
         features = self.backbone(_to_unit(video, self.head.weight.dtype))
         inner, mean = state if isinstance(state, MapState) else (state, None)
-        out, inner, trace = ask(self.body, features, inner, boxes, return_state, return_trace)
-        if out.dim() == 3:
+        vectors = every_frame and _gives_vectors(self.body)
+        out, inner, trace = ask(
+            self.body, features, inner, boxes, return_state, return_trace, vectors
+        )
+        if out.dim() == 3 and not vectors:
             out = out[..., None, None]  # (B, T, D, 1, 1)
         if out.dim() == 5:
-            out, mean = _mean_so_far(out, mean)  # (B, D)
+            out, mean = _mean_so_far(out, mean, every_frame)  # (B, D) or (B, T, D)
             inner = None if inner is None else MapState(inner, mean)
         logits = self.head(self.dropout(out))
         return answer(logits, inner, trace, return_state, return_trace)
@@ -122,10 +128,22 @@ def _to_unit(video: Tensor, dtype: torch.dtype) -> Tensor:
     return video.to(dtype)
 
 
-def _mean_so_far(maps: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(B, T, D, H, W) -> the mean (B, D) over space and all frames so far; sum and count."""
-    batch, frames, channels = maps.shape[:3]
+def _gives_vectors(body: nn.Module) -> bool:
+    """Whether a body has but one vector for all frames, unless it is asked for each."""
+    readout = getattr(body, "readout", None)
+    return isinstance(readout, ToVector | ToMeanVector) or getattr(body, "gives_vectors", False)
+
+
+def _mean_so_far(maps: Tensor, state: Tensor | None, every_frame: bool) -> tuple[Tensor, Tensor]:
+    """(B, T, D, H, W) -> the mean (B, D) over space and all frames so far; sum and count.
+
+    Of every frame (B, T, D).
+    """
+    batch, _, channels = maps.shape[:3]
     state = carried(state, (batch, channels + 1), maps)
-    total = maps.mean((-2, -1), dtype=state.dtype).sum(1)
-    state = state + nn.functional.pad(total, (0, 1), value=frames)
-    return (state[:, :-1] / state[:, -1:]).to(maps.dtype), state
+    seen = nn.functional.pad(maps.mean((-2, -1), dtype=state.dtype), (0, 1), value=1)
+    if not every_frame:
+        seen = seen.sum(1, keepdim=True)
+    seen = state[:, None] + seen.cumsum(1)  # (B, T or 1, D + 1)
+    means = (seen[..., :-1] / seen[..., -1:]).to(maps.dtype)
+    return (means if every_frame else means[:, -1]), seen[:, -1]

@@ -10,11 +10,14 @@ from torch import nn
 
 from interlace.graph.block import GraphBlock
 from interlace.graph.dyreg import DyReg, RegionKind
+from interlace.graph.regions.content import ContentRegions
 from interlace.graph.regions.dynamic import DynamicRegions
+from interlace.graph.regions.objects import ObjectRegions
 from interlace.graph.rstg import RSTG, Schedule
+from interlace.graph.space_stage import DotGather
 from interlace.models.backbones.i3d import small_i3d_trunk
 from interlace.models.backbones.resnet import resnet_trunk
-from interlace.models.backbones.small import FrameCNN, StridedCNN
+from interlace.models.backbones.small import FrameCNN, ResidualCNN, StridedCNN
 from interlace.models.baselines import (
     ConvLSTM,
     ConvLSTMBlock,
@@ -79,6 +82,32 @@ def _demo(num_classes: int) -> VideoClassifier:
     backbone = _small_eye(out_channels=128)
     graph = RSTG(128, width=64, rounds=1, residual=True, positional=True, readout="vector")
     return VideoClassifier(backbone, graph, num_classes)
+
+
+def _content(name: str, about: str, regions: Callable[[int], nn.Module], **options: Any) -> None:
+    """RSTG over nodes that are bound to content, with all that makes it learn fast."""
+
+    @MODELS.register(name, f"RSTG, {about}", channels=1)
+    def build(num_classes: int) -> VideoClassifier:
+        backbone, width = ResidualCNN(), 96
+        ours = {
+            "width": width,
+            "rounds": 1,
+            "residual": True,
+            "motion": True,
+            "time": "add",
+            "first_weights": "he",
+            "gather": DotGather(width, scaled=True),
+            "readout": "vector",
+        }
+        graph = RSTG(
+            backbone.out_channels, regions=regions(backbone.out_channels), **{**ours, **options}
+        )
+        return VideoClassifier(backbone, graph, num_classes)
+
+
+_content("rstg_content", "a node for each kind of content", ContentRegions)
+_content("rstg_objects", "nodes that follow objects", ObjectRegions)
 
 
 def _lstm(name: str, about: str, kind: type[MeanPoolLSTM] | type[ConvLSTM]) -> None:

@@ -1,4 +1,4 @@
-"""The face of a graph, `forward(features, state, boxes=, return_state=, return_trace=)`."""
+"""The face of a graph: `forward(features, state, boxes=, every_frame=, return_state=, ...)`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def ask(
     boxes: Tensor | None,
     return_state: bool,
     return_trace: bool,
+    every_frame: bool = False,
 ) -> tuple[Any, Any, Any]:
     """What comes out, the state and the trace; None where it was not asked for.
 
@@ -21,6 +22,7 @@ def ask(
     """
     options = {"state": state, "boxes": boxes}
     options = {name: value for name, value in options.items() if value is not None}
+    options |= {"every_frame": True} if every_frame else {}
     options |= {"return_state": True} if return_state else {}
     options |= {"return_trace": True} if return_trace else {}
     answered = graph(features, **options)

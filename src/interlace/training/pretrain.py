@@ -8,7 +8,6 @@ that become nodes: so nodes know from the start who is in them and where.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from interlace.graph.boxes import corners, grid_boxes
 from interlace.graph.kernels import area_kernel, pool
+from interlace.graph.regions.content import presence, read_maps
 
 
 class PlacementLoss(NamedTuple):
@@ -36,30 +36,27 @@ class PresenceLoss(NamedTuple):
 
 
 class DigitPresence(nn.Module):
-    """Linear heads on each cell, whose best cells say which digits are in the frame.
+    """Maps, one a class, whose best cells say which digits are in the frame.
 
     Knows labels of frames only and no boxes, so that what later finds the digits has found them by
-    itself. Only for training a backbone; thrown away afterwards.
+    itself. A graph whose regions read such maps keeps them; else they are thrown away afterwards.
 
     Args:
-        channels: C of the features.
-        classes: of digits.
+        maps: (M, C, H, W) -> (M, classes, H, W), e.g. `content_maps(channels, classes)`.
     """
 
-    def __init__(self, channels: int, classes: int):
+    def __init__(self, maps: nn.Module):
         super().__init__()
-        self.cells = nn.Linear(channels, classes)
-        nn.init.constant_(self.cells.bias, 2.0)  # undecided, after the mean over cells below
+        self.maps = maps
 
     def forward(self, features: Tensor, classes: Tensor) -> PresenceLoss:
-        """Compare what the heads read with what is there.
+        """Compare what the maps show with what is there.
 
         Args:
             features: (B, T, C, H, W).
             classes: int64 (B, D), which may repeat.
         """
-        scores = self.cells(features.flatten(0, 1).flatten(2).transpose(1, 2)).float()
-        scores = scores.logsumexp(1) - math.log(scores.shape[1])  # (M, classes), a soft maximum
+        scores = presence(read_maps(self.maps, features)).flatten(0, 1)  # (B * T, classes)
         truth = torch.zeros_like(scores).scatter(
             1, classes.repeat_interleave(features.shape[1], dim=0), 1.0
         )
@@ -151,3 +148,29 @@ class DigitPlacement(nn.Module):
         inside = ((centre >= low[:, None]) & (centre < high[:, None])).all(-1).float()  # (M, N, D)
         present = inside.new_zeros(*inside.shape[:2], self.classes)
         return present.scatter_add(2, classes[:, None].expand_as(inside), inside)
+
+
+def jitter(video: Tensor, *, scale: float = 0.25, turn: float = 0.2, shear: float = 0.15) -> Tensor:
+    """Each frame a little smaller or larger, turned, sheared and shifted; what is in it stays.
+
+    For labels of frames only: boxes would have to move along. A net then knows digits that it has
+    not seen better, and those of other sizes.
+
+    Args:
+        video: float (B, T, C, H, W).
+        scale: natural logarithm of how much smaller or larger at most.
+        turn: radians at most.
+        shear: at most.
+    """
+    count = video.shape[0] * video.shape[1]
+
+    def drawn(most: float) -> Tensor:
+        return (2 * torch.rand(count, device=video.device) - 1) * most
+
+    size, angle, slant = drawn(scale).exp(), drawn(turn), drawn(shear)
+    cos, sin = angle.cos() * size, angle.sin() * size
+    rows = torch.stack((cos, slant * cos - sin, drawn(0.1), sin, slant * sin + cos, drawn(0.1)), -1)
+    frames = video.flatten(0, 1)
+    grid = F.affine_grid(rows.unflatten(-1, (2, 3)), list(frames.shape), align_corners=False)
+    moved = F.grid_sample(frames, grid, align_corners=False)
+    return moved.unflatten(0, video.shape[:2])

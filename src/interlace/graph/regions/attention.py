@@ -30,7 +30,7 @@ class SemanticRegions(nn.Module):
         weights = attention_maps(self.weigh(features.flatten(0, 1)))
         weights = weights.unflatten(0, features.shape[:2])  # (B, T, N, H, W)
         kernel = DenseKernel(weights)
-        return Regions(_moments(weights), kernel, kernel), None
+        return Regions(moments(weights), kernel, kernel), None
 
 
 class KeypointRegions(nn.Module):
@@ -60,7 +60,7 @@ class KeypointRegions(nn.Module):
     def forward(self, features: Tensor, state: None = None) -> tuple[Regions, None]:
         """features (B, T, C, H, W) -> regions of each frame."""
         weights = attention_maps(self.encoder(features.flatten(0, 1)))
-        points = _moments(weights.unflatten(0, features.shape[:2]))[..., :2]
+        points = moments(weights.unflatten(0, features.shape[:2]))[..., :2]
         return triangles(
             torch.cat((points, torch.full_like(points, self.size)), -1), features
         ), None
@@ -72,7 +72,7 @@ def attention_maps(logits: Tensor) -> Tensor:
     return logits.flatten(2).softmax(-1).unflatten(-1, logits.shape[-2:])
 
 
-def _moments(weights: Tensor) -> Tensor:
+def moments(weights: Tensor) -> Tensor:
     """Maps (..., H, W) that sum to 1 -> boxes of triangles with the same mean and variance."""
     found = []
     for axis in (-2, -1):  # summed away: over rows for x, over columns for y

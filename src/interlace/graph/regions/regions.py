@@ -22,6 +22,9 @@ class Regions(NamedTuple):
     boxes: Tensor  # (B, T, N, 4)
     pool: Kernel  # how nodes read the map
     remap: Kernel  # how they write to it
+    mass: Tensor | None = (
+        None  # (B, T, N) in [0, 1]: is anything there? None: nodes are never silent
+    )
 
 
 def map_size(features: Tensor) -> tuple[int, int]:

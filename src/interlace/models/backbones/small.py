@@ -117,6 +117,51 @@ class StridedCNN(FrameBackbone):
         return located.unflatten(0, seen.shape[:2])
 
 
+class ResidualCNN(FrameBackbone):
+    """Two strided layers and residual blocks at a quarter of the resolution, for sharp places.
+
+    A stride of four leaves several cells for a thing of a dozen pixels. Blocks start as the
+    identity (He et al., 2015; Goyal et al., 2017). Knows no coordinates: where something is, the
+    regions tell.
+
+    Args:
+        in_channels: of the frames.
+        stem: channels of the first layer.
+        width: channels of all others.
+        blocks: of two 3x3 convolutions each.
+    """
+
+    def __init__(self, in_channels: int = 1, *, stem: int = 32, width: int = 96, blocks: int = 2):
+        super().__init__()
+        self.stem = nn.Sequential(
+            *_conv(in_channels, stem, 5, stride=2),
+            nn.ReLU(inplace=True),
+            *_conv(stem, width, 3, stride=2),
+            nn.ReLU(inplace=True),
+        )
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*_conv(width, width, 3), nn.ReLU(inplace=True), *_conv(width, width, 3))
+            for _ in range(blocks)
+        )
+        for block in self.blocks:
+            nn.init.zeros_(block[-1].weight)  # type: ignore[index]
+        self.seen_channels = self.out_channels = width
+        self.to(memory_format=torch.channels_last)
+
+    def see(self, video: Tensor) -> Tensor:
+        """(B, T, C, H0, W0) -> (B, T, width, H0 / 4, W0 / 4), rounded up."""
+        x = self.stem(_frames(video) * 4 - 0.3)
+        for block in self.blocks:
+            x = (x + block(x)).relu()
+        return x.unflatten(0, video.shape[:2])
+
+
+def _conv(inner: int, outer: int, size: int, *, stride: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(inner, outer, size, stride=stride, padding=size // 2, bias=False)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    return [conv, nn.BatchNorm2d(outer)]
+
+
 def _frames(video: Tensor) -> Tensor:
     return video.flatten(0, 1).contiguous(memory_format=torch.channels_last)
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from interlace.graph.regions.content import ContentRegions
+from interlace.graph.regions.objects import ObjectRegions
 from interlace.models.classifier import VideoClassifier
 from interlace.models.convert.checkpoint import read_checkpoint
 from interlace.models.weights import read_card
@@ -82,7 +84,23 @@ def load_backbone(model: VideoClassifier, source: str | Path) -> Loaded:
         tensors = read_tensors(Path(source))
         if name.endswith(".safetensors") and (made_for := read_card(source).get("model")):
             name = f"{name}, weights of {made_for},"
-    return fill(network, tensors, name)
+    loaded = fill(network, tensors, name)
+    if maps := _fill_maps(model, tensors):
+        _LOG.info(f"maps of content: {', '.join(maps)}, too")
+    return loaded
+
+
+def _fill_maps(model: VideoClassifier, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Fills the maps that graphs read off these features, where the file has such; their names."""
+    filled = []
+    for name, module in model.named_modules():
+        if not isinstance(module, ContentRegions | ObjectRegions):
+            continue
+        own = {f"{name}.maps.{key}": value for key, value in module.maps.state_dict().items()}
+        if all(key in tensors and tensors[key].shape == own[key].shape for key in own):
+            module.maps.load_state_dict({k.rpartition(".")[2]: tensors[k] for k in own})
+            filled.append(f"{name}.maps")
+    return filled
 
 
 # --- where weights come from ----------------------------------------------------------------------

@@ -35,9 +35,12 @@ class DigitRecipeOptions(RecipeOptions):
         backbone_lr: times lr, for the backbone; 0 leaves it as it is. "sgd" trains it like the
             rest.
         videos: of the experiment itself, after pre-training and lessons.
+        every_frame: the loss is that of what is said after each frame, later ones counting more,
+            not of the last alone: a graph learns from its first frames on.
         pretrain_frames: single frames on which the backbone learns its digits.
         pretrain_task: "placement" is which digits are where, as RSTG's regions cannot move;
             "presence" only which there are, so that regions find them from labels alone.
+        pretrain_jitter: shows frames a little turned, sheared, smaller or larger; for "presence".
         pretrain_batch: frames a step.
         pretrain_lr: peak learning rate of the pre-training.
         lessons: easier videos first.
@@ -47,8 +50,10 @@ class DigitRecipeOptions(RecipeOptions):
 
     backbone_lr: float = 0.3
     videos: int = 600_000
+    every_frame: bool = False
     pretrain_frames: int = 600_000
     pretrain_task: Literal["placement", "presence"] = "placement"
+    pretrain_jitter: bool = False
     pretrain_batch: int = 256
     pretrain_lr: float = 4e-3
     lessons: list[Lesson] = field(default_factory=list)

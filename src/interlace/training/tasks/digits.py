@@ -13,12 +13,14 @@ from interlace.data.digits.datasets import DATASETS, make_videos
 from interlace.data.digits.images import load_digits
 from interlace.data.digits.moving import MovingDigits, VideoBatch
 from interlace.evaluation.region_metrics import RegionMeter
+from interlace.graph.regions.content import ContentRegions, content_maps
+from interlace.graph.regions.objects import ObjectRegions
 from interlace.models.classifier import VideoClassifier, given
 from interlace.models.registry import create_model, input_channels
 from interlace.training.lessons import Plan, make_plan
 from interlace.training.optimizer import cosine, warmup_steps
 from interlace.training.options import Options
-from interlace.training.pretrain import DigitPlacement, DigitPresence
+from interlace.training.pretrain import DigitPlacement, DigitPresence, jitter
 from interlace.training.start import start_from
 from interlace.training.task import Processes, Task
 from interlace.training.tasks.digit_options import DigitRecipeOptions, check_digit_options
@@ -60,9 +62,9 @@ class DigitTask(Task):
         if plan.pretrain_steps:  # of which the model uses the backbone alone
             self.strategy = "ddp_find_unused_parameters_true"
             backbone: Any = model.network
-            classes = plan.phases[0].videos.classes
+            classes, channels = plan.phases[0].videos.classes, backbone.out_channels
             self.heads = (
-                DigitPresence(backbone.out_channels, classes)
+                DigitPresence(_own_maps(model, classes) or content_maps(channels, classes))
                 if recipe.pretrain_task == "presence"
                 else DigitPlacement(backbone.seen_channels, backbone.out_channels, classes)
             )
@@ -136,14 +138,19 @@ class DigitTask(Task):
             return self._pretrain(batch)
         if self.pretrained:
             self.model.network.eval()  # its batch norms know more frames than a step shows
+        if self.recipe.backbone_lr == 0:
+            self.model.network.requires_grad_(False)
         boxes = given(batch.boxes if self.model.needs_boxes else None)
-        logits = self.model(batch.video, **boxes).float()
-        right = (logits.argmax(1) == batch.label).float().mean()
-        return nn.functional.cross_entropy(logits, batch.label), {"train/accuracy": right}
+        frames = self.recipe.every_frame
+        logits = self.model(batch.video, every_frame=frames, **boxes).float()
+        logits = logits if frames else logits[:, None]  # (B, T or 1, classes)
+        right = (logits[:, -1].argmax(1) == batch.label).float().mean()
+        return loss_of_frames(logits, batch.label), {"train/accuracy": right}
 
     def _pretrain(self, batch: VideoBatch) -> tuple[Tensor, dict[str, Tensor]]:
         backbone: Any = self.model.network
-        seen = backbone.see(batch.video.float() / 255)
+        video = batch.video.float() / 255
+        seen = backbone.see(jitter(video) if self.recipe.pretrain_jitter else video)
         features = backbone.locate(seen)
         if isinstance(self.heads, DigitPresence):
             there = self.heads(features, batch.classes)
@@ -177,3 +184,32 @@ class DigitTask(Task):
 
     def plateau(self) -> int | None:
         return self.recipe.plateau if self.recipe.optimizer == "sgd" else None
+
+
+def loss_of_frames(logits: Tensor, label: Tensor) -> Tensor:
+    """Cross entropy of what was said after each frame, in proportion to how many had been seen.
+
+    Args:
+        logits: (B, T, classes).
+        label: int64 (B,).
+    """
+    frames = logits.shape[1]
+    count = torch.arange(1.0, frames + 1, device=logits.device)
+    loss = nn.functional.cross_entropy(
+        logits.flatten(0, 1), label.repeat_interleave(frames), reduction="none"
+    )
+    return (loss.unflatten(0, (-1, frames)) @ (count / count.sum())).mean()
+
+
+def _own_maps(model: VideoClassifier, classes: int) -> nn.Module | None:
+    """The maps that a graph of the model reads, if they are of the digits' classes."""
+    for module in model.modules():
+        if isinstance(module, ContentRegions | ObjectRegions):
+            if module.maps.out_channels != classes:
+                raise ValueError(
+                    f"the graph has maps for {module.maps.out_channels} kinds of digits, and there "
+                    f"are {classes}: choose data.classes={module.maps.out_channels}, or "
+                    "recipe.pretrain_frames=0"
+                )
+            return module.maps
+    return None

@@ -1,0 +1,108 @@
+"""Nodes that are bound to content: each looks at the best place of its own map, if it has one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from interlace.graph.kernels import DenseKernel
+from interlace.graph.regions.attention import moments
+from interlace.graph.regions.regions import Regions
+
+NOTHING = -4.0  # what maps start from: nothing is anywhere until something is shown
+CELLS = 4.0  # of the map that one thing covers: so many high cells are one thing, not several
+
+
+class ContentRegions(nn.Module):
+    """Nodes that each look for one kind of content, and are silent where there is none.
+
+    Semantic maps and keypoints grown up: node n has a map l_n = W_n X, e.g. of a digit's class.
+
+        mass_n = sigmoid(logsumexp_p l_n(p) - log 4)                       is there any?
+        k_n(p) = softmax_p(l_n(p) / softness - |p - p_n|^2 / 2 window^2)   p_n the best place of l_n
+        c_n    = sum_p k_n(p) p                                            the centre of mass
+
+    The window keeps a second thing of the kind from pulling at the centre; the sum within it is
+    finer than a cell, and has a gradient. Computed in float32 also under autocast.
+
+    Convention: boxes have the centre of mass and the variance of k_n; p in [0, 1] of the frame.
+
+    Args:
+        channels: C of the features.
+        nodes: N, kinds of content.
+        window: standard deviation of the window, as a fraction of the frame; about half a thing.
+        softness: of k_n; 1 trusts the highest cells most.
+    """
+
+    def __init__(
+        self, channels: int, nodes: int = 10, *, window: float = 0.15, softness: float = 2.0
+    ):
+        super().__init__()
+        if nodes < 1:
+            raise ValueError(f"nodes must be at least 1, got {nodes}")
+        if not window > 0 or not softness > 0:
+            raise ValueError(
+                f"window and softness must be above 0, got window={window}, softness={softness}"
+            )
+        self.identities = nodes  # a node always looks for the same
+        self.window = window
+        self.softness = softness
+        self.maps = content_maps(channels, nodes)
+
+    def forward(self, features: Tensor, state: None = None) -> tuple[Regions, None]:
+        """features (B, T, C, H, W) -> regions of each frame, with masses."""
+        maps = read_maps(self.maps, features)  # (B, T, N, H, W)
+        kernels = focus(maps / self.softness, best_place(maps), self.window)
+        kernel = DenseKernel(kernels)
+        return Regions(moments(kernels), kernel, kernel, presence(maps).sigmoid()), None
+
+    def extra_repr(self) -> str:
+        return f"window={self.window:.3g}, softness={self.softness:.3g}"
+
+
+def content_maps(channels: int, kinds: int) -> nn.Conv2d:
+    """The maps of so many kinds of content: what a pre-training on labels of frames teaches."""
+    maps = nn.Conv2d(channels, kinds, 1)
+    nn.init.constant_(maps.bias, NOTHING)  # type: ignore[arg-type]
+    return maps
+
+
+def read_maps(maps: nn.Module, features: Tensor) -> Tensor:
+    """features (B, T, C, H, W) -> logits (B, T, kinds, H, W), in float32 at least."""
+    logits = maps(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def presence(maps: Tensor) -> Tensor:
+    """Log-odds that something of the kind is in the frame: (..., H, W) -> (...)."""
+    return maps.flatten(-2).logsumexp(-1) - math.log(CELLS)
+
+
+def best_place(maps: Tensor) -> Tensor:
+    """Centre (x, y) of the highest cell of maps (..., H, W): (..., 2)."""
+    height, width = maps.shape[-2:]
+    best = maps.flatten(-2).argmax(-1)
+    y, x = torch.div(best, width, rounding_mode="floor"), best % width
+    return torch.stack(((x + 0.5) / width, (y + 0.5) / height), -1).to(maps.dtype)
+
+
+def focus(logits: Tensor, place: Tensor, window: float) -> Tensor:
+    """Softmax over the cells within a Gaussian window around a place.
+
+    Args:
+        logits: (..., H, W).
+        place: (..., 2) as (x, y) in [0, 1].
+        window: standard deviation, as a fraction of the frame.
+
+    Returns:
+        (..., H, W) that sum to 1.
+    """
+    near = []
+    for axis, cells in ((1, logits.shape[-2]), (0, logits.shape[-1])):
+        there = (torch.arange(cells, dtype=place.dtype, device=place.device) + 0.5) / cells
+        near.append(-((there - place[..., axis, None]) ** 2) / (2 * window**2))
+    rows, cols = near
+    logits = logits + rows[..., :, None] + cols[..., None, :]
+    return logits.flatten(-2).softmax(-1).unflatten(-1, logits.shape[-2:])

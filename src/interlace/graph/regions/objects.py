@@ -1,0 +1,176 @@
+"""Nodes that are bound to objects: found in each frame, followed from frame to frame."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interlace.graph.kernels import DenseKernel
+from interlace.graph.regions.attention import moments
+from interlace.graph.regions.content import CELLS, content_maps, focus, read_maps
+from interlace.graph.regions.regions import Regions
+from interlace.graph.state import carried
+
+NEWBORN = 1e-3  # how readily an empty node takes an object, beside one that was just there
+FADE = 0.8  # of its memory that a node keeps over a frame in which it sees nothing
+LOOKALIKE = 0.1  # how readily a node takes an object of another kind than it remembers
+
+
+class ObjectRegions(nn.Module):
+    """Nodes that each follow one object, of any kind; those without an object are silent.
+
+    Maps say what kind of thing is where, l_k = W_k X; their soft maximum over kinds is the saliency
+    s. In each frame, its N highest peaks are found: places that are the best within `apart`. Each
+    has a kernel, its own part of the saliency, as in `ContentRegions`; a centre of mass; a mass, of
+    its best kind within the window; and a kind. A peak goes to the node that was there before:
+
+        a_ij = mass_j (memory_i exp(-|c_j - c_i|^2 / 2 reach^2) alike_ij + (1 - memory_i) newborn)
+
+    Pairs are taken from the largest a on, each node and each peak once. A node whose object is
+    hidden remembers place and kind for some frames, and takes it up again near there. So a node is
+    one object over time, however many there are, and how many speak follows the scene.
+
+    Which peak is whose has no gradient; places, masses and kernels have.
+
+    Args:
+        channels: C of the features.
+        nodes: N, more than there are objects.
+        kinds: of content that maps tell apart.
+        window: standard deviation of a kernel's window, as a fraction of the frame.
+        apart: two objects' centres are at least so far from each other along x or y.
+        reach: standard deviation of how far an object goes in a frame.
+        softness: of the kernels; 1 trusts the highest cells most.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        nodes: int = 16,
+        *,
+        kinds: int = 10,
+        window: float = 0.05,
+        apart: float = 0.07,
+        reach: float = 0.04,
+        softness: float = 2.0,
+    ):
+        super().__init__()
+        for name, count in (("nodes", nodes), ("kinds", kinds)):
+            if count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
+        for name, value in (
+            ("window", window),
+            ("apart", apart),
+            ("reach", reach),
+            ("softness", softness),
+        ):
+            if not value > 0:
+                raise ValueError(f"{name} must be above 0, got {value}")
+        self.nodes = nodes
+        self.kinds = kinds
+        self.window = window
+        self.apart = apart
+        self.reach = reach
+        self.softness = softness
+        self.maps = content_maps(channels, kinds)
+
+    def forward(self, features: Tensor, state: Tensor | None = None) -> tuple[Regions, Tensor]:
+        """features (B, T, C, H, W) -> regions of each frame, with masses; state (B, N, 3 + kinds).
+
+        The state is what each node remembers: its place, how sure it is of it, and its kind.
+        """
+        maps = read_maps(self.maps, features)  # (B, T, kinds, H, W)
+        saliency = maps.logsumexp(2)  # (B, T, H, W)
+        place = self._peaks(saliency.detach())  # (B, T, N, 2)
+        kernels = focus(saliency[:, :, None] / self.softness, place, self.window)  # (B, T, N, H, W)
+        boxes = moments(kernels)
+        scores = _within(maps, place, self.window)  # (B, T, N, kinds)
+        mass, kind = scores.amax(-1).sigmoid(), scores.detach().softmax(-1)
+
+        state = carried(state, (len(maps), self.nodes, 3 + self.kinds), maps).to(maps.dtype)
+        orders = []
+        for seen in torch.cat((boxes[..., :2], mass[..., None], kind), -1).detach().unbind(1):
+            order = match(self._affinity(state, seen))  # (B, N): the peak of each node
+            orders.append(order)
+            state = _remember(state, _take(seen, order))
+        order = torch.stack(orders, 1)  # (B, T, N)
+        kernel = DenseKernel(_take(kernels, order))
+        return Regions(_take(boxes, order), kernel, kernel, _take(mass, order)), state
+
+    def _peaks(self, saliency: Tensor) -> Tensor:
+        """Places (x, y) of the N highest cells (B, T, H, W) that none nearby exceeds: (B, T, N, 2)."""
+        height, width = saliency.shape[-2:]
+        around = [2 * max(0, math.ceil(self.apart * cells) - 1) + 1 for cells in (height, width)]
+        padding = [size // 2 for size in around]
+        highest = F.max_pool2d(saliency, around, stride=1, padding=padding)
+        lowest = torch.finfo(saliency.dtype).min
+        ranked = saliency.masked_fill(saliency < highest, lowest).flatten(2)  # (B, T, H * W)
+        ranked = F.pad(ranked, (0, max(0, self.nodes - height * width)), value=lowest)
+        best = ranked.topk(self.nodes, -1).indices % (height * width)
+        y, x = torch.div(best, width, rounding_mode="floor"), best % width
+        return torch.stack(((x + 0.5) / width, (y + 0.5) / height), -1).to(saliency.dtype)
+
+    def _affinity(self, state: Tensor, seen: Tensor) -> Tensor:
+        """Of node i, as it remembers, and peak j: (B, N, N)."""
+        far = (state[:, :, None, :2] - seen[:, None, :, :2]).square().sum(-1)
+        near = torch.exp(-far / (2 * self.reach**2))
+        alike = state[..., 3:] @ seen[..., 3:].mT
+        known = state[..., 2, None] * near * (LOOKALIKE + (1 - LOOKALIKE) * alike)
+        return seen[:, None, :, 2] * (known + (1 - state[..., 2, None]) * NEWBORN)
+
+    def extra_repr(self) -> str:
+        return (
+            f"nodes={self.nodes}, window={self.window:.3g}, apart={self.apart:.3g}, "
+            f"reach={self.reach:.3g}, softness={self.softness:.3g}"
+        )
+
+
+def match(affinity: Tensor) -> Tensor:
+    """One to one, from the largest of all that is left on: (B, N, N) -> (B, N), for each row."""
+    batch, count, _ = affinity.shape
+    left, row = affinity.clone(), torch.arange(count, device=affinity.device)
+    chosen = torch.zeros(batch, count, dtype=torch.int64, device=affinity.device)
+    for _ in range(count):
+        best = left.flatten(1).argmax(-1, keepdim=True)  # (B, 1)
+        i, j = torch.div(best, count, rounding_mode="floor"), best % count
+        here = row == i  # (B, N)
+        chosen = torch.where(here, j, chosen)
+        taken = here[:, :, None] | (row == j)[:, None, :]
+        left = left.masked_fill(taken, -1.0)
+    return chosen
+
+
+def _within(maps: Tensor, place: Tensor, window: float) -> Tensor:
+    """Log-odds of each kind around each place.
+
+    maps (B, T, kinds, H, W), place (B, T, N, 2) -> (B, T, N, kinds): as `presence`, with cells
+    counted by a window that is 1 at the place.
+    """
+    height, width = maps.shape[-2:]
+    y = (torch.arange(height, dtype=maps.dtype, device=maps.device) + 0.5) / height
+    x = (torch.arange(width, dtype=maps.dtype, device=maps.device) + 0.5) / width
+    rows = torch.exp(-((y - place[..., 1:]) ** 2) / (2 * window**2))  # (B, T, N, H)
+    cols = torch.exp(-((x - place[..., :1]) ** 2) / (2 * window**2))
+    counted = (rows[..., :, None] * cols[..., None, :]).flatten(-2)  # (B, T, N, H * W)
+    highest = maps.flatten(3).amax(-1).amax(-1)[..., None, None]  # (B, T, 1, 1)
+    total = counted @ (maps.flatten(3) - highest).exp().mT  # (B, T, N, kinds)
+    tiny = torch.finfo(maps.dtype).tiny
+    return total.clamp(min=tiny).log() + highest - math.log(CELLS)
+
+
+def _take(values: Tensor, order: Tensor) -> Tensor:
+    """Values (.., N, ...) of peaks as those of nodes: order (.., N)."""
+    axis = order.dim() - 1
+    index = order.reshape(*order.shape, *[1] * (values.dim() - order.dim()))
+    return values.gather(axis, index.expand(*order.shape, *values.shape[order.dim() :]))
+
+
+def _remember(state: Tensor, seen: Tensor) -> Tensor:
+    """What nodes know after a frame: as much of the new as they are sure of it."""
+    old, new = state[..., 2:3], seen[..., 2:3]
+    sure = new / (new + FADE * old * (1 - new)).clamp(min=1e-6)  # (B, N, 1)
+    place = state[..., :2] + sure * (seen[..., :2] - state[..., :2])
+    kind = state[..., 3:] + sure * (seen[..., 3:] - state[..., 3:])
+    return torch.cat((place, torch.maximum(new, FADE * old), kind), -1)
