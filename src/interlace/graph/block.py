@@ -156,6 +156,20 @@ class GraphBlock(nn.Module):
         return tuple(results)
 
 
+def project(channels: int, width: int, *, normed: bool) -> nn.Module:
+    """What nodes read (.., C) as nodes (.., D).
+
+    Args:
+        channels: C.
+        width: D.
+        normed: for nodes that are told where they are and how they move, which the size of what
+            they read must not drown.
+    """
+    if normed:
+        return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
+    return nn.Identity() if channels == width else nn.Linear(channels, width)
+
+
 def region_weights(model: nn.Module) -> list[nn.Parameter]:
     """What predicts the regions of all graphs of a model: all but gamma (DyReg-GNN, eq. 11).
 
@@ -189,10 +203,11 @@ def _trace(regions: Regions, attention: list[Tensor], nodes: Tensor) -> Trace:
         weights = torch.stack(attention, dim=2)  # (B, T, K, heads, N, N)
     else:
         weights = nodes.new_zeros(batch, frames, 0, 1, count, count)
+    mass = torch.ones_like(regions.boxes[..., 0]) if regions.mass is None else regions.mass
     return Trace(
         boxes=regions.boxes.detach().float().expand(batch, frames, -1, -1),
         kernels=regions.pool.dense().detach().float().expand(batch, frames, -1, -1, -1),
         attention=weights.detach().float(),
         nodes=nodes.detach().float(),
-        mass=None if regions.mass is None else regions.mass.detach().float(),
+        mass=mass.detach().float().expand(batch, frames, -1),
     )

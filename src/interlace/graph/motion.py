@@ -48,7 +48,7 @@ class Motion(nn.Module):
         self.linear = nn.Linear(2 + 4 * len(self.waves), width)
 
     def forward(self, regions: Regions, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Regions of the next frames -> codes (B, T, N, D), state (B, N, 3): last place and mass."""
+        """Regions of the next frames -> codes (B, T, N, D); state (B, N, 3): last place, mass."""
         place = regions.boxes[..., :2]  # (B, T, N, 2)
         mass = torch.ones_like(place[..., 0]) if regions.mass is None else regions.mass
         now = torch.cat((place, mass[..., None].to(place.dtype)), -1)  # (B, T, N, 3)

@@ -53,7 +53,7 @@ class ToMeanVector(nn.Module):
 
         State (B, C + 1): sum and count.
         """
-        batch, frames, _, channels = nodes.shape
+        batch, channels = len(nodes), nodes.shape[-1]
         state = carried(state, (batch, channels + 1), nodes)
         seen = nn.functional.pad(nodes.sum(2, dtype=state.dtype), (0, 1), value=1)  # (B, T, C + 1)
         if not every_frame:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from interlace.graph.block import GraphBlock
+from interlace.graph.block import GraphBlock, project
 from interlace.graph.boxes import grid_boxes, neighbours
 from interlace.graph.choices import check_choice, check_unheard
 from interlace.graph.first_weights import he_weights
@@ -16,6 +16,7 @@ from interlace.graph.motion import Motion
 from interlace.graph.position import GaussianPositions, WavePositions
 from interlace.graph.readout import ToMap, ToMeanVector, ToVector, ZeroStartNorm
 from interlace.graph.recurrence import SCHEDULES, HomogeneousStage, Recurrence, with_past
+from interlace.graph.regions.sharp import SharpRegions
 from interlace.graph.regions.simple import GridRegions
 from interlace.graph.space_stage import DotGather, ResidualUpdate, Send, SpaceStage, Update
 from interlace.graph.time_stage import MeanOverTime, TimeStage
@@ -33,6 +34,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     positional: bool = False,
     residual: bool = False,
     regions: nn.Module | None = None,
+    sharp: bool = False,
     motion: bool | nn.Module = False,
     time: Literal["replace", "add"] = "replace",
     first_weights: Literal["torch", "he"] = "torch",
@@ -56,7 +58,9 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         positional: messages carry 6 x 6 pictures of where their two nodes look.
         residual: updates add to the nodes; learns faster from few videos.
         regions: where nodes look; by default `GridRegions(scales)`. Others are `ContentRegions`,
-            `ObjectRegions`, a grid made sharp, or any of DyReg's.
+            `ObjectRegions`, `SharpRegions`, or any of DyReg's.
+        sharp: whether a node reads what is salient in its region, and is where that is
+            (`SharpRegions`), with a saliency of each node's own; for grids.
         motion: whether nodes are told their steps (`Motion`), or a `Motion` with other units.
         time: whether a time stage takes the place of the nodes (the paper), or adds to them.
         first_weights: torch's own, or those of `he_weights`, which learn faster.
@@ -104,6 +108,9 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     if regions is None:
         regions, boxes = GridRegions(scales), grid_boxes(scales)
         adjacency = adjacency or "sparse"
+        regions = SharpRegions(regions, channels, len(boxes)) if sharp else regions
+    elif sharp:
+        raise ValueError("sharp=True is for grids: give regions=SharpRegions(...) instead")
     elif adjacency == "sparse":
         raise ValueError("adjacency='sparse' is for grids: other regions move, leave it out")
     else:
@@ -140,7 +147,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         regions=regions,
         recurrence=Recurrence({name: stage(name) for name in dict.fromkeys(names)}, names),
         readout={"map": ToMap, "vector": ToVector, "mean-vector": ToMeanVector}[readout](),
-        project=nn.Identity() if channels == width else nn.Linear(channels, width),
+        project=project(channels, width, normed=not isinstance(regions, GridRegions)),
         project_back=nn.Linear(width, channels)
         if readout == "map" and channels != width
         else nn.Identity(),

@@ -22,11 +22,11 @@ class Trace:
             messages. With a softmax gather each row sums to 1; in a homogeneous
             graph the rest of it went to the node's own past.
         nodes: (B, T, N, D) the final nodes.
-        mass: (B, T, N) in [0, 1], whether a node had anything to look at; None where all always do.
+        mass: (B, T, N) in [0, 1], whether a node had anything to look at; 1 where nodes are never silent.
     """
 
     boxes: Tensor
     kernels: Tensor
     attention: Tensor
     nodes: Tensor
-    mass: Tensor | None = None
+    mass: Tensor

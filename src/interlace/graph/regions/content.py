@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from interlace.graph.kernels import DenseKernel
 from interlace.graph.regions.attention import moments
-from interlace.graph.regions.regions import Regions
+from interlace.graph.regions.regions import Regions, map_size
 
 NOTHING = -4.0  # what maps start from: nothing is anywhere until something is shown
 CELLS = 4.0  # of the map that one thing covers: so many high cells are one thing, not several
@@ -54,7 +54,8 @@ class ContentRegions(nn.Module):
     def forward(self, features: Tensor, state: None = None) -> tuple[Regions, None]:
         """features (B, T, C, H, W) -> regions of each frame, with masses."""
         maps = read_maps(self.maps, features)  # (B, T, N, H, W)
-        kernels = focus(maps / self.softness, best_place(maps), self.window)
+        window = gaussian_window(best_place(maps), map_size(maps), self.window)
+        kernels = focus(maps / self.softness, window)
         kernel = DenseKernel(kernels)
         return Regions(moments(kernels), kernel, kernel, presence(maps).sigmoid()), None
 
@@ -88,21 +89,33 @@ def best_place(maps: Tensor) -> Tensor:
     return torch.stack(((x + 0.5) / width, (y + 0.5) / height), -1).to(maps.dtype)
 
 
-def focus(logits: Tensor, place: Tensor, window: float) -> Tensor:
-    """Softmax over the cells within a Gaussian window around a place.
+def focus(logits: Tensor, window: Tensor) -> Tensor:
+    """softmax_p(logits(p) + log window(p)) over (..., H, W), which sum to 1."""
+    tiny = torch.finfo(window.dtype).tiny
+    logits = (logits + window.clamp(min=tiny).log()).flatten(-2)
+    return logits.softmax(-1).unflatten(-1, window.shape[-2:])
+
+
+def gaussian_window(place: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
+    """exp(-|p - place|^2 / 2 sigma^2) at the cells of a map.
 
     Args:
-        logits: (..., H, W).
         place: (..., 2) as (x, y) in [0, 1].
-        window: standard deviation, as a fraction of the frame.
+        size: (H, W) of the map.
+        sigma: as a fraction of the frame.
 
     Returns:
-        (..., H, W) that sum to 1.
+        (..., H, W).
     """
-    near = []
-    for axis, cells in ((1, logits.shape[-2]), (0, logits.shape[-1])):
+    rows, cols = (torch.exp(-(far**2) / (2 * sigma**2)) for far in distances(place, size))
+    return rows[..., :, None] * cols[..., None, :]
+
+
+def distances(place: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """From (x, y) of places (..., 2) to the centres of rows (..., H) and of columns (..., W)."""
+    found = []
+    for axis, cells in zip((1, 0), size, strict=True):
         there = (torch.arange(cells, dtype=place.dtype, device=place.device) + 0.5) / cells
-        near.append(-((there - place[..., axis, None]) ** 2) / (2 * window**2))
-    rows, cols = near
-    logits = logits + rows[..., :, None] + cols[..., None, :]
-    return logits.flatten(-2).softmax(-1).unflatten(-1, logits.shape[-2:])
+        found.append(there - place[..., axis, None])
+    rows, cols = found
+    return rows, cols

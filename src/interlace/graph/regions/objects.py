@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from interlace.graph.kernels import DenseKernel
 from interlace.graph.regions.attention import moments
-from interlace.graph.regions.content import CELLS, content_maps, focus, read_maps
-from interlace.graph.regions.regions import Regions
+from interlace.graph.regions.content import CELLS, content_maps, distances, focus, read_maps
+from interlace.graph.regions.regions import Regions, map_size
 from interlace.graph.state import carried
 
 NEWBORN = 1e-3  # how readily an empty node takes an object, beside one that was just there
@@ -22,10 +22,17 @@ LOOKALIKE = 0.1  # how readily a node takes an object of another kind than it re
 class ObjectRegions(nn.Module):
     """Nodes that each follow one object, of any kind; those without an object are silent.
 
-    Maps say what kind of thing is where, l_k = W_k X; their soft maximum over kinds is the saliency
-    s. In each frame, its N highest peaks are found: places that are the best within `apart`. Each
-    has a kernel, its own part of the saliency, as in `ContentRegions`; a centre of mass; a mass, of
-    its best kind within the window; and a kind. A peak goes to the node that was there before:
+    Maps say what kind of thing is where, l_k = W_k X; their soft maximum over kinds is a saliency.
+    In each frame, its N highest peaks are found, places that are the best within `apart`, and for
+    each its kind q_j, a softmax of the evidence of each kind there; then, with the map of its own
+    kind, o_j = log sum_k q_jk exp(l_k),
+
+        k_j(p) = softmax_p(o_j(p) / softness)  within `extent`,   c_j = sum_p k_j(p) p
+        mass_j = sigmoid(log-odds of its best kind there)
+                 * prod_i (1 - mass_i (q_i . q_j) exp(-|c_i - c_j|^2 / 2 apart^2)),  i better than j
+
+    so that a second peak on the same thing is explained away. A peak goes to the node that was
+    there before:
 
         a_ij = mass_j (memory_i exp(-|c_j - c_i|^2 / 2 reach^2) alike_ij + (1 - memory_i) newborn)
 
@@ -39,8 +46,8 @@ class ObjectRegions(nn.Module):
         channels: C of the features.
         nodes: N, more than there are objects.
         kinds: of content that maps tell apart.
-        window: standard deviation of a kernel's window, as a fraction of the frame.
         apart: two objects' centres are at least so far from each other along x or y.
+        extent: of what belongs to an object, to each side of its peak.
         reach: standard deviation of how far an object goes in a frame.
         softness: of the kernels; 1 trusts the highest cells most.
     """
@@ -51,18 +58,18 @@ class ObjectRegions(nn.Module):
         nodes: int = 16,
         *,
         kinds: int = 10,
-        window: float = 0.05,
-        apart: float = 0.07,
+        apart: float = 0.05,
+        extent: float = 0.09,
         reach: float = 0.04,
-        softness: float = 2.0,
+        softness: float = 4.0,
     ):
         super().__init__()
         for name, count in (("nodes", nodes), ("kinds", kinds)):
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, got {count}")
         for name, value in (
-            ("window", window),
             ("apart", apart),
+            ("extent", extent),
             ("reach", reach),
             ("softness", softness),
         ):
@@ -70,8 +77,8 @@ class ObjectRegions(nn.Module):
                 raise ValueError(f"{name} must be above 0, got {value}")
         self.nodes = nodes
         self.kinds = kinds
-        self.window = window
         self.apart = apart
+        self.extent = extent
         self.reach = reach
         self.softness = softness
         self.maps = content_maps(channels, kinds)
@@ -82,12 +89,14 @@ class ObjectRegions(nn.Module):
         The state is what each node remembers: its place, how sure it is of it, and its kind.
         """
         maps = read_maps(self.maps, features)  # (B, T, kinds, H, W)
-        saliency = maps.logsumexp(2)  # (B, T, H, W)
-        place = self._peaks(saliency.detach())  # (B, T, N, 2)
-        kernels = focus(saliency[:, :, None] / self.softness, place, self.window)  # (B, T, N, H, W)
+        place = self._peaks(maps.detach().logsumexp(2))  # (B, T, N, 2)
+        scores = _evidence(maps, _around(place, map_size(maps), self.apart))  # (B, T, N, kinds)
+        kind = scores.detach().softmax(-1)
+        own = _mixed(maps, kind)  # (B, T, N, H, W)
+        kernels = focus(own / self.softness, _around(place, map_size(maps), self.extent))
         boxes = moments(kernels)
-        scores = _within(maps, place, self.window)  # (B, T, N, kinds)
-        mass, kind = scores.amax(-1).sigmoid(), scores.detach().softmax(-1)
+        score = scores.amax(-1)
+        mass = score.sigmoid() * self._unexplained(boxes[..., :2], score, kind)
 
         state = carried(state, (len(maps), self.nodes, 3 + self.kinds), maps).to(maps.dtype)
         orders = []
@@ -100,7 +109,7 @@ class ObjectRegions(nn.Module):
         return Regions(_take(boxes, order), kernel, kernel, _take(mass, order)), state
 
     def _peaks(self, saliency: Tensor) -> Tensor:
-        """Places (x, y) of the N highest cells (B, T, H, W) that none nearby exceeds: (B, T, N, 2)."""
+        """Places (B, T, N, 2) of the N highest cells (B, T, H, W) that none nearby exceeds."""
         height, width = saliency.shape[-2:]
         around = [2 * max(0, math.ceil(self.apart * cells) - 1) + 1 for cells in (height, width)]
         padding = [size // 2 for size in around]
@@ -112,6 +121,14 @@ class ObjectRegions(nn.Module):
         y, x = torch.div(best, width, rounding_mode="floor"), best % width
         return torch.stack(((x + 0.5) / width, (y + 0.5) / height), -1).to(saliency.dtype)
 
+    def _unexplained(self, place: Tensor, score: Tensor, kind: Tensor) -> Tensor:
+        """What better peaks of the same kind nearby leave of each: (B, T, N), without gradient."""
+        place, score = place.detach(), score.detach()
+        far = (place[..., :, None, :] - place[..., None, :, :]).square().sum(-1)  # (B, T, N, N)
+        same = torch.exp(-far / (2 * self.apart**2)) * (kind @ kind.mT)
+        better = score[..., None, :] > score[..., :, None]
+        return (1 - better * same * score.sigmoid()[..., None, :]).prod(-1)
+
     def _affinity(self, state: Tensor, seen: Tensor) -> Tensor:
         """Of node i, as it remembers, and peak j: (B, N, N)."""
         far = (state[:, :, None, :2] - seen[:, None, :, :2]).square().sum(-1)
@@ -122,7 +139,7 @@ class ObjectRegions(nn.Module):
 
     def extra_repr(self) -> str:
         return (
-            f"nodes={self.nodes}, window={self.window:.3g}, apart={self.apart:.3g}, "
+            f"nodes={self.nodes}, apart={self.apart:.3g}, extent={self.extent:.3g}, "
             f"reach={self.reach:.3g}, softness={self.softness:.3g}"
         )
 
@@ -142,22 +159,31 @@ def match(affinity: Tensor) -> Tensor:
     return chosen
 
 
-def _within(maps: Tensor, place: Tensor, window: float) -> Tensor:
-    """Log-odds of each kind around each place.
+def _around(place: Tensor, size: tuple[int, int], apart: float) -> Tensor:
+    """(..., H, W): 1 at the cells that are nearer than `apart` along x and y, 0 elsewhere."""
+    rows, cols = ((far.abs() < apart).to(place.dtype) for far in distances(place, size))
+    return rows[..., :, None] * cols[..., None, :]
 
-    maps (B, T, kinds, H, W), place (B, T, N, 2) -> (B, T, N, kinds): as `presence`, with cells
-    counted by a window that is 1 at the place.
+
+def _evidence(maps: Tensor, window: Tensor) -> Tensor:
+    """Log-odds of each kind within windows, as `presence` in all of a frame.
+
+    maps (B, T, kinds, H, W), window (B, T, N, H, W) -> (B, T, N, kinds).
     """
-    height, width = maps.shape[-2:]
-    y = (torch.arange(height, dtype=maps.dtype, device=maps.device) + 0.5) / height
-    x = (torch.arange(width, dtype=maps.dtype, device=maps.device) + 0.5) / width
-    rows = torch.exp(-((y - place[..., 1:]) ** 2) / (2 * window**2))  # (B, T, N, H)
-    cols = torch.exp(-((x - place[..., :1]) ** 2) / (2 * window**2))
-    counted = (rows[..., :, None] * cols[..., None, :]).flatten(-2)  # (B, T, N, H * W)
-    highest = maps.flatten(3).amax(-1).amax(-1)[..., None, None]  # (B, T, 1, 1)
-    total = counted @ (maps.flatten(3) - highest).exp().mT  # (B, T, N, kinds)
+    maps, window = maps.flatten(3), window.flatten(3)
+    highest = maps.amax((2, 3), keepdim=True)  # (B, T, 1, 1)
+    total = window @ (maps - highest).exp().mT  # (B, T, N, kinds)
     tiny = torch.finfo(maps.dtype).tiny
     return total.clamp(min=tiny).log() + highest - math.log(CELLS)
+
+
+def _mixed(maps: Tensor, kind: Tensor) -> Tensor:
+    """log sum_k q_jk exp(l_k), maps (B, T, kinds, H, W), q (B, T, N, kinds) -> (B, T, N, H, W)."""
+    flat = maps.flatten(3)
+    highest = flat.amax((2, 3), keepdim=True)
+    tiny = torch.finfo(maps.dtype).tiny
+    mixed = (kind @ (flat - highest).exp()).clamp(min=tiny).log() + highest
+    return mixed.unflatten(-1, maps.shape[-2:])
 
 
 def _take(values: Tensor, order: Tensor) -> Tensor:

@@ -92,8 +92,10 @@ class AllPairsDotGather(DotGather):
         logits = super().logits(nodes)
         return logits if self.adjacency is None else logits * self.adjacency
 
-    def forward(self, nodes: Tensor, messages: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        gathered, weights = super().forward(nodes, messages, edges)
+    def forward(
+        self, nodes: Tensor, messages: Tensor, edges: Edges, mass: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        gathered, weights = super().forward(nodes, messages, edges, mass)
         return (gathered + self.bias).relu(), weights
 
 
