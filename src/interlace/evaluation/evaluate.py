@@ -104,7 +104,7 @@ def evaluate(
     for batch, said in classify(model, batches, bf16=bf16, return_trace=regions):
         tally.add(said.scores, batch.label)
         for trace in traces_of(said.trace).values() if regions and batch.boxes.numel() else ():
-            meter.add(trace.boxes, batch.boxes.to(trace.boxes.device))
+            meter.add(trace.boxes, batch.boxes.to(trace.boxes.device), trace.mass)
     return tally.result(meter.result() if meter.frames else None)
 
 

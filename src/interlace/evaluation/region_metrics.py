@@ -78,13 +78,15 @@ class RegionMeter:
         self._held = self._pairs = self._same = 0  # of nodes: frames, pairs of frames
         self._to_object = self._to_region = self._iou = 0.0
 
-    def add(self, regions: Tensor, objects: Tensor) -> None:
+    def add(self, regions: Tensor, objects: Tensor, mass: Tensor | None = None) -> None:
         """Adds a batch of whole clips. What it refuses leaves no trace.
 
         Args:
             regions: (B, T, N, 4) boxes of nodes, N at least 1.
             objects: (B, T, M, 4) boxes of objects, M may be 0; number j is the same object in all
                 frames of a clip, and four times NaN in those that it is not in.
+            mass: (B, T, N) in [0, 1] of nodes that may be silent: those below a half are left out
+                of a frame in which another speaks.
 
         Convention:
             Boxes as in `interlace.graph.boxes`: (cx, cy, rx, ry), fractions of the frame; they are
@@ -95,18 +97,20 @@ class RegionMeter:
                 or of objects that are in the frame.
         """
         regions, objects, present = _checked(regions, objects)  # present: (B, T, M)
+        speaks = _speaking(regions, mass)  # (B, T, N)
         gap = (regions[..., :, None, :2] - objects[..., None, :, :2]).abs()  # (B, T, N, M, 2)
-        inside = (gap <= objects[..., None, :, 2:]).all(-1)  # (B, T, N, M)
+        inside = (gap <= objects[..., None, :, 2:]).all(-1) & speaks[..., None]  # (B, T, N, M)
         distance = torch.linalg.vector_norm(gap, dim=-1).double()
-        overlap = iou(regions, objects).amax(-2).double()  # (B, T, M)
+        overlap = (iou(regions, objects) * speaks[..., None]).amax(-2).double()  # (B, T, M)
 
         shown = present.any(-1)  # (B, T)
         some = F.pad(
             distance.masked_fill(~present[..., None, :], torch.inf), (0, 1), value=torch.inf
         )
         to_object, nearest = some.min(-1)  # (B, T, N), the first of those equally near
-        held = to_object.isfinite()
-        to_region = distance.amin(-2).masked_fill(~present, torch.nan)  # (B, T, M)
+        held = to_object.isfinite() & speaks
+        heard = distance.masked_fill(~speaks[..., None], torch.inf)
+        to_region = heard.amin(-2).masked_fill(~present, torch.nan)  # (B, T, M)
         pairs = held[:, :-1] & held[:, 1:]  # (B, T - 1, N)
 
         self.frames += int(shown.sum())
@@ -115,7 +119,8 @@ class RegionMeter:
         self._held += int(held.sum())
         self._pairs += int(pairs.sum())
         self._same += int((pairs & (nearest[:, :-1] == nearest[:, 1:])).sum())
-        self._to_object += float(to_object[shown].mean(-1).sum())
+        to_object = to_object.masked_fill(~speaks, torch.nan)
+        self._to_object += float(to_object[shown].nanmean(-1).sum())
         self._to_region += float(to_region[shown].nanmean(-1).sum())
         self._iou += float(overlap[present].sum())
 
@@ -171,3 +176,16 @@ def _checked(regions: Tensor, objects: Tensor) -> tuple[Tensor, Tensor, Tensor]:
                 f"{which}; look for NaN in the weights, or make objects that are absent NaN"
             )
     return regions, objects, ~absent
+
+
+def _speaking(regions: Tensor, mass: Tensor | None) -> Tensor:
+    """bool (B, T, N): the nodes that say something in a frame; all where none does."""
+    if mass is None:
+        return torch.ones_like(regions[..., 0], dtype=torch.bool)
+    if mass.shape != regions.shape[:-1]:
+        raise ValueError(
+            f"mass must be {tuple(regions.shape[:-1])}, a number for each region, got "
+            f"{tuple(mass.shape)}"
+        )
+    speaks = mass.to(regions.device) >= 0.5
+    return speaks | ~speaks.any(-1, keepdim=True)

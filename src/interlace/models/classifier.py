@@ -94,6 +94,26 @@ class VideoClassifier(nn.Module):
             hint = "; for a single clip use video[None]" if video.dim() == 4 else ""
             raise ValueError(f"video must be (B, T, C, H, W), got {tuple(video.shape)}{hint}")
         features = self.backbone(_to_unit(video, self.head.weight.dtype))
+        return self.classify(
+            features,
+            state,
+            boxes=boxes,
+            every_frame=every_frame,
+            return_state=return_state,
+            return_trace=return_trace,
+        )
+
+    def classify(
+        self,
+        features: Tensor,
+        state: Any = None,
+        *,
+        boxes: Tensor | None = None,
+        every_frame: bool = False,
+        return_state: bool = False,
+        return_trace: bool = False,
+    ) -> Any:
+        """The same from the features of the backbone (B, T, C', H, W), which may be kept."""
         inner, mean = state if isinstance(state, MapState) else (state, None)
         vectors = every_frame and _gives_vectors(self.body)
         out, inner, trace = ask(

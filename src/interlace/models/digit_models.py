@@ -10,9 +10,11 @@ from torch import nn
 
 from interlace.graph.block import GraphBlock
 from interlace.graph.dyreg import DyReg, RegionKind
+from interlace.graph.motion import Motion
 from interlace.graph.regions.content import ContentRegions
 from interlace.graph.regions.dynamic import DynamicRegions
 from interlace.graph.regions.objects import ObjectRegions
+from interlace.graph.regions.simple import GivenRegions
 from interlace.graph.rstg import RSTG, Schedule
 from interlace.graph.space_stage import DotGather
 from interlace.models.backbones.i3d import small_i3d_trunk
@@ -84,7 +86,9 @@ def _demo(num_classes: int) -> VideoClassifier:
     return VideoClassifier(backbone, graph, num_classes)
 
 
-def _content(name: str, about: str, regions: Callable[[int], nn.Module], **options: Any) -> None:
+def _content(
+    name: str, about: str, regions: Callable[[int], nn.Module | None], **options: Any
+) -> None:
     """RSTG over nodes that are bound to content, with all that makes it learn fast."""
 
     @MODELS.register(name, f"RSTG, {about}", channels=1)
@@ -100,14 +104,50 @@ def _content(name: str, about: str, regions: Callable[[int], nn.Module], **optio
             "gather": DotGather(width, scaled=True),
             "readout": "vector",
         }
-        graph = RSTG(
-            backbone.out_channels, regions=regions(backbone.out_channels), **{**ours, **options}
-        )
+        if callable(options.get("motion")):
+            ours["motion"] = options["motion"](width)
+        where = regions(backbone.out_channels)
+        parts = {**ours, **{k: v for k, v in options.items() if not callable(v)}}
+        graph = RSTG(backbone.out_channels, regions=where, **parts)
         return VideoClassifier(backbone, graph, num_classes)
+
+
+def _grid(channels: int) -> None:
+    """RSTG's own regions."""
 
 
 _content("rstg_content", "a node for each kind of content", ContentRegions)
 _content("rstg_objects", "nodes that follow objects", ObjectRegions)
+_content(
+    "rstg_objects_given",
+    "nodes that are told the objects' boxes",
+    lambda _: GivenRegions(16, silent=True),
+)
+
+# what each part of `rstg_content` brings: the same without it, or with another value
+_content("rstg_content_no_motion", "content, no motion", ContentRegions, motion=False)
+for _scale in (1, 3, 30):
+    _content(
+        f"rstg_content_motion{_scale}",
+        f"content, steps times {_scale}",
+        ContentRegions,
+        motion=partial(Motion, scale=_scale),
+    )
+_content("rstg_content_mean", "content, a mean for memory", ContentRegions, schedule="space-only")
+_content("rstg_content_replace", "content, time stages replace", ContentRegions, time="replace")
+_content("rstg_content_torch", "content, torch's weights", ContentRegions, first_weights="torch")
+_content("rstg_content_unscaled", "content, the paper's dot product", ContentRegions, gather=None)
+_content("rstg_grid_motion", "grids, and all else", _grid)
+_content("rstg_grid_sharp", "grids with sharp places, and all else", _grid, sharp=True)
+_content(
+    "rstg_grid_plain",
+    "grids, with nothing that is ours",
+    _grid,
+    motion=False,
+    time="replace",
+    first_weights="torch",
+    gather=None,
+)
 
 
 def _lstm(name: str, about: str, kind: type[MeanPoolLSTM] | type[ConvLSTM]) -> None:

@@ -37,7 +37,7 @@ class ContentRegions(nn.Module):
     """
 
     def __init__(
-        self, channels: int, nodes: int = 10, *, window: float = 0.15, softness: float = 2.0
+        self, channels: int, nodes: int = 10, *, window: float = 0.15, softness: float = 4.0
     ):
         super().__init__()
         if nodes < 1:

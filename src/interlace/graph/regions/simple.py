@@ -107,14 +107,16 @@ class GivenRegions(nn.Module):
 
     Args:
         nodes: N.
+        silent: a box is given to one node only, and nodes without one are silent (mass 0).
     """
 
     needs_boxes = True
 
-    def __init__(self, nodes: int = 9):
+    def __init__(self, nodes: int = 9, *, silent: bool = False):
         super().__init__()
         anchor_points(nodes)
         self.nodes = nodes
+        self.silent = silent
 
     def forward(
         self, features: Tensor, state: None = None, boxes: Tensor | None = None
@@ -132,6 +134,9 @@ class GivenRegions(nn.Module):
             )
         if boxes.shape[2] == 0:
             boxes = boxes.new_full((*boxes.shape[:2], 1, 4), float("nan"))
+        if self.silent and boxes.shape[2] < self.nodes:
+            more = self.nodes - boxes.shape[2]
+            boxes = nn.functional.pad(boxes, (0, 0, 0, more), value=float("nan"))
         shown = [node % boxes.shape[2] for node in range(self.nodes)]
         boxes = boxes[:, :, shown].to(torch.promote_types(features.dtype, torch.float32))
         # a compiled graph does not look at values, and reads these as boxes of no size
@@ -140,7 +145,10 @@ class GivenRegions(nn.Module):
         unseen = boxes.isnan().any(-1, keepdim=True)
         centre = boxes[..., :2].clamp(0, 1)
         boxes = torch.where(unseen, 0.5, torch.cat((centre, boxes[..., 2:].clamp(max=1)), -1))
-        return triangles(boxes, features), None
+        regions = triangles(boxes, features)
+        if self.silent:
+            regions = regions._replace(mass=1 - unseen[..., 0].to(boxes.dtype))
+        return regions, None
 
     def extra_repr(self) -> str:
-        return f"nodes={self.nodes}"
+        return f"nodes={self.nodes}" + (", silent" if self.silent else "")

@@ -15,6 +15,7 @@ from interlace.data.digits.moving import MovingDigits, VideoBatch
 from interlace.evaluation.region_metrics import RegionMeter
 from interlace.graph.regions.content import ContentRegions, content_maps
 from interlace.graph.regions.objects import ObjectRegions
+from interlace.models.backbones.frozen import Frozen
 from interlace.models.classifier import VideoClassifier, given
 from interlace.models.registry import create_model, input_channels
 from interlace.training.lessons import Plan, make_plan
@@ -59,6 +60,7 @@ class DigitTask(Task):
         self.plan = plan
         self.pretrained = pretrained
         self.watched = watched
+        self.frozen: Frozen | None = None
         if plan.pretrain_steps:  # of which the model uses the backbone alone
             self.strategy = "ddp_find_unused_parameters_true"
             backbone: Any = model.network
@@ -138,14 +140,23 @@ class DigitTask(Task):
             return self._pretrain(batch)
         if self.pretrained:
             self.model.network.eval()  # its batch norms know more frames than a step shows
-        if self.recipe.backbone_lr == 0:
-            self.model.network.requires_grad_(False)
-        boxes = given(batch.boxes if self.model.needs_boxes else None)
+        boxes = batch.boxes if self.model.needs_boxes else None
         frames = self.recipe.every_frame
-        logits = self.model(batch.video, every_frame=frames, **boxes).float()
+        if self.recipe.backbone_lr == 0:
+            features = self._frozen_network()(batch.video)
+            logits = self.model.classify(features, boxes=boxes, every_frame=frames).float()
+        else:
+            logits = self.model(batch.video, boxes=boxes, every_frame=frames).float()
         logits = logits if frames else logits[:, None]  # (B, T or 1, classes)
         right = (logits[:, -1].argmax(1) == batch.label).float().mean()
         return loss_of_frames(logits, batch.label), {"train/accuracy": right}
+
+    def _frozen_network(self) -> Frozen:
+        """What sees the frames once it learns no more."""
+        if self.frozen is None:
+            self.model.network.requires_grad_(False)
+            self.frozen = Frozen(self.model.backbone, compiled=self.recipe.compiled)
+        return self.frozen
 
     def _pretrain(self, batch: VideoBatch) -> tuple[Tensor, dict[str, Tensor]]:
         backbone: Any = self.model.network
@@ -165,7 +176,7 @@ class DigitTask(Task):
         shown = {}
         if trace is not None and batch.boxes.numel() > 0:
             meter = RegionMeter()
-            meter.add(trace.boxes, batch.boxes)
+            meter.add(trace.boxes, batch.boxes, trace.mass)
             shown["distance"] = torch.tensor(meter.result().dist)
         return logits.float().log_softmax(1), shown
 
