@@ -17,7 +17,11 @@ from interlace.reports.trained import open_trained, write_evaluation
 from interlace.training import train
 from interlace.training.lessons import FRAMES_A_VIDEO
 
-_CURVES = {"accuracy": "validation/accuracy", "distance": "validation/distance"}
+_CURVES = {
+    "accuracy": "validation/accuracy",
+    "distance": "validation/distance",
+    "cpu_seconds": "cpu_seconds",
+}
 
 
 def run(
@@ -66,6 +70,7 @@ def run(
         "regions": evaluation.get("regions"),
         "curve": curve,
         "seconds": finished["seconds"],
+        "cpu_seconds": finished["cpu_seconds"],
         "environment": finished["environment"],
     }
 

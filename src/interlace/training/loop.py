@@ -89,6 +89,7 @@ def run(options: Options, callbacks: Sequence[Callback] = ()) -> Path:
                 **({"shorter": was} if (was := shorter(folder)) else {}),
                 **task.record,
                 "seconds": round(timer.time_elapsed(), 1),
+                "cpu_seconds": round(module.cpu_seconds, 1),
                 "environment": environment(),
             },
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -45,7 +46,13 @@ class Training(L.LightningModule):
         self.looked: dict[str, float] = {}
         self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
         self._before: dict[str, Any] | None = None  # of the plateau, in a run that goes on
+        self._spent = -time.process_time()  # of the CPU; what was spent before the run went on, too
         self._batches: Iterator[Any] | None = None
+
+    @property
+    def cpu_seconds(self) -> float:
+        """That the run took so far, of all cores of this process together."""
+        return self._spent + time.process_time()
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -121,6 +128,7 @@ class Training(L.LightningModule):
         if self.plateau is not None:
             self.plateau.step(self.looked["validation/accuracy"])
         self.log_dict(self.looked, prog_bar=True)
+        self.log("cpu_seconds", self.cpu_seconds)
         self.log("step", float(self.global_step))
 
     def _over_processes(self, value: float) -> float:
@@ -133,6 +141,7 @@ class Training(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["began"] = self.began
+        checkpoint["cpu_seconds"] = self.cpu_seconds
         if self.plateau is not None:
             checkpoint["plateau"] = self.plateau.state_dict()
 
@@ -143,6 +152,7 @@ class Training(L.LightningModule):
                 "choose another trainer.out, or remove that folder"
             )
         self.began = checkpoint["began"]
+        self._spent += checkpoint.get("cpu_seconds", 0.0)
         self._before = checkpoint.get("plateau")
         done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
         left = sum(look > checkpoint["global_step"] for look in self.task.boundaries())

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from interlace.graph.kernels import DenseKernel
 from interlace.graph.regions.attention import moments
-from interlace.graph.regions.content import CELLS, content_maps, distances, focus, read_maps
+from interlace.graph.regions.content import CELLS, content_maps, read_maps
 from interlace.graph.regions.regions import Regions, map_size
 from interlace.graph.state import carried
 
@@ -89,11 +89,15 @@ class ObjectRegions(nn.Module):
         The state is what each node remembers: its place, how sure it is of it, and its kind.
         """
         maps = read_maps(self.maps, features)  # (B, T, kinds, H, W)
-        place = self._peaks(maps.detach().logsumexp(2))  # (B, T, N, 2)
-        scores = _evidence(maps, _around(place, map_size(maps), self.apart))  # (B, T, N, kinds)
+        peaks = self._peaks(maps.detach().logsumexp(2))  # (B, T, N) cells
+        near, _ = around(maps, peaks, self.apart)  # (B, T, N, kinds, P)
+        scores = near.logsumexp(-1) - math.log(CELLS)  # (B, T, N, kinds)
         kind = scores.detach().softmax(-1)
-        own = _mixed(maps, kind)  # (B, T, N, H, W)
-        kernels = focus(own / self.softness, _around(place, map_size(maps), self.extent))
+        near, cells = around(maps, peaks, self.extent)
+        own = (near + kind.log()[..., None]).logsumexp(-2) / self.softness  # (B, T, N, P)
+        height, width = map_size(maps)
+        kernels = maps.new_zeros(*peaks.shape, height * width)
+        kernels = kernels.scatter_add(-1, cells, own.softmax(-1)).unflatten(-1, (height, width))
         boxes = moments(kernels)
         score = scores.amax(-1)
         mass = score.sigmoid() * self._unexplained(boxes[..., :2], score, kind)
@@ -109,17 +113,15 @@ class ObjectRegions(nn.Module):
         return Regions(_take(boxes, order), kernel, kernel, _take(mass, order)), state
 
     def _peaks(self, saliency: Tensor) -> Tensor:
-        """Places (B, T, N, 2) of the N highest cells (B, T, H, W) that none nearby exceeds."""
-        height, width = saliency.shape[-2:]
-        around = [2 * max(0, math.ceil(self.apart * cells) - 1) + 1 for cells in (height, width)]
-        padding = [size // 2 for size in around]
-        highest = F.max_pool2d(saliency, around, stride=1, padding=padding)
+        """The N highest cells of (B, T, H, W) that none nearby exceeds: (B, T, N), row by row."""
+        size = map_size(saliency)
+        far = [_radius(self.apart, cells) for cells in size]
+        highest = F.max_pool2d(saliency, [2 * r + 1 for r in far], stride=1, padding=far)
         lowest = torch.finfo(saliency.dtype).min
         ranked = saliency.masked_fill(saliency < highest, lowest).flatten(2)  # (B, T, H * W)
-        ranked = F.pad(ranked, (0, max(0, self.nodes - height * width)), value=lowest)
-        best = ranked.topk(self.nodes, -1).indices % (height * width)
-        y, x = torch.div(best, width, rounding_mode="floor"), best % width
-        return torch.stack(((x + 0.5) / width, (y + 0.5) / height), -1).to(saliency.dtype)
+        count = ranked.shape[-1]
+        ranked = F.pad(ranked, (0, max(0, self.nodes - count)), value=lowest)
+        return ranked.topk(self.nodes, -1).indices % count
 
     def _unexplained(self, place: Tensor, score: Tensor, kind: Tensor) -> Tensor:
         """What better peaks of the same kind nearby leave of each: (B, T, N), without gradient."""
@@ -159,31 +161,34 @@ def match(affinity: Tensor) -> Tensor:
     return chosen
 
 
-def _around(place: Tensor, size: tuple[int, int], apart: float) -> Tensor:
-    """(..., H, W): 1 at the cells that are nearer than `apart` along x and y, 0 elsewhere."""
-    rows, cols = ((far.abs() < apart).to(place.dtype) for far in distances(place, size))
-    return rows[..., :, None] * cols[..., None, :]
+def around(maps: Tensor, cells: Tensor, far: float) -> tuple[Tensor, Tensor]:
+    """What maps show at the cells that are nearer than `far` to given cells, along x and y.
 
+    Args:
+        maps: (B, T, kinds, H, W).
+        cells: (B, T, N), counted row by row.
+        far: as a fraction of the frame.
 
-def _evidence(maps: Tensor, window: Tensor) -> Tensor:
-    """Log-odds of each kind within windows, as `presence` in all of a frame.
-
-    maps (B, T, kinds, H, W), window (B, T, N, H, W) -> (B, T, N, kinds).
+    Returns:
+        (B, T, N, kinds, P), the lowest number there is outside the map; and (B, T, N, P) cells.
     """
-    maps, window = maps.flatten(3), window.flatten(3)
-    highest = maps.amax((2, 3), keepdim=True)  # (B, T, 1, 1)
-    total = window @ (maps - highest).exp().mT  # (B, T, N, kinds)
-    tiny = torch.finfo(maps.dtype).tiny
-    return total.clamp(min=tiny).log() + highest - math.log(CELLS)
+    height, width = map_size(maps)
+    up, left = (
+        torch.arange(-_radius(far, size), _radius(far, size) + 1, device=maps.device)
+        for size in (height, width)
+    )
+    y = torch.div(cells, width, rounding_mode="floor")[..., None, None] + up[:, None]
+    x = (cells % width)[..., None, None] + left
+    inside = ((y >= 0) & (y < height) & (x >= 0) & (x < width)).flatten(-2)  # (B, T, N, P)
+    found = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).flatten(-2)
+    index = found.flatten(2)[:, :, None].expand(-1, -1, maps.shape[2], -1)  # (B, T, kinds, N * P)
+    near = maps.flatten(3).gather(-1, index).unflatten(-1, found.shape[2:]).transpose(2, 3)
+    return near.masked_fill(~inside[..., None, :], torch.finfo(maps.dtype).min / 2), found
 
 
-def _mixed(maps: Tensor, kind: Tensor) -> Tensor:
-    """log sum_k q_jk exp(l_k), maps (B, T, kinds, H, W), q (B, T, N, kinds) -> (B, T, N, H, W)."""
-    flat = maps.flatten(3)
-    highest = flat.amax((2, 3), keepdim=True)
-    tiny = torch.finfo(maps.dtype).tiny
-    mixed = (kind @ (flat - highest).exp()).clamp(min=tiny).log() + highest
-    return mixed.unflatten(-1, maps.shape[-2:])
+def _radius(far: float, cells: int) -> int:
+    """How many cells away is still nearer than a fraction of the frame."""
+    return max(0, math.ceil(far * cells) - 1)
 
 
 def _take(values: Tensor, order: Tensor) -> Tensor:
