@@ -117,11 +117,13 @@ def _grid(channels: int) -> None:
 
 
 _content("rstg_content", "a node for each kind of content", ContentRegions)
-_content("rstg_objects", "nodes that follow objects", ObjectRegions)
+_small_steps = partial(Motion, scale=30, reach=0.1)  # digits of MultiSyncMNIST go by 0.02 a frame
+_content("rstg_objects", "nodes that follow objects", ObjectRegions, motion=_small_steps)
 _content(
     "rstg_objects_given",
     "nodes that are told the objects' boxes",
     lambda _: GivenRegions(16, silent=True),
+    motion=_small_steps,
 )
 
 # what each part of `rstg_content` brings: the same without it, or with another value

@@ -39,7 +39,8 @@ class DigitRecipeOptions(RecipeOptions):
         videos: of the experiment itself, after pre-training and lessons.
         every_frame: the loss is that of what is said after each frame, later ones counting more,
             not of the last alone: a graph learns from its first frames on.
-        pretrain_frames: single frames on which the backbone learns its digits.
+        pretrain_frames: single frames on which the backbone learns its digits; 600,000 if left out,
+            none where the run starts from a backbone or weights.
         pretrain_task: "placement" is which digits are where, as RSTG's regions cannot move;
             "presence" only which there are, so that regions find them from labels alone.
         pretrain_jitter: shows frames a little turned, sheared, smaller or larger; for "presence".
@@ -54,7 +55,7 @@ class DigitRecipeOptions(RecipeOptions):
     compiled: bool = False
     videos: int = 600_000
     every_frame: bool = False
-    pretrain_frames: int = 600_000
+    pretrain_frames: int | None = None
     pretrain_task: Literal["placement", "presence"] = "placement"
     pretrain_jitter: bool = False
     pretrain_batch: int = 256
@@ -65,7 +66,7 @@ class DigitRecipeOptions(RecipeOptions):
 
 def check_digit_options(recipe: DigitRecipeOptions, videos_a_step: int) -> None:
     """Raises ValueError, and names the option, if a number makes no sense."""
-    only_pretrain = recipe.pretrain_frames > 0 and recipe.videos == 0
+    only_pretrain = recipe.pretrain_frames != 0 and recipe.videos == 0
     at_least(
         {
             "recipe.videos": (recipe.videos, 0 if only_pretrain else videos_a_step),

@@ -27,6 +27,7 @@ from interlace.training.task import Processes, Task
 from interlace.training.tasks.digit_options import DigitRecipeOptions, check_digit_options
 
 LOOK_EVERY = 10_000  # videos, if the options do not say
+PRETRAIN_FRAMES = 600_000  # as many as RSTG has videos
 
 
 class DigitTask(Task):
@@ -73,15 +74,15 @@ class DigitTask(Task):
 
     @staticmethod
     def check(options: Options, processes: Processes) -> None:
-        model, data, recipe = options.model, options.data, options.recipe
+        model, data, recipe = options.model, options.data, stated(options)
         if input_channels(model.name) != 1:  # also says if there is no such model
             raise ValueError(
                 f"{model.name} is for video files: say where they are with --data.path DIR"
             )
         check_digit_options(recipe, recipe.batch_size * recipe.accumulate * processes.world)
-        places = recipe.pretrain_frames > 0 and recipe.pretrain_task == "placement"
+        places = bool(recipe.pretrain_frames) and recipe.pretrain_task == "placement"
         repeat = getattr(DATASETS[data.name], "classes_repeat", False)
-        if places and repeat and not model.pretrained:
+        if places and repeat:
             raise ValueError(
                 "recipe.pretrain_task=placement tells digits apart by their class, and in "
                 f"{data.name} classes repeat: choose presence, or recipe.pretrain_frames=0"
@@ -89,9 +90,7 @@ class DigitTask(Task):
 
     @classmethod
     def open(cls, options: Options, processes: Processes) -> DigitTask:
-        model, data, recipe = options.model, options.data, options.recipe
-        if model.pretrained:
-            recipe = replace(recipe, pretrain_frames=0)
+        model, data, recipe = options.model, options.data, stated(options)
         digits = load_digits(data.digits, train=True)
         plan = make_plan(data, recipe, digits, processes)
         watched = make_videos(data, digits, split="validation")
@@ -195,6 +194,14 @@ class DigitTask(Task):
 
     def plateau(self) -> int | None:
         return self.recipe.plateau if self.recipe.optimizer == "sgd" else None
+
+
+def stated(options: Options) -> DigitRecipeOptions:
+    """The recipe with the frames of its pre-training, where it leaves them out."""
+    recipe: DigitRecipeOptions = options.recipe
+    if recipe.pretrain_frames is not None:
+        return recipe
+    return replace(recipe, pretrain_frames=0 if options.model.pretrained else PRETRAIN_FRAMES)
 
 
 def loss_of_frames(logits: Tensor, label: Tensor) -> Tensor:
