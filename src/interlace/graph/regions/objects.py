@@ -10,7 +10,14 @@ from torch.nn import functional as F
 
 from interlace.graph.kernels import DenseKernel
 from interlace.graph.regions.attention import moments
-from interlace.graph.regions.content import CELLS, content_maps, distances, focus, read_maps
+from interlace.graph.regions.content import (
+    CELLS,
+    centre_of_cell,
+    content_maps,
+    distances,
+    focus,
+    read_maps,
+)
 from interlace.graph.regions.regions import Regions, map_size
 from interlace.graph.state import carried
 
@@ -29,9 +36,11 @@ class ObjectRegions(nn.Module):
 
         k_j(p) = softmax_p(o_j(p) / softness)  within `extent`,   c_j = sum_p k_j(p) p
         mass_j = sigmoid(log-odds of its best kind there)
-                 * prod_i (1 - mass_i (q_i . q_j) exp(-|c_i - c_j|^2 / 2 apart^2)),  i better than j
+                 * prod_i (1 - s_i (q_i . q_j) exp(-|c_i - c_j|^2 / 2 apart^2))
 
-    so that a second peak on the same thing is explained away. A peak goes to the node that was
+    over all peaks i that are better than j, or as good and before it, where s_i is the first
+    factor of mass_i: so a second peak on the same thing is explained away. Computed in float32 also
+    under autocast. A peak goes to the node that was
     there before:
 
         a_ij = mass_j (memory_i exp(-|c_j - c_i|^2 / 2 reach^2) alike_ij + (1 - memory_i) newborn)
@@ -88,7 +97,11 @@ class ObjectRegions(nn.Module):
 
         The state is what each node remembers: its place, how sure it is of it, and its kind.
         """
-        maps = read_maps(self.maps, features)  # (B, T, kinds, H, W)
+        with torch.autocast(features.device.type, enabled=False):
+            return self._follow(read_maps(self.maps, features), state)
+
+    def _follow(self, maps: Tensor, state: Tensor | None) -> tuple[Regions, Tensor]:
+        """maps (B, T, kinds, H, W) -> regions, state."""
         place = self._peaks(maps.detach().logsumexp(2))  # (B, T, N, 2)
         scores = _evidence(maps, _around(place, map_size(maps), self.apart))  # (B, T, N, kinds)
         kind = scores.detach().softmax(-1)
@@ -118,15 +131,16 @@ class ObjectRegions(nn.Module):
         ranked = saliency.masked_fill(saliency < highest, lowest).flatten(2)  # (B, T, H * W)
         ranked = F.pad(ranked, (0, max(0, self.nodes - height * width)), value=lowest)
         best = ranked.topk(self.nodes, -1).indices % (height * width)
-        y, x = torch.div(best, width, rounding_mode="floor"), best % width
-        return torch.stack(((x + 0.5) / width, (y + 0.5) / height), -1).to(saliency.dtype)
+        return centre_of_cell(best, (height, width), saliency.dtype)
 
     def _unexplained(self, place: Tensor, score: Tensor, kind: Tensor) -> Tensor:
         """What better peaks of the same kind nearby leave of each: (B, T, N), without gradient."""
         place, score = place.detach(), score.detach()
         far = (place[..., :, None, :] - place[..., None, :, :]).square().sum(-1)  # (B, T, N, N)
         same = torch.exp(-far / (2 * self.apart**2)) * (kind @ kind.mT)
-        better = score[..., None, :] > score[..., :, None]
+        theirs, own = score[..., None, :], score[..., :, None]
+        earlier = torch.ones_like(same, dtype=torch.bool).tril(-1)
+        better = (theirs > own) | ((theirs == own) & earlier)
         return (1 - better * same * score.sigmoid()[..., None, :]).prod(-1)
 
     def _affinity(self, state: Tensor, seen: Tensor) -> Tensor:
