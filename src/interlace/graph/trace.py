@@ -22,7 +22,8 @@ class Trace:
             messages. With a softmax gather each row sums to 1; in a homogeneous
             graph the rest of it went to the node's own past.
         nodes: (B, T, N, D) the final nodes.
-        mass: (B, T, N) in [0, 1], whether a node had anything to look at; 1 where nodes are never silent.
+        mass: (B, T, N) in [0, 1], whether a node had anything to look at; 1 where nodes are never
+            silent.
     """
 
     boxes: Tensor
