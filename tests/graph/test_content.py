@@ -5,7 +5,7 @@ import torch
 
 import naive_content as naive
 from blobs import blobs, reads_channels
-from graphs import draw, exact, randomise, random_rstg, weights_of
+from graphs import draw, exact, random_rstg, randomise, weights_of
 from interlace.graph.recurrence import SCHEDULES
 from interlace.graph.regions.content import ContentRegions, gaussian_window, presence
 from interlace.graph.regions.objects import ObjectRegions
