@@ -7,7 +7,7 @@ a place (x, y) in [0, 1] of the frame; cell i of W has its centre at (i + 0.5)/W
 from math import cos, exp, log, pi, sin
 
 from naive import add, below, dot, layer, norm, recurrence, sigmoid, softmax
-from naive_dyreg import convolved, moments, places, pooled
+from naive_dyreg import convolved, graph, moments, places, pooled
 
 # --- where a node is, and how it moves -----------------------------------------------------------
 
@@ -188,41 +188,54 @@ def sharp(weights, image, kernels, *, compete=False):
 # --- the whole graph -----------------------------------------------------------------------------
 
 
-def rstg(clip, weights, regions, *, identities, moves, names, **options):
-    """A clip -> the sum of the nodes of each frame, with the weights of a block.
+def entry(clip, weights, regions, *, identities=False, moves=False):
+    """What nodes are before the first stage, [t][i], with the weights of a block.
 
-    regions: boxes, kernels and masses, [t][i] each. options: of `naive.recurrence`.
+    regions: boxes, kernels and masses, [t][i] each. identities: each node has a code of its own.
     """
     boxes, kernels, masses = regions
-    count = len(boxes[0])
-    codes = [[[0.0] for _ in range(count)] for _ in clip]
+    steps = [None] * len(boxes[0])
     if moves:
-        told = [
-            motion(
-                below(weights, "motion"),
-                [frame[i][:2] for frame in boxes],
-                [frame[i] for frame in masses],
-            )
-            for i in range(count)
+        steps = [
+            motion(below(weights, "motion"), [box[:2] for box in path], mass)
+            for path, mass in zip(zip(*boxes, strict=True), zip(*masses, strict=True), strict=True)
         ]
-        codes = [[told[i][t] for i in range(count)] for t in range(len(clip))]
     frames = []
     for t, image in enumerate(clip):
         nodes = []
-        for i in range(count):
+        for i, steps_of in enumerate(steps):
             node = norm(weights, "project.0", pooled(image, kernels[t][i]))
             node = layer(weights, "project.1", node)
-            where = below(weights, "where")
             own = i if identities else None
+            where = below(weights, "where")
             node = add(node, wave_position(where, boxes[t][i][:2], masses[t][i], own))
-            node = add(node, codes[t][i]) if moves else node
-            nodes.append([v * masses[t][i] for v in norm(weights, "norm", node)])
-        frames.append(nodes)
-    everyone = [list(range(count))] * count
-    frames, _ = recurrence(
-        below(weights, "recurrence"), frames, names, masses=masses, heard=everyone, **options
-    )
-    return [
-        add(*[[v * m for v in node] for node, m in zip(nodes, mass, strict=True)])
-        for nodes, mass in zip(frames, masses, strict=True)
-    ]
+            node = add(node, steps_of[t]) if moves else node
+            nodes.append(norm(weights, "norm", node))
+        frames.append(weighed(nodes, masses[t]))
+    return frames
+
+
+def weighed(nodes, masses):
+    return [[v * m for v in node] for node, m in zip(nodes, masses, strict=True)]
+
+
+def spoken(frames, masses):
+    """The sum of the nodes of each frame."""
+    return [add(*weighed(*both)) for both in zip(frames, masses, strict=True)]
+
+
+def rstg(clip, weights, regions, names, *, identities=False, moves=False, **options):
+    """A clip -> the vector as of each frame. names: of stages; options: of `naive.recurrence`."""
+    frames, masses = entry(clip, weights, regions, identities=identities, moves=moves), regions[2]
+    heard = [list(range(len(masses[0])))] * len(masses[0])
+    own = below(weights, "recurrence")
+    frames, _ = recurrence(own, frames, names, masses=masses, heard=heard, **options)
+    return spoken(frames, masses)
+
+
+def dyreg(clip, weights, regions, rounds, *, residual=True, adds=False, **options):
+    """A clip -> the vector as of each frame."""
+    frames, masses = entry(clip, weights, regions, **options), regions[2]
+    own = below(weights, "recurrence")
+    frames, _ = graph(own, frames, rounds, residual, adds=adds, masses=masses)
+    return spoken(frames, masses)

@@ -5,7 +5,7 @@ import torch
 
 import naive_content as naive
 from blobs import blobs, reads_channels
-from graphs import draw, exact, random_rstg, randomise, weights_of
+from graphs import draw, exact, random_dyreg, random_rstg, randomise, weights_of
 from interlace.graph.recurrence import SCHEDULES
 from interlace.graph.regions.content import ContentRegions, gaussian_window, presence
 from interlace.graph.regions.objects import ObjectRegions
@@ -214,28 +214,44 @@ def graph(kind="content", **options):
     return random_rstg(regions=BOUND[kind](), **{**said, **options})
 
 
-@pytest.mark.parametrize("time", ["add", "replace"])
-@pytest.mark.parametrize("kind", ["content", "objects"])
-def test_the_whole_graph_as_in_loops(kind, time):
-    """All frames of a clip, nodes that move and that are told so."""
-    block, clip = graph(kind, time=time), draw(1, 4, 5, 6, 7)
-    weights, images = weights_of(block), clip[0].tolist()
+def regions_in_loops(kind, weights, images):
+    """Boxes, kernels, masses, [t][node]."""
     maps = naive.below(weights, "regions")
-    if kind == "content":
-        regions = zip(*[naive.content(maps, image) for image in images], strict=True)
-    else:
-        *regions, _ = naive.objects(maps, images, 3, apart=0.2, extent=0.3, reach=0.3)
+    if kind == "objects":
+        return naive.objects(maps, images, 3, apart=0.2, extent=0.3, reach=0.3)[:3]
+    frames = [naive.content(maps, image) for image in images]
+    return [list(part) for part in zip(*frames, strict=True)]
+
+
+@pytest.mark.parametrize("adds", [True, False])
+@pytest.mark.parametrize("moves", [True, False])
+@pytest.mark.parametrize("kind", ["content", "objects"])
+def test_the_whole_graph_as_in_loops(kind, moves, adds):
+    """All frames of a clip, of both graphs, with nodes that move and are told so."""
+    clip, bound = draw(1, 4, 5, 6, 7), {"identities": kind == "content", "moves": moves}
+    said = {"motion": moves, "time": "add" if adds else "replace"}
+    images = clip[0].tolist()
+
+    block = graph(kind, **said)
+    weights = weights_of(block)
     expected = naive.rstg(
         images,
         weights,
-        [list(part) for part in regions],
-        identities=kind == "content",
-        moves=True,
-        names=SCHEDULES["all-temp"](2),
-        adds=time == "add",
+        regions_in_loops(kind, weights, images),
+        SCHEDULES["all-temp"](2),
+        adds=adds,
         scaled=True,
+        **bound,
     )
     torch.testing.assert_close(block(clip, every_frame=True)[0], exact(expected), **EXACT)
+
+    for residual in (True, False):
+        said |= {"residual": residual, "readout": "vector", "rounds": 2}
+        block = random_dyreg(regions=BOUND[kind](), **said)
+        weights = weights_of(block)
+        regions = regions_in_loops(kind, weights, images)
+        expected = naive.dyreg(images, weights, regions, 2, residual=residual, adds=adds, **bound)
+        torch.testing.assert_close(block(clip, every_frame=True)[0], exact(expected), **EXACT)
 
 
 @pytest.mark.parametrize("kind", ["content", "objects"])
