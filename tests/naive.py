@@ -336,7 +336,7 @@ def recurrence(weights, frames, names, *, cell="lstm", adds=False, masses=None, 
                 stepped = [time_step(own, v, memory[k][i], cell) for i, v in enumerate(nodes)]
                 told = [shown for shown, _ in stepped]
                 nodes = [add(*both) for both in zip(nodes, told, strict=True)] if adds else told
-                if "norm.weight" in own:
+                if name == "time" and "norm.weight" in own:  # the last has none
                     nodes = [norm(own, "norm", v) for v in nodes]
                 memory[k] = {i: kept for i, (_, kept) in enumerate(stepped)}
         result.append(nodes)

@@ -340,7 +340,7 @@ def graph(weights, frames, rounds, residual, *, adds=False, masses=None):
                 time_step(own, v, h, "gru")[0] for v, h in zip(nodes, past[k], strict=True)
             ]
             nodes = [add(*both) for both in zip(nodes, told, strict=True)] if adds else told
-            if "norm.weight" in own:
+            if k < rounds and "norm.weight" in own:
                 nodes = [norm(own, "norm", v) for v in nodes]
             if k < rounds:
                 own = below(weights, "stages.space")
