@@ -544,6 +544,14 @@ def test_a_backbone_of_no_rate_is_frozen_after_pre_training(backbone_lr):
         assert torch.equal(value, before[key])  # nor do its batch norms move
 
 
+@pytest.mark.parametrize(("pretrain_frames", "backbone_lr"), [(0, 0.0), (0, 0.3), (32, 0.3)])
+def test_several_processes_know_of_weights_without_a_gradient(pretrain_frames, backbone_lr):
+    """Else they wait for it."""
+    module = module_of(replace(RECIPE, pretrain_frames=pretrain_frames, backbone_lr=backbone_lr))
+    without = bool(pretrain_frames) or backbone_lr == 0
+    assert ("find_unused" in module.task.strategy) is without
+
+
 @pytest.mark.parametrize("jittered", [False, True])
 def test_pre_training_on_presence_teaches_the_maps_of_the_graph(jittered):
     """The very maps that its nodes read; and frames are a little turned if one wants that."""
