@@ -69,11 +69,13 @@ def regions_of(kind, channels, nodes, *, region_width=8, memory=True, **where):
     return FixedRegions(nodes, size=size) if kind == "fixed" else kind
 
 
-def gather_of(kind, width, heads=1):
+def gather_of(kind, width, heads=1, *, scaled=False):
     """A gather by the name that `naive` has for it."""
     if kind in ("sum", "mean"):
         return SumGather() if kind == "sum" else MeanGather()
-    return (DotGather if kind == "dot" else AdditiveGather)(width, heads=heads)
+    if kind == "additive":
+        return AdditiveGather(width, heads=heads)
+    return DotGather(width, heads=heads, scaled=scaled)
 
 
 def weights_of(module):

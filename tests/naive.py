@@ -5,7 +5,7 @@ lists of lists, weights are nested lists under the names of a state dict.
 """
 
 from fractions import Fraction
-from math import exp, sqrt, tanh
+from math import exp, log, sqrt, tanh
 
 # --- regions: exact rational arithmetic ----------------------------------------------------------
 
@@ -169,13 +169,21 @@ def softmax(logits):
     return [v / sum(raised) for v in raised]
 
 
-def gather(weights, kind, heads, node, senders, messages):
-    """What a node makes of its messages: (gathered, [head][sender] attention)."""
+LEAST = 1e-4  # what a silent node still weighs
+
+
+def gather(weights, kind, heads, node, senders, messages, masses=None, scaled=False):
+    """What a node makes of its messages: (gathered, [head][sender] attention).
+
+    masses: of the senders; a sender counts by its mass.
+    """
     width = len(node)
     if kind in ("sum", "mean"):
-        share = 1.0 if kind == "sum" else 1.0 / max(len(senders), 1)
-        collected = [share * sum(m[d] for m in messages) for d in range(width)]
-        return collected, [[share] * len(senders)]
+        shares = [1.0] * len(senders) if masses is None else masses
+        if kind == "mean":
+            total = max(sum(shares), 1.0 if masses is None else LEAST)
+            shares = [v / total for v in shares]
+        return [dot(shares, [m[d] for m in messages]) for d in range(width)], [shares]
     query = layer(weights, "query", node)
     keys = [layer(weights, "key", sender) for sender in senders]
     part = width // heads
@@ -187,6 +195,10 @@ def gather(weights, kind, heads, node, senders, messages):
         else:
             logits = [query[h] + key[h] for key in keys]
             logits = [v if v > 0 else 0.2 * v for v in logits]
+        if scaled:
+            logits = [v / sqrt(part) for v in logits]
+        if masses is not None:
+            logits = [v + log(max(m, LEAST)) for v, m in zip(logits, masses, strict=True)]
         alpha = softmax(logits)
         seen = messages
         if heads > 1:
@@ -207,10 +219,23 @@ def update(weights, group, node, gathered):
     return x
 
 
-def space_stage(weights, nodes, heard, *, kind="dot", heads=1, groups=None, codes=None, past=None):
+def space_stage(
+    weights,
+    nodes,
+    heard,
+    *,
+    kind="dot",
+    heads=1,
+    groups=None,
+    codes=None,
+    past=None,
+    masses=None,
+    scaled=False,
+):
     """One exchange of messages in one frame.
 
-    heard: [i] the senders that i hears. past: each node's own past as one more neighbour.
+    heard: [i] the senders that i hears. past: each node's own past as one more neighbour, always
+    heard. masses: of the nodes; one without a mass ends at zero.
     Returns the nodes and the attention [head][receiver][sender], without the past.
     """
     codes = codes or [[] for _ in nodes]
@@ -220,10 +245,14 @@ def space_stage(weights, nodes, heard, *, kind="dot", heads=1, groups=None, code
         if past is not None:
             senders, sent = [*senders, past[i]], [*sent, past[i] + codes[i]]
         messages = [send(below(weights, "send"), sender, node + codes[i]) for sender in sent]
-        gathered, alpha = gather(below(weights, "gather"), kind, heads, node, senders, messages)
+        own = None if masses is None else [masses[j] for j in heard[i]] + [1.0] * (past is not None)
+        gathered, alpha = gather(
+            below(weights, "gather"), kind, heads, node, senders, messages, own, scaled
+        )
         group = groups[i] if groups else 0
         new = update(below(weights, "update"), group, node, gathered)
-        result.append(norm(weights, "norm", new) if "norm.weight" in weights else new)
+        new = norm(weights, "norm", new) if "norm.weight" in weights else new
+        result.append(new if masses is None else [v * masses[i] for v in new])
         for h in range(heads):
             for j, value in zip(heard[i], alpha[h], strict=False):
                 attention[h][i][j] = value
@@ -271,10 +300,11 @@ SCHEDULES = {
 }
 
 
-def recurrence(weights, frames, names, *, cell="lstm", **space):
+def recurrence(weights, frames, names, *, cell="lstm", adds=False, masses=None, **space):
     """Frames [t][i][d] -> nodes [t][i][d], attention [t][round][head][i][j].
 
-    The loop over time is outermost: all rounds of a frame, then the next frame.
+    The loop over time is outermost: all rounds of a frame, then the next frame. adds: time stages
+    add to the nodes. masses: [t][i].
     """
     width = len(frames[0][0])
     nothing = [0.0] * (2 * width if cell == "lstm" else width)
@@ -288,6 +318,7 @@ def recurrence(weights, frames, names, *, cell="lstm", **space):
     result, attention = [], []
     for t, nodes in enumerate(frames):
         attention.append([])
+        space["masses"] = None if masses is None else masses[t]
         for k, name in enumerate(names):
             own = below(weights, f"stages.{name}")
             if name == "space":
@@ -303,7 +334,10 @@ def recurrence(weights, frames, names, *, cell="lstm", **space):
                 nodes = [[v / (t + 1) for v in memory[k][i]] for i in range(len(nodes))]
             else:
                 stepped = [time_step(own, v, memory[k][i], cell) for i, v in enumerate(nodes)]
-                nodes = [shown for shown, _ in stepped]
+                told = [shown for shown, _ in stepped]
+                nodes = [add(*both) for both in zip(nodes, told, strict=True)] if adds else told
+                if name == "time" and "norm.weight" in own:  # the last has none
+                    nodes = [norm(own, "norm", v) for v in nodes]
                 memory[k] = {i: kept for i, (_, kept) in enumerate(stepped)}
         result.append(nodes)
     return result, attention

@@ -7,10 +7,10 @@ of the frame, cell i of W has its centre at (i + 0.5)/W.
 
 from fractions import Fraction
 from functools import cache
-from math import atanh, ceil, exp, isnan, pi, sin, sqrt, tanh
+from math import atanh, ceil, exp, isnan, log, pi, sin, sqrt, tanh
 from struct import pack, unpack
 
-from naive import add, add_branch, below, dot, layer, norm, relu, shared, softmax, time_step
+from naive import LEAST, add, add_branch, below, dot, layer, norm, relu, shared, softmax, time_step
 from naive import send as message
 
 # --- maps ----------------------------------------------------------------------------------------
@@ -302,35 +302,49 @@ def regions(kind, weights, clip, nodes, *, anchors="center", size=1 / 6, given=N
 # --- eqs. 8 and 9: the graph ---------------------------------------------------------------------
 
 
-def exchange(weights, nodes, residual):
-    """Each node becomes, or adds, the messages from all nodes, weighted by dot products."""
+def exchange(weights, nodes, residual, masses=None):
+    """Each node becomes, or adds, the messages from all nodes, weighted by dot products.
+
+    masses: of the nodes; a sender counts by its mass, and one without ends at zero.
+    """
+    masses = masses or [1.0] * len(nodes)
     result, attention = [], []
     told = below(weights, "send")
     keys = [layer(weights, "gather.key", node) for node in nodes]
     for node in nodes:
         query = layer(weights, "gather.query", node)
-        alpha = softmax([dot(query, key) for key in keys])
+        alpha = softmax(
+            [dot(query, key) + log(max(m, LEAST)) for key, m in zip(keys, masses, strict=True)]
+        )
         messages = [message(told, sender, node) for sender in nodes]
         heard = [dot(alpha, values) for values in zip(*messages, strict=True)]
         result.append(norm(weights, "norm", add(node, heard) if residual else heard))
         attention.append(alpha)
+    result = [[v * m for v in node] for node, m in zip(result, masses, strict=True)]
     return result, attention
 
 
-def graph(weights, frames, rounds, residual):
-    """K rounds of a GRU over time and messages in space, then a last GRU; frame after frame."""
+def graph(weights, frames, rounds, residual, *, adds=False, masses=None):
+    """K rounds of a GRU over time and messages in space, then a last GRU; frame after frame.
+
+    adds: the GRU adds to the nodes, with a norm but for the last. masses: [t][i].
+    """
     nothing = [[0.0] * len(node) for node in frames[0]]
     past = [nothing] * (rounds + 1)
     result, attention = [], []
-    for nodes in frames:
+    for t, nodes in enumerate(frames):
         attention.append([])
         for k in range(rounds + 1):
             own = below(weights, "stages.time" if k < rounds else "stages.final")
-            past[k] = nodes = [
+            past[k] = told = [
                 time_step(own, v, h, "gru")[0] for v, h in zip(nodes, past[k], strict=True)
             ]
+            nodes = [add(*both) for both in zip(nodes, told, strict=True)] if adds else told
+            if k < rounds and "norm.weight" in own:
+                nodes = [norm(own, "norm", v) for v in nodes]
             if k < rounds:
-                nodes, alpha = exchange(below(weights, "stages.space"), nodes, residual)
+                own = below(weights, "stages.space")
+                nodes, alpha = exchange(own, nodes, residual, masses and masses[t])
                 attention[-1].append([alpha])  # one head
         result.append(nodes)
     return result, attention

@@ -1,6 +1,7 @@
 import copy
 import io
 import shutil
+from typing import get_args
 
 import pytest
 import torch
@@ -9,7 +10,12 @@ from torch import nn
 from graphs import draw, gather_of, random_rstg
 from interlace import RSTG, DyReg
 from interlace.graph.block import region_weights
+from interlace.graph.dyreg import RegionKind
 from interlace.graph.recurrence import SCHEDULES
+from interlace.graph.regions.content import ContentRegions
+from interlace.graph.regions.dynamic import DynamicRegions
+from interlace.graph.regions.objects import ObjectRegions
+from interlace.graph.regions.sharp import SharpRegions
 from interlace.graph.space_stage import DotGather, Update
 from tolerances import BFLOAT16, EXACT, FLOAT32
 
@@ -41,7 +47,73 @@ def test_a_stream_is_the_clip(schedule, readout):
 
 def flat(state):
     """The tensors of a state."""
-    return [v for v in (state.regions, *state.recurrence, state.readout) if v is not None]
+    parts = (state.regions, *state.recurrence, state.readout, state.motion)
+    return [v for v in parts if v is not None]
+
+
+PARTS = {
+    "motion": {"motion": True},
+    "sharp": {"sharp": True, "motion": True},
+    "add": {"sharp": True, "motion": True, "time": "add"},
+    "content": {"regions": ContentRegions(5, 3), "motion": True, "time": "add"},
+    "objects": {"regions": ObjectRegions(5, 4, reach=0.3), "motion": True, "time": "add"},
+    "dynamic": {"regions": DynamicRegions.of(5, 3, width=4), "motion": True},
+    "sharp-dynamic": {"regions": SharpRegions(DynamicRegions.of(5, 3, width=4), 5, 3)},
+}
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize("schedule", ["all-temp", "space-only", "time-only"])
+@pytest.mark.parametrize("readout", READOUTS)
+@torch.no_grad()
+def test_a_stream_is_the_clip_whatever_gives_regions(parts, schedule, readout):
+    rounds = None if schedule == "time-only" else 1
+    block = random_rstg(schedule=schedule, readout=readout, rounds=rounds, scales=(2, 1), **parts)
+    clip, every = draw(2, 6, 5, 6, 4), {} if readout == "map" else {"every_frame": True}
+    whole, last = block(clip, return_state=True, **every)
+    sizes = [v.shape for v in flat(last)]
+    for chunks in ([1] * 6, [3, 1, 2], [5, 1]):
+        state, outs = None, []
+        for chunk in clip.split(chunks, dim=1):
+            out, state = block(chunk, state, return_state=True, **every)
+            outs.append(out)
+            assert [v.shape for v in flat(state)] == sizes
+        same(torch.cat(outs, 1), whole, **EXACT)
+        for a, b in zip(flat(state), flat(last), strict=True):
+            same(a, b, **EXACT)
+    if block.motion is not None:
+        with pytest.raises(ValueError, match="state must be"):
+            block(clip[:, :1], last._replace(motion=last.motion[:, 1:]))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("readout", ["vector", "mean-vector"])
+@torch.no_grad()
+def test_every_frame_is_what_a_call_on_the_frames_so_far_says(schedule, readout):
+    rounds = None if schedule == "time-only" else 1
+    block = random_rstg(schedule=schedule, readout=readout, rounds=rounds, scales=(2, 1))
+    clip = draw(2, 4, 5, 6, 4)
+    every, state, trace = block(clip, every_frame=True, return_state=True, return_trace=True)
+    assert every.shape == (2, 4, 8)
+    for t in range(4):
+        same(every[:, t], block(clip[:, : t + 1]), **EXACT)
+    plain, last, other = block(clip, return_state=True, return_trace=True)
+    assert torch.equal(every[:, -1], plain)
+    for a, b in zip([*flat(state), trace.nodes], [*flat(last), other.nodes], strict=True):
+        assert torch.equal(a, b)
+    rest = block(clip[:, 2:], block(clip[:, :2], return_state=True)[1], every_frame=True)
+    same(rest, every[:, 2:], **EXACT)
+
+
+def test_a_map_is_of_every_frame_as_it_is():
+    block, clip = random_rstg(rounds=1), draw(1, 3, 5, 6, 6)
+    assert torch.equal(block(clip, every_frame=True), block(clip))
+
+
+@pytest.mark.parametrize("parts", ["sharp", "objects"])
+def test_compiled_is_eager_whatever_gives_regions(parts):
+    block = random_rstg(scales=(2,), rounds=1, schedule="space-only", **PARTS[parts])
+    compiled_as_eager(block, "aot_eager", [2], fullgraph=True, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -246,7 +318,7 @@ def test_states_of_other_clips_or_graphs_are_refused(readout):
         block(torch.zeros(2, 1, 5, 6, 6), state.recurrence)
 
 
-REGIONS = ["dynamic", "light", "constant", "static", "semantic", "keypoints", "fixed", "given"]
+REGIONS = list(get_args(RegionKind))
 
 
 @pytest.mark.parametrize("regions", REGIONS)

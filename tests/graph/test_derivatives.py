@@ -12,6 +12,8 @@ from interlace.graph import fast
 from interlace.graph.edges import Edges
 from interlace.graph.readout import ToMap, ZeroStartNorm
 from interlace.graph.recurrence import SCHEDULES
+from interlace.graph.regions.content import ContentRegions
+from interlace.graph.regions.objects import ObjectRegions
 from interlace.graph.space_stage import DotGather
 from tolerances import EXACT
 
@@ -101,32 +103,52 @@ def test_second_derivatives_of_each_schedule(schedule):
 def test_transforms_of_functions(make, quick, large, monkeypatch):
     """grad, vmap, both together, and jvp say what autograd and a loop say."""
     compute_again(large, monkeypatch)
-    block, clips = make(), draw(3, 1, 2, 5, 6, 6)
+    with fast.use(quick):
+        transforms(make(), draw(3, 1, 2, 5, 6, 6))
+
+
+NEW = {
+    "content": {"regions": ContentRegions(5, 3)},
+    "objects": {"regions": ObjectRegions(5, 3, kinds=2, apart=0.2, extent=0.3, reach=0.3)},
+    "sharp": {"sharp": True, "scales": (2, 1)},
+}
+
+
+@pytest.mark.parametrize("parts", NEW.values(), ids=NEW)
+def test_transforms_of_graphs_that_are_told_their_steps(parts):
+    options = {"rounds": 1, "readout": "vector", "motion": True, "time": "add"}
+    block = random_rstg(**options, **parts)
+    transforms(block, draw(3, 1, 3, 5, 6, 6))
+    if "objects" not in str(type(block.regions)):  # of which parts are detached
+        clip = draw(1, 2, 5, 4, 3).requires_grad_()
+        assert torch.autograd.gradgradcheck(block, clip, fast_mode=True)
+
+
+def transforms(block, clips):
     weights = dict(block.named_parameters())
 
     def loss(weights, clip):
         return torch.func.functional_call(block, weights, clip).square().mean()
 
-    with fast.use(quick):
-        expected = torch.autograd.grad(block(clips[0]).square().mean(), list(weights.values()))
-        got = torch.func.grad(loss)(weights, clips[0])
-        for a, b in zip(got.values(), expected, strict=True):
-            torch.testing.assert_close(a, b, **EXACT)
+    expected = torch.autograd.grad(block(clips[0]).square().mean(), list(weights.values()))
+    got = torch.func.grad(loss)(weights, clips[0])
+    for a, b in zip(got.values(), expected, strict=True):
+        torch.testing.assert_close(a, b, **EXACT)
 
-        each = torch.stack([block(clip) for clip in clips])
-        torch.testing.assert_close(torch.vmap(block)(clips), each, **EXACT)
+    each = torch.stack([block(clip) for clip in clips])
+    torch.testing.assert_close(torch.vmap(block)(clips), each, **EXACT)
 
-        per_clip = torch.vmap(torch.func.grad(loss), (None, 0))(weights, clips)
-        for name, value in per_clip.items():
-            torch.testing.assert_close(value[0], got[name], **EXACT)
+    per_clip = torch.vmap(torch.func.grad(loss), (None, 0))(weights, clips)
+    for name, value in per_clip.items():
+        torch.testing.assert_close(value[0], got[name], **EXACT)
 
-        direction = draw(*clips[0].shape, seed=5)
-        value, slope = torch.func.jvp(block, (clips[0],), (direction,))
-        torch.testing.assert_close(value, each[0], **EXACT)
-        clip = clips[0].clone().requires_grad_()
-        other = draw(*value.shape, seed=6)
-        (back,) = torch.autograd.grad((block(clip) * other).sum(), clip)
-        torch.testing.assert_close((slope * other).sum(), (back * direction).sum(), **EXACT)
+    direction = draw(*clips[0].shape, seed=5)
+    value, slope = torch.func.jvp(block, (clips[0],), (direction,))
+    torch.testing.assert_close(value, each[0], **EXACT)
+    clip = clips[0].clone().requires_grad_()
+    other = draw(*value.shape, seed=6)
+    (back,) = torch.autograd.grad((block(clip) * other).sum(), clip)
+    torch.testing.assert_close((slope * other).sum(), (back * direction).sum(), **EXACT)
 
 
 @GRAPHS

@@ -13,11 +13,15 @@ import naive_dyreg as naive
 from graphs import draw, exact, random_dyreg, regions_of, weights_of
 from interlace.graph.boxes import anchors
 from interlace.graph.dyreg import DyReg, RegionKind
+from interlace.graph.motion import Motion
 from interlace.graph.regions.dynamic import DynamicRegions
 from interlace.graph.regions.simple import FixedRegions, GivenRegions
 from tolerances import BFLOAT16, EXACT, FLOAT32
 
 KINDS = list(get_args(RegionKind))
+BOUND = ["content", "objects"]  # test_content.py has them in loops
+PAPER = [kind for kind in KINDS if kind not in BOUND]
+REMEMBER = ["dynamic", "light", "objects"]
 STREAMS = [kind for kind in KINDS if kind != "constant"]
 READOUTS = ["map", "vector", "mean-vector"]
 NAN = float("nan")
@@ -25,7 +29,7 @@ NAN = float("nan")
 
 def told(block, clip, *, count=3, seed=7):
     """Boxes for a graph that needs them, some of them missing."""
-    if not isinstance(block.regions, GivenRegions):
+    if not block.needs_boxes:
         return {}
     boxes = draw(*clip.shape[:2], count, 4, seed=seed).sigmoid() * 0.8 + 0.1
     boxes[:, ::2, -1] = NAN
@@ -56,7 +60,7 @@ only_built = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PAPER)
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(options, only_built, st.sampled_from([8, 3]), st.integers(1, 6), st.integers(1, 3))
 def test_every_option_as_in_loops(kind, options, only_built, channels, height, frames):
@@ -126,6 +130,10 @@ def test_the_papers_values_are_the_defaults():
         {"size": 0.3},
         {"anchors": "grid"},
         {"residual": False},
+        {"sharp": True},
+        {"motion": True},
+        {"motion": Motion(8, scale=3.0)},
+        {"time": "add"},
         {"readout": "vector"},
         {"readout": "mean-vector"},
     ],
@@ -451,19 +459,22 @@ def test_renumbering_the_views_of_the_nodes_changes_no_map():
 
 def flat(state):
     """The tensors of a state."""
-    return [v for v in (state.regions, *state.recurrence, state.readout) if v is not None]
+    parts = (state.regions, *state.recurrence, state.readout, state.motion)
+    return [v for v in parts if v is not None]
 
 
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("kind", STREAMS)
 @torch.no_grad()
 def test_a_stream_is_the_clip(kind, readout):
-    block = random_dyreg(regions=kind, nodes=3, rounds=2, readout=readout)
+    parts = {"motion": True, "time": "add", "sharp": kind not in BOUND}  # sharp: 9 nodes
+    block = random_dyreg(regions=kind, rounds=2, readout=readout, **parts)
     clip = draw(2, 6, 5, 6, 7)
     boxes = told(block, clip)
+    assert bool(boxes) is (kind == "given")
     whole, last = block(clip, return_state=True, **boxes)
     sizes = [v.shape for v in flat(last)]
-    assert (last.regions is not None) is (kind in ("dynamic", "light"))
+    assert (last.regions is not None) is (kind in REMEMBER)
     for chunks in ([1] * 6, [3, 1, 2], [5, 1]):
         state, parts = None, []
         for frames in torch.arange(6).split(chunks):
@@ -525,11 +536,14 @@ def test_states_of_other_clips_or_graphs_are_refused():
         (
             {"regions": "moving"},
             "regions must be one of dynamic, light, constant, static, fixed, semantic, keypoints, "
-            "given, got 'moving'",
+            "given, content, objects, got 'moving'",
         ),
         ({"readout": "vec"}, "readout must be one of map, vector, mean-vector, got 'vec'"),
         ({"rounds": 0}, "rounds must be at least 1, got 0"),
         ({"nodes": 0}, "at least one node, got nodes=0"),
+        ({"time": "sum"}, "time must be one of replace, add, got 'sum'"),
+        ({"first_weights": None}, "first_weights must be one of torch, he, got None"),
+        *[({"regions": kind, "nodes": 0}, "nodes must be at least 1, got 0") for kind in BOUND],
         (
             {"regions": GivenRegions(3), "nodes": 3},
             r"regions=GivenRegions\(...\) says itself how many nodes there are: leave out nodes",

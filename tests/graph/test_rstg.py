@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 import naive
 from graphs import draw, exact, gather_of, random_rstg, weights_of
 from interlace import RSTG
+from interlace.graph.motion import Motion
 from interlace.graph.recurrence import SCHEDULES
+from interlace.graph.regions.content import ContentRegions
 from interlace.graph.space_stage import DotGather, Send, Update
 from tolerances import EXACT
 
@@ -77,6 +79,12 @@ def test_every_option_as_in_loops(
         {"update": Update(8, groups=(9, 4, 1))},
         {"residual": True},
         {"adjacency": "full"},
+        {"sharp": True},
+        {"motion": True},
+        {"sharp": True, "motion": Motion(8, scale=3.0)},
+        {"time": "add"},
+        {"regions": ContentRegions(5, 14)},
+        {"gather": DotGather(8, scaled=True)},
         {"readout": "vector"},
         {"readout": "mean-vector"},
     ],
@@ -109,6 +117,14 @@ def test_the_papers_values_are_the_defaults():
         ({"adjacency": "dense"}, "adjacency must be one of sparse, full, got 'dense'"),
         ({"readout": "vec"}, "readout must be one of map, vector, mean-vector, got 'vec'"),
         ({"rounds": 0}, "rounds must be at least 1"),
+        ({"time": "sum"}, "time must be one of replace, add, got 'sum'"),
+        ({"first_weights": "xavier"}, "first_weights must be one of torch, he, got 'xavier'"),
+        ({"regions": ContentRegions(4), "sharp": True}, "sharp=True is for grids: give regions="),
+        ({"regions": ContentRegions(4), "adjacency": "sparse"}, "other regions move, leave it out"),
+        (
+            {"regions": ContentRegions(4), "schedule": "homogeneous"},
+            "is for grids: leave out regio",
+        ),
         ({"scales": ()}, "scales must be positive"),
         ({"positional": True, "send": Send(8)}, "positions that `Send` does not take"),
     ],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import naive
 from graphs import draw, exact, gather_of, randomise, weights_of
 from interlace.graph.edges import Edges
+from interlace.graph.recurrence import HomogeneousStage, with_past
 from interlace.graph.space_stage import (
     AdditiveGather,
     DotGather,
@@ -25,10 +26,20 @@ def random_adjacency(count, seed, density=0.5):
     return torch.rand(count, count, generator=torch.Generator().manual_seed(seed)) < density
 
 
-def random_stage(adjacency, *, kind="dot", heads=1, layers=2, positions=0, groups=None, seed=0):
+def random_stage(
+    adjacency,
+    *,
+    kind="dot",
+    heads=1,
+    layers=2,
+    positions=0,
+    groups=None,
+    scaled=False,
+    seed=0,
+):
     stage = SpaceStage(
         Send(WIDTH, layers=layers, positions=positions),
-        gather_of(kind, WIDTH, heads),
+        gather_of(kind, WIDTH, heads, scaled=scaled),
         Update(WIDTH, layers=layers, groups=groups),
         norm=torch.nn.LayerNorm(WIDTH),
         adjacency=adjacency,
@@ -36,7 +47,12 @@ def random_stage(adjacency, *, kind="dot", heads=1, layers=2, positions=0, group
     return randomise(stage, seed)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+def masses(count, frames=2, *, seed=0):
+    """(1, T, N) in [0, 1], some of them 0."""
+    return (1.5 * draw(1, frames, count, seed=seed).sigmoid() - 0.4).clamp(0, 1)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     count=st.integers(1, 7),
     full=st.booleans(),
@@ -45,11 +61,14 @@ def random_stage(adjacency, *, kind="dot", heads=1, layers=2, positions=0, group
     layers=st.integers(1, 3),
     positions=st.sampled_from([0, 3]),
     grouped=st.booleans(),
+    weighed=st.booleans(),
+    scaled=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_stage_as_in_loops(count, full, kind, layers, positions, grouped, seed):
+def test_stage_as_in_loops(count, full, kind, layers, positions, grouped, weighed, scaled, seed):
     """On random directed graphs, some with nodes that hear nobody, some with self edges."""
     kind, heads = kind
+    scaled = scaled and kind == "dot"
     adjacency = None if full else random_adjacency(count, seed)
     groups = [count // 2, count - count // 2] if grouped else None
     stage = random_stage(
@@ -59,10 +78,12 @@ def test_stage_as_in_loops(count, full, kind, layers, positions, grouped, seed):
         layers=layers,
         positions=positions,
         groups=groups,
+        scaled=scaled,
         seed=seed,
     )
     nodes, codes = draw(1, 2, count, WIDTH, seed=seed), draw(count, positions, seed=seed + 1)
-    out, state, attention = stage(nodes, None, codes if positions else None)
+    mass = masses(count, seed=seed) if weighed else None
+    out, state, attention = stage(nodes, None, codes if positions else None, mass)
     assert state is None
 
     heard = [[j for j in range(count) if full or adjacency[i, j]] for i in range(count)]
@@ -75,9 +96,76 @@ def test_stage_as_in_loops(count, full, kind, layers, positions, grouped, seed):
             heads=heads,
             groups=[int(i >= count // 2) for i in range(count)] if grouped else None,
             codes=codes.tolist(),
+            masses=mass[0, t].tolist() if weighed else None,
+            scaled=scaled,
         )
         torch.testing.assert_close(out[0, t], exact(expected), **EXACT)
         torch.testing.assert_close(attention[0, t], exact(alpha), **EXACT)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_homogeneous_stage_with_masses_as_in_loops(full, seed):
+    """A node hears its own past, however silent it is."""
+    adjacency = torch.ones(4, 4, dtype=torch.bool) if full else random_adjacency(4, seed)
+    space = random_stage(with_past(adjacency), positions=3, seed=seed)
+    nodes, codes, mass = draw(1, 3, 4, WIDTH, seed=seed), draw(4, 3), masses(4, 3, seed=seed)
+    out, state, _ = HomogeneousStage(space)(nodes, None, codes, mass)
+    past, heard = [[0.0] * WIDTH] * 4, [[j for j in range(4) if adjacency[i, j]] for i in range(4)]
+    for t in range(3):
+        past, _ = naive.space_stage(
+            weights_of(space),
+            nodes[0, t].tolist(),
+            heard,
+            codes=codes.tolist(),
+            past=past,
+            masses=mass[0, t].tolist(),
+        )
+        torch.testing.assert_close(out[0, t], exact(past), **EXACT)
+    assert torch.equal(state, out[:, -1])
+    assert (out[mass == 0] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["dot", "additive", "sum", "mean"])
+def test_a_silent_node_is_not_heard(kind):
+    """What it says changes nothing in the others, or next to nothing in a softmax."""
+    stage, nodes = random_stage(None, kind=kind), 0.3 * draw(1, 2, 5, WIDTH)
+    mass = masses(5).clamp(min=0.3)
+    mass[..., 2] = 0
+    other, louder = nodes.clone(), mass.clone()
+    other[:, :, 2] = draw(1, 2, WIDTH, seed=4)
+    louder[..., 2] = 1
+    out, heard = (stage(value, None, None, mass)[0] for value in (nodes, other))
+    assert (out[:, :, 2] == 0).all()
+    told, changed = (stage(value, None, None, louder)[0] for value in (nodes, other))
+    others = [0, 1, 3, 4]
+    least = (heard - out)[:, :, others].abs().max()
+    assert (changed - told)[:, :, others].abs().max() > 0.05
+    assert least < (1e-12 if kind in ("sum", "mean") else 5e-3)
+
+
+@pytest.mark.parametrize("kind", ["dot", "additive", "sum", "mean"])
+@pytest.mark.parametrize("adjacency", [None, random_adjacency(5, 0)], ids=["full", "sparse"])
+def test_masses_of_one_change_nothing_and_of_zero_silence_all(kind, adjacency):
+    """In values and with finite gradients."""
+    stage, nodes = random_stage(adjacency, kind=kind), draw(1, 2, 5, WIDTH)
+    plain, with_ones = stage(nodes), stage(nodes, None, None, torch.ones(1, 2, 5).double())
+    torch.testing.assert_close(with_ones[0], plain[0], **EXACT)
+    torch.testing.assert_close(with_ones[2], plain[2], **EXACT)
+    mass = torch.zeros(1, 2, 5).double().requires_grad_()
+    out, _, attention = stage(nodes, None, None, mass)
+    assert (out == 0).all()
+    assert attention.isfinite().all()
+    (slope,) = torch.autograd.grad(out.sum(), mass)
+    assert slope.isfinite().all()
+    assert slope.any()
+
+
+@pytest.mark.parametrize("kind", ["dot", "additive", "sum", "mean"])
+def test_a_stage_has_the_gradient_of_its_masses(kind):
+    stage, nodes = random_stage(random_adjacency(4, 2), kind=kind), draw(1, 2, 4, WIDTH)
+    mass = (0.2 + 0.6 * draw(1, 2, 4).sigmoid()).requires_grad_()
+    assert torch.autograd.gradcheck(lambda mass: stage(nodes, None, None, mass)[::2], mass)
 
 
 @pytest.mark.parametrize("kind", ["dot", "additive", "sum", "mean"])
@@ -86,8 +174,9 @@ def test_renumbering_the_nodes_renumbers_the_result(kind):
     order = torch.tensor([4, 0, 5, 2, 1, 3])
     stage = random_stage(adjacency, kind=kind, positions=5)
     same = random_stage(adjacency[order][:, order], kind=kind, positions=5)
-    out, _, attention = stage(nodes, None, codes)
-    renumbered, _, weights = same(nodes[:, :, order], None, codes[order])
+    mass = masses(6, 3)
+    out, _, attention = stage(nodes, None, codes, mass)
+    renumbered, _, weights = same(nodes[:, :, order], None, codes[order], mass[..., order])
     torch.testing.assert_close(renumbered, out[:, :, order], **EXACT)
     torch.testing.assert_close(weights, attention[..., order, :][..., order], **EXACT)
 

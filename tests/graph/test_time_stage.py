@@ -22,6 +22,30 @@ def test_cell_as_in_loops(cell):
             torch.testing.assert_close(state[b, i], exact(memory), **EXACT)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("normed", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_stage_that_adds_and_norms_as_in_loops(cell, normed, residual):
+    """With the state of the cell, whatever is added to it."""
+    norm = torch.nn.LayerNorm(4) if normed else None
+    stage, nodes = (
+        randomise(TimeStage(4, cell=cell, residual=residual, norm=norm)),
+        draw(1, 4, 2, 4),
+    )
+    mass = torch.zeros(1, 4, 2)  # not used: a node remembers while it is silent
+    first, state, _ = stage(nodes[:, :1], None, None, mass[:, :1])
+    rest, state, _ = stage(nodes[:, 1:], state)
+    expected, _ = naive.recurrence(
+        {f"stages.time.{name}": value for name, value in weights_of(stage).items()},
+        nodes[0].tolist(),
+        ["time"],
+        cell=cell,
+        adds=residual,
+    )
+    torch.testing.assert_close(torch.cat((first, rest), 1)[0], exact(expected), **EXACT)
+    assert state.shape == (1, 2, 4 * stage.remembers)
+
+
 def test_nodes_do_not_hear_each_other():
     stage, nodes = randomise(TimeStage(4)), draw(1, 3, 5, 4)
     order = torch.randperm(5, generator=torch.Generator().manual_seed(0))

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from graphs import draw, randomise
-from interlace.models.baselines import ConvLSTMBlock, NonLocalBlock
+import naive
+from graphs import draw, exact, randomise, weights_of
+from interlace.models.baselines import ConvLSTM, ConvLSTMBlock, MeanPoolLSTM, NonLocalBlock
 from tolerances import BFLOAT16, EXACT
 
 BOTH = [ConvLSTMBlock, NonLocalBlock]
@@ -64,6 +65,37 @@ def test_a_stream_of_the_conv_lstm_is_its_clip(chunks):
     torch.testing.assert_close(state, last, **EXACT)
     assert state.shape == (2, 2 * 3, 2 * 4)  # clips, places, h and c
     assert float((block(x[:, 4:]) - whole[:, 4:]).abs().max()) > 1e-3  # the state matters
+
+
+@pytest.mark.parametrize("kind", [MeanPoolLSTM, ConvLSTM])
+@torch.no_grad()
+def test_a_vector_of_every_frame_is_that_of_the_frames_so_far(kind):
+    block, x = randomise(kind(6, hidden=4)).eval(), draw(2, 4, 6, 5, 7)
+    every, last = block(x, every_frame=True, return_state=True)
+    for t in range(4):
+        vector, state = block(x[:, : t + 1], return_state=True)
+        torch.testing.assert_close(every[:, t], vector, **EXACT)
+    torch.testing.assert_close(last, state, **EXACT)
+    _, state = block(x[:, :2], return_state=True)
+    torch.testing.assert_close(block(x[:, 2:], state, every_frame=True), every[:, 2:], **EXACT)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@torch.no_grad()
+def test_a_map_is_of_every_frame_as_it_is(kind):
+    block, x = settled(kind), draw(2, 3, 6, 5, 7)
+    assert torch.equal(block(x, every_frame=True), block(x))
+
+
+@torch.no_grad()
+def test_the_mean_pool_lstm_in_loops():
+    block, x = randomise(MeanPoolLSTM(3, hidden=3)), draw(1, 3, 3, 4, 5)
+    weights = {f"cell.{name}": value for name, value in weights_of(block.lstm).items()}
+    memory = [0.0] * 6
+    for t, vector in enumerate(block(x, every_frame=True)[0]):
+        seen = [sum(map(sum, c)) / 20 for c in x[0, t].tolist()]
+        shown, memory = naive.time_step(weights, seen, memory, "lstm")
+        torch.testing.assert_close(vector, exact(shown), **EXACT)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ ALL = list_models(channels=1)
 GRAPHS = [name for name in ALL if name.startswith(("rstg_", "dyreg"))]
 WHOLE_CLIP = [name for name in ALL if name.startswith(("i3d", "nonlocal", "resnet18_nonlocal"))]
 CONSTANT = [name for name in ALL if name.startswith("dyreg_constant")]
+BOUND = {"rstg_content": 10, "rstg_objects": 16}  # nodes, that are silent or not
 STREAMS = [name for name in ALL if name not in [*WHOLE_CLIP, *CONSTANT]]
 
 
@@ -87,6 +88,27 @@ def test_a_stream_is_its_clip(name):
     assert largest(started_late - whole) > 1e-5  # the state matters
 
 
+@pytest.mark.parametrize("name", ALL)
+@torch.no_grad()
+def test_logits_of_every_frame(name):
+    """The last are those of the clip, the others of the frames so far, for who sees no future."""
+    model, video = model_of(name), video_of(4, size=(24, 24))
+    plain, last = model(video, return_state=True)
+    every, state = model(video, every_frame=True, return_state=True)
+    torch.testing.assert_close(every[:, -1], plain, **FLOAT32)
+    assert size_of(state) == size_of(last)
+    if name in WHOLE_CLIP:
+        assert every.dim() == 3
+        return
+    assert every.shape == (2, 4, 7)
+    assert largest(every[:, 0] - plain) > 1e-5
+    if name in STREAMS:
+        torch.testing.assert_close(every[:, 1], model(video[:, :2]), **FLOAT32)
+        _, state = model(video[:, :3], return_state=True)
+        rest = model(video[:, 3:], state, every_frame=True)
+        torch.testing.assert_close(rest[:, 0], plain, **FLOAT32)
+
+
 def size_of(state):
     if isinstance(state, torch.Tensor):
         return state.numel()
@@ -118,6 +140,8 @@ def test_a_trace_comes_on_request_from_graphs_only(name):
         (trace,) = trace.values()
     assert isinstance(trace, Trace)
     nodes = next((n for n in (5, 16) if f"_{n}nodes" in name), 9 if "dyreg" in name else 14)
+    nodes = BOUND.get(name, nodes)
+    assert bool((trace.mass < 1).all()) is (name in BOUND)
     assert trace.boxes.shape == (2, 3, nodes, 4)
     assert trace.nodes.shape[:3] == (2, 3, nodes)
     area = trace.kernels.sum((-2, -1))
@@ -126,7 +150,7 @@ def test_a_trace_comes_on_request_from_graphs_only(name):
     assert (batch, frames, heads) == (2, 3, 1)
     if "time_only" in name:
         assert rounds == 0
-    elif name.endswith("_small") or name == "rstg_demo":
+    elif name.endswith("_small") or name in ("rstg_demo", *BOUND):
         assert rounds >= 1
     else:
         assert rounds == 3  # RSTG, section 2.4

@@ -50,7 +50,8 @@ def test_every_model_of_the_paper_s_table_has_two_sizes_and_a_description():
     dyreg = {"dyreg", "resnet18", "resnet18_conv_lstm", "resnet18_nonlocal"}
     dyreg |= {f"dyreg_{kind}" for kind in regions}
     both = paper | dyreg
-    assert set(list_models(channels=1)) == {"rstg_demo"} | both | {f"{name}_small" for name in both}
+    ours = {"rstg_demo", "rstg_content", "rstg_objects"}
+    assert set(list_models(channels=1)) == ours | both | {f"{name}_small" for name in both}
     assert list_models("rstg_*temp") == ["rstg_1temp", "rstg_all_temp"]
     assert list_models("nothing*") == []
     assert len({describe_model(name) for name in list_models()}) == len(list_models())

@@ -8,8 +8,9 @@ import torch
 from graphs import draw
 from interlace.data.digits.images import load_digits
 from interlace.data.digits.syncmnist import SyncMNIST
-from interlace.models.backbones.small import FrameCNN, StridedCNN
-from interlace.training.pretrain import DigitPlacement
+from interlace.graph.regions.content import content_maps
+from interlace.models.backbones.small import FrameCNN, ResidualCNN, StridedCNN
+from interlace.training.pretrain import DigitPlacement, DigitPresence, jitter
 
 SIZE = 10  # cells a side; their centres are at 0.05, 0.15, ...
 
@@ -187,3 +188,111 @@ def test_digits_are_matched_with_their_own_frame():
     ]
     together = heads(seen, features, boxes, classes)
     assert float(together.distance) == pytest.approx(sum(distances) / 6, rel=1e-5)
+
+
+# --- which digits are in a frame -----------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_presence_by_hand():
+    """Log-odds that something as large as four cells is there; classes may repeat."""
+    heads = DigitPresence(torch.nn.Identity())
+    maps = draw(2, 2, 3, 4, 5)
+    classes = torch.tensor([[1, 1], [2, 0]])
+    found = heads(maps, classes)
+    total, exact, truth = 0.0, 0, [{1}, {2, 0}]
+    for b in range(2):
+        for t in range(2):
+            right = True
+            for c, cells in enumerate(maps[b, t].flatten(1).tolist()):
+                odds = sum(math.exp(v) for v in cells) / 4
+                there = odds / (1 + odds)
+                total -= math.log(there if c in truth[b] else 1 - there)
+                right = right and (there > 0.5) == (c in truth[b])
+            exact += right
+    assert float(found.loss) == pytest.approx(total / 12)
+    assert float(found.exact) == exact / 4
+
+
+def test_presence_teaches_a_backbone_and_maps_that_stay():
+    torch.manual_seed(0)
+    backbone = ResidualCNN(stem=8, width=16, blocks=1).train()
+    maps = content_maps(16, 3)
+    heads = DigitPresence(maps)
+    assert heads.maps is maps
+    videos = SyncMNIST(
+        load_digits("embedded", train=True),
+        num_digits=2, classes=3, num_frames=2, canvas=60, frame=40,
+    )  # fmt: skip
+    batch = videos.batch(range(16))
+    parameters = [*backbone.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-2)
+    losses = []
+    for _ in range(40):
+        loss = heads(backbone(batch.video.float() / 255), batch.classes).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert all(bool(p.grad.any()) for p in parameters)
+    assert losses[-1] < 0.3  # who knows how often each is there has 0.64
+
+
+# --- frames a little turned ----------------------------------------------------------------------
+
+
+def light(video):
+    """Centre (x, y) in [-1, 1] and sum of each frame (M, ...)."""
+    frames = video.flatten(0, 2)
+    place = (torch.arange(frames.shape[-1]) + 0.5) * 2 / frames.shape[-1] - 1
+    total = frames.sum((1, 2))
+    return torch.stack((frames.sum(1) @ place, frames.sum(2) @ place), -1) / total[:, None], total
+
+
+def square(frames=40, size=60):
+    video = torch.zeros(1, frames, 1, size, size)
+    video[..., 26:34, 20:28] = 1  # its centre is at (-0.2, 0)
+    return video
+
+
+def test_each_frame_is_shifted_by_itself_and_nothing_is_lost():
+    torch.manual_seed(0)
+    video = square()
+    centres, total = light(jitter(video, scale=0, turn=0, shear=0))
+    torch.testing.assert_close(total, torch.full((40,), 64.0), rtol=1e-3, atol=0)
+    shift = centres - torch.tensor([-0.2, 0.0])
+    assert 0.08 < float(shift.abs().max()) < 0.101
+    assert len(shift.unique(dim=0)) == 40
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.6])
+def test_frames_are_smaller_and_larger(scale):
+    torch.manual_seed(0)
+    sizes = light(jitter(square(), scale=scale, turn=0, shear=0))[1].div(64).log() / 2
+    assert float(sizes.min()) == pytest.approx(-scale, rel=0.2)
+    assert float(sizes.max()) == pytest.approx(scale, rel=0.2)
+
+
+def test_frames_are_turned_around_their_middle():
+    torch.manual_seed(0)
+    bar = torch.zeros(1, 40, 1, 60, 60)
+    bar[..., 28:32, 10:50] = 1
+    turned = jitter(bar, scale=0, turn=0.5, shear=0)
+    place = (torch.arange(60) + 0.5) / 60
+    angles = []
+    for frame in turned[0, :, 0]:
+        x, y = (frame.sum(axis) @ place / frame.sum() for axis in (0, 1))
+        dx, dy = (place - x)[None], (place - y)[:, None]
+        xx, xy, yy = ((frame * part).sum() for part in (dx * dx, dx * dy, dy * dy))
+        angles.append(0.5 * torch.atan2(2 * xy, xx - yy))
+    angles = torch.stack(angles).abs()
+    assert 0.4 < float(angles.max()) < 0.51
+
+
+def test_frames_are_as_the_seed_says():
+    results = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        results.append(jitter(square(3)))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])

@@ -1,6 +1,7 @@
 """Training: runs that are killed, resumed, refused, moved to another task; and that they learn."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -28,7 +29,7 @@ from interlace.training.lessons import Plan, make_plan
 from interlace.training.module import Training
 from interlace.training.options import ModelOptions, TrainerOptions
 from interlace.training.tasks.digit_options import DigitRecipeOptions
-from interlace.training.tasks.digits import DigitTask
+from interlace.training.tasks.digits import DigitTask, loss_of_frames
 from limits import full_disk
 
 MODEL = ModelOptions("mean_lstm_small")
@@ -494,6 +495,99 @@ def test_pre_training_moves_the_backbone_alone_and_videos_move_all():
     assert all(p.grad is not None for p in module.model.parameters())
     assert not module.model.backbone.training  # its batch norms stay as pre-training left them
     assert module.model.body.training
+
+
+def test_the_loss_of_frames_counts_later_ones_more():
+    """The second of two frames twice as much as the first; of one frame, plain cross entropy."""
+    logits = torch.tensor([[[0.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [3.0, 0.0]]])
+    label = torch.tensor([1, 0])
+
+    def cost(wrong_minus_right):
+        return math.log(1 + math.exp(wrong_minus_right))
+
+    expected = (cost(0) + 2 * cost(-2) + cost(-1) + 2 * cost(-3)) / 3 / 2
+    assert float(loss_of_frames(logits, label)) == pytest.approx(expected)
+    plain = torch.nn.functional.cross_entropy(logits[:, 1], label)
+    assert float(loss_of_frames(logits[:, 1:], label)) == pytest.approx(float(plain))
+
+
+def test_a_loss_of_every_frame():
+    losses = []
+    for every_frame in (False, True):
+        torch.manual_seed(0)
+        module = module_of(replace(RECIPE, pretrain_frames=0, every_frame=every_frame))
+        module.model.eval()
+        batch = module.task.batch(0, "cpu")
+        losses.append(module.task.loss(batch, 0))
+        logits = module.model(batch.video, every_frame=True)
+        picked = logits if every_frame else logits[:, -1:]
+        torch.testing.assert_close(losses[-1][0], loss_of_frames(picked, batch.label))
+    (last, shown), (every, same) = losses
+    assert shown == same  # what is right is told of the last frame
+    assert (last - every).abs() > 1e-4
+
+
+@pytest.mark.parametrize("backbone_lr", [0.0, 0.3])
+def test_a_backbone_of_no_rate_is_frozen_after_pre_training(backbone_lr):
+    torch.manual_seed(0)
+    module = module_of(replace(RECIPE, pretrain_frames=32, videos=8, backbone_lr=backbone_lr))
+    plan = module.task.plan
+    module.task.loss(plan.phases[0].batch(0, 0, "cpu"), 0)[0].backward()
+    assert all(p.grad is not None for p in module.model.network.parameters())
+    module.zero_grad()
+    before = {k: v.clone() for k, v in module.model.network.state_dict().items()}
+    module.task.loss(plan.phases[1].batch(0, 0, "cpu"), plan.pretrain_steps)[0].backward()
+    grads = [p.grad is not None for p in module.model.network.parameters()]
+    assert all(grads) if backbone_lr else not any(grads)
+    assert all(p.grad is not None for p in module.model.body.parameters())
+    for key, value in module.model.network.state_dict().items():
+        assert torch.equal(value, before[key])  # nor do its batch norms move
+
+
+@pytest.mark.parametrize(("pretrain_frames", "backbone_lr"), [(0, 0.0), (0, 0.3), (32, 0.3)])
+def test_several_processes_know_of_weights_without_a_gradient(pretrain_frames, backbone_lr):
+    """Else they wait for it."""
+    module = module_of(replace(RECIPE, pretrain_frames=pretrain_frames, backbone_lr=backbone_lr))
+    without = bool(pretrain_frames) or backbone_lr == 0
+    assert ("find_unused" in module.task.strategy) is without
+
+
+@pytest.mark.parametrize("jittered", [False, True])
+def test_pre_training_on_presence_teaches_the_maps_of_the_graph(jittered):
+    """The very maps that its nodes read; and frames are a little turned if one wants that."""
+    torch.manual_seed(0)
+    recipe = replace(
+        RECIPE, pretrain_frames=32, videos=8, pretrain_task="presence", pretrain_jitter=jittered
+    )
+    data = replace(DATA, classes=10)
+    plan = make_plan(data, recipe, load_digits("embedded", train=True))
+    model = create_model("rstg_content", num_classes=11)
+    task = DigitTask(model, plan, recipe, pretrained=True, watched=None)
+    assert task.heads.maps is model.body.regions.maps
+    batch, losses = plan.phases[0].batch(0, 0, "cpu"), []
+    for _ in range(2):
+        torch.manual_seed(len(losses))
+        loss, _ = task.loss(batch, 0)
+        losses.append(float(loss))
+    loss.backward()
+    moved = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert {name.split(".")[0] for name in moved} == {"backbone", "body"}
+    assert {name for name in moved if name.startswith("body.")} == {
+        "body.regions.maps.weight", "body.regions.maps.bias",
+    }  # fmt: skip
+    assert (losses[0] != losses[1]) is jittered
+
+
+def test_maps_for_other_classes_are_refused_by_name():
+    plan = make_plan(
+        DATA,
+        replace(RECIPE, pretrain_frames=32, videos=8, pretrain_task="presence"),
+        load_digits("embedded", train=True),
+    )
+    model = create_model("rstg_objects", num_classes=11)
+    recipe = replace(RECIPE, pretrain_task="presence")
+    with pytest.raises(ValueError, match=r"10 kinds of digits, and there are 5: .*classes=10"):
+        DigitTask(model, plan, recipe, pretrained=True, watched=None)
 
 
 def test_a_small_task_is_learnt(tmp_path):

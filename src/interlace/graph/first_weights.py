@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from interlace.graph.position import KernelPositions
 from interlace.graph.space_stage import DotGather
 
 
@@ -13,20 +14,21 @@ def he_weights(module: nn.Module) -> None:
     """Gives a graph first weights that keep the size of what passes through.
 
     Linear layers those of He et al. (2015), but queries and keys torch's smaller ones, so that
-    attention starts even; recurrent cells orthogonal hidden weights (Saxe et al., 2014), and an
-    LSTM's forget gates a bias of 1 (Jozefowicz et al., 2015), so that they remember at first.
+    attention starts even, and codes of kernels their waves; recurrent cells orthogonal hidden
+    weights (Saxe et al., 2014), and an LSTM's forget gates a bias of 1 (Jozefowicz et al., 2015),
+    so that they remember at first.
 
     Args:
-        module: changed in place; all linear layers and cells in it.
+        module: changed in place; all other linear layers and cells in it.
     """
-    attention = {
-        id(part)
-        for gather in module.modules()
-        if isinstance(gather, DotGather)
-        for part in (gather.query, gather.key)
-    }
+    kept = set()
     for part in module.modules():
-        if isinstance(part, nn.Linear) and id(part) not in attention:
+        if isinstance(part, DotGather):
+            kept |= {id(part.query), id(part.key)}
+        elif isinstance(part, KernelPositions):
+            kept.add(id(part.linear))
+    for part in module.modules():
+        if isinstance(part, nn.Linear) and id(part) not in kept:
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)

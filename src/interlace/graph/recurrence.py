@@ -117,7 +117,8 @@ class HomogeneousStage(nn.Module):
             both = torch.cat((present, past.to(present.dtype)), dim=2)
             here, there = (None if x is None else x[:, t : t + 1] for x in (positions, mass))
             told, weights = self.space.hear(both, here, there)
-            past = self.space.finish(present, told[:, :, :count], there)
+            own = None if there is None else there[..., :count]
+            past = self.space.finish(present, told[:, :, :count], own)
             frames.append(past)
             attention.append(weights[..., :count, :count])
         return torch.cat(frames, dim=1), past[:, 0], torch.cat(attention, dim=1)

@@ -138,6 +138,31 @@ def test_shipped_weights_of_a_backbone_are_a_source():
     assert loaded.unused == []
 
 
+@pytest.mark.parametrize("name", ["rstg_content", "rstg_objects"])
+def test_maps_of_content_come_with_the_backbone_they_read(name, tmp_path, caplog):
+    """Into a graph with maps of the same name and shape; the rest of it stays."""
+    torch.manual_seed(0)
+    source, model = (create_model(name, num_classes=classes) for classes in (3, 5))
+    path = save_weights(source, tmp_path / "w.safetensors", card={"model": name})
+    others = {k: v.clone() for k, v in model.state_dict().items()}
+    with caplog.at_level("INFO"):
+        load_backbone(model, path)
+    assert "maps of content: body.regions.maps, too" in caplog.text
+    for key, value in model.state_dict().items():
+        filled = key.startswith(("backbone.", "body.regions.maps."))
+        theirs = source.state_dict()[key] if filled else others[key]
+        assert torch.equal(value, theirs), key
+    assert not torch.equal(source.body.regions.maps.weight, others["body.regions.maps.weight"])
+
+    model = create_model(name, num_classes=5)
+    model.body.regions.maps = torch.nn.Conv2d(model.backbone.out_channels, 7, 1)
+    before = model.body.regions.maps.weight.clone()
+    caplog.clear()
+    load_backbone(model, path)  # of other kinds
+    assert torch.equal(model.body.regions.maps.weight, before)
+    assert "maps of content" not in caplog.text
+
+
 def test_what_a_network_has_no_place_for_is_named(source, model, tmp_path):
     tensors = {**source.state_dict(), "layer5.0.conv1.weight": torch.zeros(3)}
     torch.save(tensors, tmp_path / "w.pth")

@@ -53,11 +53,12 @@ class ContentRegions(nn.Module):
 
     def forward(self, features: Tensor, state: None = None) -> tuple[Regions, None]:
         """features (B, T, C, H, W) -> regions of each frame, with masses."""
-        maps = read_maps(self.maps, features)  # (B, T, N, H, W)
-        window = gaussian_window(best_place(maps), map_size(maps), self.window)
-        kernels = focus(maps / self.softness, window)
-        kernel = DenseKernel(kernels)
-        return Regions(moments(kernels), kernel, kernel, presence(maps).sigmoid()), None
+        with torch.autocast(features.device.type, enabled=False):
+            maps = read_maps(self.maps, features)  # (B, T, N, H, W)
+            window = gaussian_window(best_place(maps), map_size(maps), self.window)
+            kernels = focus(maps / self.softness, window)
+            kernel = DenseKernel(kernels)
+            return Regions(moments(kernels), kernel, kernel, presence(maps).sigmoid()), None
 
     def extra_repr(self) -> str:
         return f"window={self.window:.3g}, softness={self.softness:.3g}"
@@ -71,8 +72,12 @@ def content_maps(channels: int, kinds: int) -> nn.Conv2d:
 
 
 def read_maps(maps: nn.Module, features: Tensor) -> Tensor:
-    """features (B, T, C, H, W) -> logits (B, T, kinds, H, W), in float32 at least."""
-    logits = maps(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+    """features (B, T, C, H, W) -> logits (B, T, kinds, H, W), in float32 also under autocast."""
+    frames = features.flatten(0, 1)
+    with torch.autocast(frames.device.type, enabled=False):
+        weight = getattr(maps, "weight", None)
+        logits = maps(frames.to(weight.dtype) if isinstance(weight, Tensor) else frames)
+    logits = logits.unflatten(0, features.shape[:2])
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
@@ -83,10 +88,14 @@ def presence(maps: Tensor) -> Tensor:
 
 def best_place(maps: Tensor) -> Tensor:
     """Centre (x, y) of the highest cell of maps (..., H, W): (..., 2)."""
-    height, width = maps.shape[-2:]
-    best = maps.flatten(-2).argmax(-1)
-    y, x = torch.div(best, width, rounding_mode="floor"), best % width
-    return torch.stack(((x + 0.5) / width, (y + 0.5) / height), -1).to(maps.dtype)
+    return centre_of_cell(maps.flatten(-2).argmax(-1), map_size(maps), maps.dtype)
+
+
+def centre_of_cell(cell: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """Numbers of cells (...), row by row of a map (H, W) -> their centres (x, y), (..., 2)."""
+    height, width = size
+    y, x = torch.div(cell, width, rounding_mode="floor"), cell % width
+    return torch.stack(((x.to(dtype) + 0.5) / width, (y.to(dtype) + 0.5) / height), -1)
 
 
 def focus(logits: Tensor, window: Tensor) -> Tensor:

@@ -29,9 +29,11 @@ class ObjectRegions(nn.Module):
 
         k_j(p) = softmax_p(o_j(p) / softness)  within `extent`,   c_j = sum_p k_j(p) p
         mass_j = sigmoid(log-odds of its best kind there)
-                 * prod_i (1 - mass_i (q_i . q_j) exp(-|c_i - c_j|^2 / 2 apart^2)),  i better than j
+                 * prod_i (1 - s_i (q_i . q_j) exp(-|c_i - c_j|^2 / 2 apart^2))
 
-    so that a second peak on the same thing is explained away. A peak goes to the node that was
+    over all peaks i that are better than j, or as good and before it, where s_i is the first
+    factor of mass_i: so a second peak on the same thing is explained away. Computed in float32 also
+    under autocast. A peak goes to the node that was
     there before:
 
         a_ij = mass_j (memory_i exp(-|c_j - c_i|^2 / 2 reach^2) alike_ij + (1 - memory_i) newborn)
@@ -88,7 +90,11 @@ class ObjectRegions(nn.Module):
 
         The state is what each node remembers: its place, how sure it is of it, and its kind.
         """
-        maps = read_maps(self.maps, features)  # (B, T, kinds, H, W)
+        with torch.autocast(features.device.type, enabled=False):
+            return self._follow(read_maps(self.maps, features), state)
+
+    def _follow(self, maps: Tensor, state: Tensor | None) -> tuple[Regions, Tensor]:
+        """maps (B, T, kinds, H, W) -> regions, state."""
         peaks = self._peaks(maps.detach().logsumexp(2))  # (B, T, N) cells
         near, _ = around(maps, peaks, self.apart)  # (B, T, N, kinds, P)
         scores = near.logsumexp(-1) - math.log(CELLS)  # (B, T, N, kinds)
@@ -128,7 +134,9 @@ class ObjectRegions(nn.Module):
         place, score = place.detach(), score.detach()
         far = (place[..., :, None, :] - place[..., None, :, :]).square().sum(-1)  # (B, T, N, N)
         same = torch.exp(-far / (2 * self.apart**2)) * (kind @ kind.mT)
-        better = score[..., None, :] > score[..., :, None]
+        theirs, own = score[..., None, :], score[..., :, None]
+        earlier = torch.ones_like(same, dtype=torch.bool).tril(-1)
+        better = (theirs > own) | ((theirs == own) & earlier)
         return (1 - better * same * score.sigmoid()[..., None, :]).prod(-1)
 
     def _affinity(self, state: Tensor, seen: Tensor) -> Tensor:

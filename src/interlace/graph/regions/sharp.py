@@ -19,7 +19,8 @@ class SharpRegions(nn.Module):
 
     A cell of a grid never moves, what is in it does; a predicted box follows its object roughly,
     the centre of mass within it to a fraction of a cell: one step of mean shift. The saliency
-    starts at zero, where regions are as they were. Nodes write to the map as before.
+    starts at zero, where regions are as they were. Nodes write to the map as before. Computed in
+    float32 also under autocast.
 
     Args:
         regions: any module that gives regions.
@@ -49,17 +50,26 @@ class SharpRegions(nn.Module):
     def forward(self, features: Tensor, state: Any = None, *boxes: Tensor) -> tuple[Regions, Any]:
         """features (B, T, C, H, W) -> regions of each frame, what the regions within carry on."""
         given, state = self.regions(features, state, *boxes)
-        maps = read_maps(self.maps, features)  # (B, T, N or 1, H, W)
+        with torch.autocast(features.device.type, enabled=False):
+            return self._sharpened(given, read_maps(self.maps, features)), state
+
+    def _sharpened(self, given: Regions, maps: Tensor) -> Regions:
+        """maps (B, T, N or 1, H, W)."""
         maps = maps.log_softmax(2) if self.compete else maps
         kernel = given.pool.dense().to(maps.dtype)
+        if maps.shape[2] not in (1, kernel.shape[2]):
+            raise ValueError(
+                f"there are saliencies for {maps.shape[2]} nodes, and {kernel.shape[2]} regions: "
+                f"say nodes={kernel.shape[2]}, or 1 for a saliency that all share"
+            )
         maps = maps - maps.flatten(3).amax(-1)[..., None, None].detach()
         sharp = kernel * maps.exp()
         total = sharp.sum((-2, -1), keepdim=True)
-        seen = total > 0  # nothing salient in all of it, beside a bright place elsewhere
+        seen = total != 0  # else nothing is salient in all of it, beside a bright place elsewhere
         sharp = torch.where(seen, sharp / torch.where(seen, total, 1), kernel)
         centre = centre_of_mass(sharp)
         half = given.boxes[..., 2:].expand(*centre.shape[:-1], 2).to(centre.dtype)
-        return given._replace(boxes=torch.cat((centre, half), -1), pool=DenseKernel(sharp)), state
+        return given._replace(boxes=torch.cat((centre, half), -1), pool=DenseKernel(sharp))
 
 
 def centre_of_mass(kernel: Tensor) -> Tensor:

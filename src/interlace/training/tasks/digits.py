@@ -62,8 +62,9 @@ class DigitTask(Task):
         self.pretrained = pretrained
         self.watched = watched
         self.frozen: Frozen | None = None
-        if plan.pretrain_steps:  # of which the model uses the backbone alone
+        if plan.pretrain_steps or recipe.backbone_lr == 0:  # uses the backbone alone, or freezes it
             self.strategy = "ddp_find_unused_parameters_true"
+        if plan.pretrain_steps:
             backbone: Any = model.network
             classes, channels = plan.phases[0].videos.classes, backbone.out_channels
             self.heads = (
