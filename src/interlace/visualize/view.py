@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from interlace.graph.trace import Trace
+from interlace.graph.trace import SPEAKS, Trace
 from interlace.visualize.canvas import Array
 from interlace.visualize.palette import node_colour
 
@@ -36,6 +36,7 @@ class ClipView:
         matters: bool (D,) which of them matter.
         area: (cx, cy, rx, ry), the part of the frame that the graph saw.
         numbers: of the T frames, as pictures call them.
+        mass: (T, N) in [0, 1]; below a half a node is silent in a frame, and not drawn there.
     """
 
     frames: Array
@@ -49,6 +50,7 @@ class ClipView:
     matters: Array
     area: tuple[float, float, float, float]
     numbers: list[int]
+    mass: Array
 
     @property
     def ratio(self) -> float:
@@ -66,6 +68,35 @@ class ClipView:
     @property
     def num_rounds(self) -> int:
         return int(self.attention.shape[1])
+
+    @property
+    def speaks(self) -> Array:
+        """bool (T, N), the nodes that are not silent in a frame."""
+        return self.mass >= SPEAKS
+
+    @property
+    def speakers(self) -> list[int]:
+        """The nodes that speak in any frame of the clip."""
+        return np.flatnonzero(self.speaks.any(axis=0)).tolist()
+
+    def in_frame(self, t: int, nodes: Sequence[int]) -> list[int]:
+        """Those of the nodes that speak in a frame."""
+        return [n for n in nodes if self.speaks[t, n]]
+
+    @property
+    def spoken_boxes(self) -> Array:
+        """(T, N, 4), NaN where a node is silent."""
+        return np.where(self.speaks[..., None], self.boxes, self.boxes.dtype.type(np.nan))
+
+    @property
+    def messages(self) -> Array:
+        """(T, K, N, N) attention from nodes that speak to nodes that do, 0 elsewhere."""
+        return self.attention * self.both_speak[:, None]
+
+    @property
+    def both_speak(self) -> Array:
+        """bool (T, N, N), the frames in which two nodes speak."""
+        return self.speaks[:, :, None] & self.speaks[:, None, :]
 
     def describe(self, node: int) -> str:
         """The node's number and, for the cell of a grid, which."""
@@ -167,15 +198,16 @@ def view_clip(
             "pass the frames that the traced features stand for"
         )
     objects, matters = as_objects(boxes, highlight, time)
-    kinds = "boxes", "kernels", "attention"
-    boxes, kernels, attention = (as_array(getattr(trace, kind)[clip]) for kind in kinds)
-    for kind, values in zip(kinds, (boxes, kernels, attention), strict=True):
+    kinds = "boxes", "kernels", "attention", "mass"
+    found = {kind: as_array(getattr(trace, kind)[clip]) for kind in kinds}
+    for kind, values in found.items():
         if not np.isfinite(values).all():
             where = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(
                 f"trace.{kind} must be finite, got NaN or infinity in clip {clip}, frame "
                 f"{where[0]}; check the model's weights and its input"
             )
+    boxes, kernels, attention, mass = found.values()
     names, colours = name_nodes(boxes)
     _, rounds, heads, _, _ = attention.shape
     mean = attention.mean(axis=2, dtype=np.float64) if rounds else np.zeros((time, 0, nodes, nodes))
@@ -186,7 +218,7 @@ def view_clip(
         )
     boxes = on_whole_frame(boxes, area)
     return ClipView(
-        frames, boxes, kernels, mean, heads, names, colours, objects, matters, area, called
+        frames, boxes, kernels, mean, heads, names, colours, objects, matters, area, called, mass
     )
 
 
@@ -249,11 +281,38 @@ def choose(chosen: Sequence[int] | None, count: int, what: str, *, most: int) ->
     return [int(index) for index in chosen]
 
 
-def choose_nodes(chosen: Sequence[int] | None, count: int) -> list[int]:
-    """The chosen nodes, checked, or all; of more than 20, which no eye tells apart, 20."""
-    return choose(chosen, count, "nodes", most=20)
+def choose_nodes(
+    chosen: Sequence[int] | None,
+    count: int,
+    speakers: Sequence[int] | None = None,
+    *,
+    most: int = 20,
+) -> list[int]:
+    """The chosen nodes, checked, or all that speak; of more than 20, which no eye tells apart, 20.
+
+    Args:
+        chosen: None: by default.
+        count: of all nodes.
+        speakers: those that are not silent in all of the clip; None: all.
+        most: how many at most, by default spread evenly.
+    """
+    if chosen is not None or speakers is None:
+        return choose(chosen, count, "nodes", most=most)
+    return [speakers[k] for k in choose(None, len(speakers), "nodes", most=most)]
 
 
-def nodes_note(shown: Sequence[int], count: int) -> str:
-    """What a caption adds where not every node is drawn."""
-    return "" if len(shown) == count else f" {len(shown)} of {count} nodes are drawn."
+def nodes_note(shown: Sequence[int], count: int, speaks: Array | None = None) -> str:
+    """What a caption adds where not every node is drawn, or not in every frame.
+
+    Args:
+        shown: nodes.
+        count: of all nodes.
+        speaks: bool (T, N), where nodes that may be silent are not.
+    """
+    drawn = f" {len(shown)} of {count} nodes are drawn"
+    if speaks is None or speaks.all():
+        return "" if len(shown) == count else f"{drawn}."
+    if not speaks.any():
+        return " No node speaks in this clip."
+    drawn = " Nodes are drawn" if len(shown) == count else drawn
+    return f"{drawn}, in frames in which they speak (mass of {SPEAKS:g} or more)."
