@@ -119,7 +119,7 @@ def film_options(frames: int, fps: float, largest: int) -> dict[str, str]:
 
 def _unbroken(steps: Array) -> list[Array]:
     """Steps (T, 2), cut where they are NaN."""
-    known: Array = np.isfinite(steps).all(axis=1)
+    known = np.isfinite(steps[:, 0])
     cuts = np.flatnonzero(known[1:] != known[:-1]) + 1
     return [part for part in np.split(steps, cuts) if np.isfinite(part).all()]
 

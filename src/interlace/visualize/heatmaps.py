@@ -33,7 +33,7 @@ def attention_figure(view: ClipView) -> Figure:
 
     The drawn values are those of `trace.attention[clip].mean((0, 2))`, on one colour scale. Of
     nodes that may be silent those are left out that never speak, and the mean is over the frames
-    in which both speak; 0 where there are none.
+    in which the receiver speaks; a silent sender's message has no weight.
     """
     if not view.num_rounds:
         raise ValueError(
@@ -70,7 +70,7 @@ def attention_figure(view: ClipView) -> Figure:
         if k == columns - 1:
             scale_bar(heat)
     heads = f" and {view.heads} heads" if view.heads > 1 else ""
-    which = "" if view.speaks.all() else " in which both nodes speak"
+    which = "" if view.speaks.all() else " in which the receiver speaks"
     note = f"Weight of the message, mean over frames{which}{heads}."
     note += nodes_note(chosen, view.num_nodes) if which else ""
     caption(figure, note, left=1.15)
@@ -78,9 +78,9 @@ def attention_figure(view: ClipView) -> Figure:
 
 
 def mean_attention(view: ClipView) -> Array:
-    """(K, N, N) attention, the mean over the frames in which both nodes speak; 0 without such."""
-    frames = view.both_speak.sum(axis=0)  # (N, N)
-    return view.messages.sum(axis=0) / np.maximum(frames, 1)
+    """(K, N, N) attention, the mean over the frames in which the receiver speaks."""
+    frames = view.speaks.sum(axis=0)  # (N,)
+    return view.messages.sum(axis=0) / np.maximum(frames, 1)[:, None]
 
 
 def kernels_figure(

@@ -56,7 +56,8 @@ def regions_figure(
         show_frame(axes, view.frames[t], dim=backdrop(view.frames))
         draw_objects(axes, view, t)
         draw_regions(axes, view.boxes[t], view.in_frame(t, chosen))
-    note = "Rectangles: what each node pools from. Dots: their centres."
+    from_where = "what each node pools from" if (view.mass >= 1).all() else "where nodes look"
+    note = f"Rectangles: {from_where}. Dots: their centres."
     if len(view.matters):
         white = "; white: those that decide the label" if view.matters.any() else ""
         note += f" Thin grey lines: true boxes{white}."

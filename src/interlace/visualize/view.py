@@ -91,12 +91,8 @@ class ClipView:
     @property
     def messages(self) -> Array:
         """(T, K, N, N) attention from nodes that speak to nodes that do, 0 elsewhere."""
-        return self.attention * self.both_speak[:, None]
-
-    @property
-    def both_speak(self) -> Array:
-        """bool (T, N, N), the frames in which two nodes speak."""
-        return self.speaks[:, :, None] & self.speaks[:, None, :]
+        speaks = self.speaks[:, None]
+        return self.attention * (speaks[..., :, None] & speaks[..., None, :])
 
     def describe(self, node: int) -> str:
         """The node's number and, for the cell of a grid, which."""
@@ -309,10 +305,9 @@ def nodes_note(shown: Sequence[int], count: int, speaks: Array | None = None) ->
         count: of all nodes.
         speaks: bool (T, N), where nodes that may be silent are not.
     """
-    drawn = f" {len(shown)} of {count} nodes are drawn"
     if speaks is None or speaks.all():
-        return "" if len(shown) == count else f"{drawn}."
+        return "" if len(shown) == count else f" {len(shown)} of {count} nodes are drawn."
     if not speaks.any():
         return " No node speaks in this clip."
-    drawn = " Nodes are drawn" if len(shown) == count else drawn
-    return f"{drawn}, in frames in which they speak (mass of {SPEAKS:g} or more)."
+    some = "" if len(shown) == count else f"{len(shown)} of {count} "
+    return f" Drawn: {some}nodes, where they speak."
