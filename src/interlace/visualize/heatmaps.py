@@ -47,8 +47,10 @@ def attention_figure(view: ClipView) -> Figure:
     most = float(np.abs(mean).max()) or 1.0
     signed = mean.min() < 0
     columns = -(-view.num_rounds // -(-view.num_rounds // 3))
+    few = 1.2 + 0.3 * len(chosen)  # inches that are enough for so many nodes
+    widest = 4.2 if len(chosen) == view.num_nodes else min(4.2, few)
     figure, panels = new_panels(
-        view.num_rounds, columns, ratio=1.0, widest=4.2, gaps=(0.3, 0.85),
+        view.num_rounds, columns, ratio=1.0, widest=widest, gaps=(0.3, 0.85),
         left=1.15, right=0.6, top=0.3, foot=0.65,
     )  # fmt: skip
     size = float(np.clip(7.5 * 14 * inches_across(panels[0]) / (2.4 * len(chosen)), 3.5, 7.5))
