@@ -192,8 +192,8 @@ def _silence_in_words(view: ClipView) -> str:
         return " A node is silent where there is nothing for it: in this clip all are."
     return (
         " A node is silent where there is nothing for it, and then neither drawn nor counted: "
-        f"{len(view.speakers)} of them speak in this clip, {view.speaks.sum(axis=1).mean():.1f} in "
-        "a frame on average."
+        f"{len(view.speakers)} of them {'speaks' if len(view.speakers) == 1 else 'speak'} in this "
+        f"clip, {view.speaks.sum(axis=1).mean():.1f} in a frame on average."
     )
 
 
