@@ -17,9 +17,10 @@ from interlace.visualize.canvas import (
     show_frame,
     show_heat,
 )
+from interlace.visualize.choosing import choose, choose_nodes, nodes_note
 from interlace.visualize.palette import node_colour
 from interlace.visualize.regions import draw_objects, draw_regions
-from interlace.visualize.view import ClipView, choose, choose_nodes, nodes_note
+from interlace.visualize.view import ClipView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,9 +20,10 @@ from interlace.reports.explained import verdict
 from interlace.reports.explained_regions import gif_if_small
 from interlace.visualize import frames_figure, prediction_figure, regions_figure
 from interlace.visualize.canvas import Array
+from interlace.visualize.choosing import choose
 from interlace.visualize.film import boxes_between, draw_film, film_options, inside_of
 from interlace.visualize.frames import encode_mp4
-from interlace.visualize.view import ClipView, choose, view_clip
+from interlace.visualize.view import ClipView, view_clip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interlace.visualize.canvas import Array, caption, new_panels, show_frame
+from interlace.visualize.choosing import choose, nodes_note
 from interlace.visualize.frames import BYSTANDER, MATTERS, drawn_frames, outline
 from interlace.visualize.palette import draw_label, panel_unit
-from interlace.visualize.view import ClipView, choose, nodes_note, spread_centres
+from interlace.visualize.view import ClipView, spread_centres
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,8 +21,9 @@ from interlace.visualize.canvas import (
     show_heat,
     show_matrix,
 )
+from interlace.visualize.choosing import choose, choose_nodes, nodes_note
 from interlace.visualize.frames import outline
-from interlace.visualize.view import ClipView, choose, choose_nodes, nodes_note
+from interlace.visualize.view import ClipView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,6 +17,7 @@ from interlace.visualize.canvas import (
     picture_axes,
     show_frame,
 )
+from interlace.visualize.choosing import choose_nodes, nodes_note
 from interlace.visualize.palette import (
     DARK,
     around,
@@ -28,7 +29,7 @@ from interlace.visualize.palette import (
     panel_unit,
     place_labels,
 )
-from interlace.visualize.view import ClipView, choose_nodes, nodes_note
+from interlace.visualize.view import ClipView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlace.visualize.canvas import LINE, Array, backdrop, caption, new_panels, quiet, show_frame
+from interlace.visualize.choosing import choose, choose_nodes, nodes_note
 from interlace.visualize.frames import drawn_frames, outline
 from interlace.visualize.palette import (
     DARK,
@@ -23,7 +24,7 @@ from interlace.visualize.palette import (
     panel_unit,
     place_labels,
 )
-from interlace.visualize.view import ClipView, choose, choose_nodes, nodes_note
+from interlace.visualize.view import ClipView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
