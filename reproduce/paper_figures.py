@@ -17,9 +17,10 @@ from interlace.visualize.canvas import (
     show_frame,
     show_heat,
 )
+from interlace.visualize.choosing import choose, choose_nodes, nodes_note
 from interlace.visualize.palette import node_colour
 from interlace.visualize.regions import draw_objects, draw_regions
-from interlace.visualize.view import ClipView, choose, choose_nodes, nodes_note
+from interlace.visualize.view import ClipView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +52,8 @@ def compare_figure(
     for place, axes in enumerate(panels):
         row, column = divmod(place, columns)
         t, (name, view) = shown[row], list(views.items())[column]
-        node, chosen = most_concentrated(view.kernels), choose_nodes(None, view.num_nodes)
+        node = most_concentrated(view.kernels)
+        chosen = choose_nodes(None, view.num_nodes, view.speakers)
         show_frame(axes, view.frames[t], dim=backdrop(view.frames))
         draw_objects(axes, view, t)
         if name in maps:
@@ -60,7 +62,7 @@ def compare_figure(
                       alpha=0.85, gid=f"kernel of node {node} in frame {t}")  # fmt: skip
         else:
             about = f"{view.num_nodes} nodes" + nodes_note(chosen, view.num_nodes)
-            draw_regions(axes, view.boxes[t], chosen)
+            draw_regions(axes, view.boxes[t], view.in_frame(t, chosen))
         if not row:
             axes.set_title(f"{name}\n{about}", fontsize=8, color=INK)
         if not column:

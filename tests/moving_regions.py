@@ -30,7 +30,7 @@ def moving_trace(objects, nodes=9, *, rounds=1, seed=0):
     return trace_of(boxes[None], rounds=rounds, seed=seed)
 
 
-def trace_of(boxes, *, kernels=None, rounds=1, seed=0):
+def trace_of(boxes, *, kernels=None, rounds=1, seed=0, mass=None):
     """A trace (1, T, N, ...) with these boxes, their kernels and random attention."""
     generator = torch.Generator().manual_seed(seed)
     batch, time, nodes, _ = boxes.shape
@@ -40,6 +40,7 @@ def trace_of(boxes, *, kernels=None, rounds=1, seed=0):
         kernels=triangles(boxes) if kernels is None else kernels,
         attention=logits.softmax(-1),
         nodes=torch.zeros(batch, time, nodes, 2),
+        mass=torch.ones(batch, time, nodes) if mass is None else mass,
     )
 
 

@@ -244,7 +244,9 @@ class Looking(nn.Module):
         if not return_trace:
             return logits
         boxes = self.boxes.pop(0)
-        return logits, None if boxes is None else Trace(boxes, boxes, boxes, boxes)
+        if boxes is None:
+            return logits, None
+        return logits, Trace(boxes, boxes, boxes, boxes, torch.ones(boxes.shape[:3]))
 
 
 def test_a_model_that_looks_at_the_digits_is_told_so():

@@ -222,6 +222,76 @@ def test_an_object_that_comes_back_is_another_run():
     assert (result.same_object, result.run_length) == (0, 1)
 
 
+# --- nodes that are silent ----------------------------------------------------------------------
+
+
+def measured(regions, objects, mass):
+    meter = RegionMeter()
+    meter.add(regions, objects, torch.tensor([mass]))
+    return meter.result()
+
+
+def test_silent_nodes_are_not_measured():
+    thing = clip([box(0.5, 0.5)])
+    nodes = clip([box(0.75, 0.5), box(0.5, 0.5)])
+    spoken = measured(nodes, thing, [[1.0, 0.49]])
+    assert (spoken.dist_p, spoken.dist_r, spoken.recall, spoken.iou) == (0.25, 0.25, 0, 0)
+    other = measured(nodes, thing, [[0.0, 0.5]])  # a half is enough
+    assert (other.dist_p, other.dist_r, other.recall, other.iou) == (0, 0, 1, 1)
+    both = measured(nodes, thing, [[0.5, 1.0]])
+    assert (both.dist_p, both.dist_r, both.recall, both.iou) == (0.125, 0, 1, 1)
+
+
+def test_distances_are_means_over_the_nodes_that_speak_in_a_frame():
+    things = clip(*[[box(0.5, 0.5)]] * 2)
+    nodes = clip(*[[box(0.5, 0.5), box(0.75, 0.5), box(0.5, 1.0)]] * 2)
+    result = measured(nodes, things, [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    assert result.dist_p == (0.125 + 0.5) / 2
+    assert result.dist_r == (0.0 + 0.5) / 2
+    assert result.recall == 0.5
+
+
+def test_a_pause_ends_a_run():
+    nodes = clip(*[[box(0.25, 0.5), box(0.75, 0.5)]] * 4)
+    # the first speaks twice, pauses, and comes back: runs of 2 and 1; the other has one of 4
+    result = measured(nodes, nodes, [[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    assert result.run_length == (2 + 1 + 4) / 3
+    assert result.same_object == 1
+    assert measured(nodes[:, :2], nodes[:, :2], [[1.0, 0.0], [0.0, 1.0]]).same_object is None
+
+
+def test_in_a_frame_in_which_nobody_speaks_all_nodes_count():
+    things = clip(*[[box(0.5, 0.5)]] * 2)
+    nodes = clip(*[[box(0.5, 0.5), box(0.75, 0.5)]] * 2)
+    nobody = measured(nodes, things, [[0.49, 0.0], [0.2, 0.1]])
+    assert nobody == region_metrics(nodes, things)
+    once = measured(nodes, things, [[0.0, 0.1], [0.0, 1.0]])
+    assert once.dist_p == (0.125 + 0.25) / 2
+    assert once.dist_r == (0.0 + 0.25) / 2
+    assert once.recall == 0.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_node_that_never_speaks_might_not_be_there(seed):
+    regions, objects, _ = scene(seed)
+    mass = torch.ones(regions.shape[:3])
+    mass[..., 2] = 0.3
+    meter = RegionMeter()
+    meter.add(regions, objects, mass)
+    expected = region_metrics(regions[:, :, [0, 1, 3, 4]], objects)
+    assert_same(meter.result().as_dict(), expected.as_dict(), **EXACT)
+    always = RegionMeter()
+    always.add(regions, objects, torch.full_like(mass, 0.5))
+    assert always.result() == region_metrics(regions, objects)
+
+
+def test_masses_of_other_shapes_are_refused():
+    meter = RegionMeter()
+    with pytest.raises(ValueError, match=r"mass must be \(1, 1, 1\), a number for each region"):
+        meter.add(clip([box(0.5, 0.5)]), clip([box(0.5, 0.5)]), torch.ones(1, 1, 2))
+    assert meter.frames == 0
+
+
 def test_the_first_of_objects_equally_near_is_the_nearest():
     near = [box(0.75, 0.5), box(0.25, 0.5), box(0.5, 0.25)]
     far = [box(0.625, 0.5), box(0.25, 0.5), box(0.5, 0.25)]

@@ -16,6 +16,7 @@ from interlace.data.clips.sampling import Crop, uniform_frames
 from interlace.data.clips.transforms import resize_short_side
 from interlace.data.labels.class_names import class_names, read_classes
 from interlace.data.video.read import VideoError, read_frames
+from interlace.graph.regions.content import ContentRegions
 from interlace.graph.trace import Trace
 from interlace.models.backbones.normalise import Normalise
 from interlace.models.backbones.shift import add_shift
@@ -294,6 +295,23 @@ def test_a_network_that_strides_in_time_has_boxes_for_every_frame(clip):
     assert shown.traces["0"].boxes.shape[1] == 2
     assert prediction.boxes["0"].shape == (4, 2, 4)
     torch.testing.assert_close(prediction.boxes["0"][0], prediction.boxes["0"][1])
+    assert prediction.mass["0"].tolist() == [[1.0, 1.0]] * 4  # never silent
+
+
+def test_nodes_that_may_be_silent_say_so(clip):
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv3d(3, 8, 3, 2, 1))
+    graph = interlace.DyReg(8, regions=ContentRegions(8, 3), width=8, rounds=1)
+    nn.init.normal_(graph.regions.maps.weight)
+    body = interlace.insert(layers, {"0": graph})
+    predictor = Predictor(VideoClassifier(Normalise(), body, num_classes=3), clips=CLIPS)
+    prediction, shown = predictor.look(clip)
+    (first, second), mass = shown.traces["0"].mass[0], prediction.mass["0"]
+    assert 0 < float(mass.min()) < float(mass.max()) < 1
+    torch.testing.assert_close(mass, torch.stack([first, first, second, second]))
+    said = prediction.as_dict()
+    assert said["mass"]["0"] == [[round(float(m), 4) for m in frame] for frame in mass]
+    assert [len(frame) for frame in said["boxes"]["0"]] == [3] * 4
 
 
 def test_scores_that_are_no_numbers_are_refused(clip):
@@ -341,6 +359,7 @@ def test_predict_writes_json_with_boxes(weights, clip, predictor, tmp_path, caps
     assert video["frames"] == expected.frames
     for name, boxes in expected.boxes.items():
         np.testing.assert_allclose(video["boxes"][name], boxes, atol=6e-5)
+        assert video["mass"][name] == [[1.0] * boxes.shape[1]] * len(boxes)
 
 
 def test_predict_without_weights_says_so(clip, capsys):

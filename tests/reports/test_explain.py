@@ -83,6 +83,7 @@ def test_the_report_of_moving_regions_has_films_and_figures(videos, tmp_path):
     html = page.read_text()
     assert html.count("data:image/gif;base64,") == 4
     assert f"{result.top1:.1%}" in html
+    assert html.count("<td>digit ") == 18  # nine nodes sit on digits, in each of two clips
     assert re.findall(r"This is video (\d+) of the test split", html) == [
         str(n) for n in choose_clips(model, videos, 2)
     ]

@@ -15,6 +15,7 @@ from torch import nn
 import interlace
 from clip_models import CLASSES, CLIPS, classifier, saved
 from interlace.commands.cli import main
+from interlace.graph.regions.content import ContentRegions
 from interlace.models.backbones.normalise import Normalise
 from interlace.models.classifier import VideoClassifier
 from interlace.predict.predictor import Predictor
@@ -221,6 +222,34 @@ def test_a_graph_of_photographs_is_explained_in_little_room(tmp_path):
 
 
 # --- one clip -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quiet():
+    """A model of two content nodes, of which the second never speaks."""
+    torch.manual_seed(0)
+    graph = interlace.DyReg(8, regions=ContentRegions(8, 2), width=8, rounds=1)
+    nn.init.zeros_(graph.regions.maps.weight)
+    graph.regions.maps.bias.data = torch.tensor([9.0, -9.0])
+    body = interlace.insert(nn.Sequential(nn.Conv2d(3, 8, 5, 4, 2)), {"0": graph})
+    model = VideoClassifier(Normalise(), body, num_classes=3).eval()
+    return Predictor(model, classes=CLASSES, clips=CLIPS)
+
+
+def test_the_page_of_a_video_leaves_out_silent_nodes(quiet, clip, tmp_path):
+    page = explain_video(quiet, clip, tmp_path).read_text()
+    assert "1 of them speaks in this clip, 1.0 in a frame on average" in page
+    assert "Nodes are drawn where they speak" in page
+    assert "Drawn: 1 of 2 nodes, where they speak." in page
+    pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert "0_node_0.jpg" in pictures
+    assert "0_node_1.jpg" not in pictures
+    for bias in (-9.0, 9.0):  # all are silent; none is
+        (graph,) = quiet.model.body.graphs.values()
+        graph.regions.maps.bias.data[:] = bias
+        page = explain_video(quiet, clip, tmp_path / str(bias)).read_text()
+        assert ("in this clip all are" in page) == (bias < 0)
+        assert "Drawn:" not in page
 
 
 @pytest.fixture(scope="module")

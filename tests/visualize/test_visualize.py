@@ -49,6 +49,7 @@ def make_trace(*, batch=2, time=4, rounds=2, heads=3, boxes=None, seed=0) -> Tra
         kernels=kernels / kernels.sum((-2, -1), keepdim=True),
         attention=logits.softmax(-1),
         nodes=torch.randn(batch, time, nodes, 8, generator=generator),
+        mass=torch.ones(batch, time, nodes),
     )
 
 

@@ -20,7 +20,7 @@ def measure_regions(
 
     Args:
         predictor: of the model; regions are those of one view.
-        clips: to look at; those without marked objects are left out.
+        clips: to look at; those without marked objects are left out, and nodes that are silent.
         objects: of each video, by the name of its file without suffix, see `read_objects`.
 
     Returns:
@@ -42,7 +42,8 @@ def measure_regions(
         prediction, _ = predictor.look(video)
         there = known.boxes(torch.tensor(prediction.frames), info.height, info.width)
         for name, regions in prediction.boxes.items():
-            meters.setdefault(name, RegionMeter()).add(regions[None], there[None])
+            meter, mass = meters.setdefault(name, RegionMeter()), prediction.mass[name]
+            meter.add(regions[None], there[None], mass[None])
     if not meters:
         raise ValueError(f"{predictor.name} has no graph whose regions could be measured")
     return {name: meter.result() for name, meter in meters.items()}

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interlace.graph.boxes import iou
+from interlace.graph.trace import SPEAKS
 
 
 @dataclass(frozen=True)
@@ -187,5 +188,5 @@ def _speaking(regions: Tensor, mass: Tensor | None) -> Tensor:
             f"mass must be {tuple(regions.shape[:-1])}, a number for each region, got "
             f"{tuple(mass.shape)}"
         )
-    speaks = mass.to(regions.device) >= 0.5
+    speaks = mass.to(regions.device) >= SPEAKS
     return speaks | ~speaks.any(-1, keepdim=True)

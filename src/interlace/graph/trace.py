@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+SPEAKS = 0.5  # of mass, from which pictures and measures take a node for one that speaks
+
 
 @dataclass(frozen=True)
 class Trace:

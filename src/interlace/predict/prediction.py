@@ -26,6 +26,8 @@ class Prediction:
         frames: numbers, from 0, of the T frames that the boxes are of.
         boxes: by the name of the graph, (T, N, 4) where its nodes looked: (cx, cy, rx, ry) as
             fractions of the whole frame, of which the model saw `area`.
+        mass: by the name of the graph, (T, N) in [0, 1], whether a node had anything to look at: of
+            one below a half the box says little; 1 where nodes are never silent.
         area: (cx, cy, rx, ry), the part of the frame that the model was shown with these boxes.
         error: why the video cannot be read; empty of a good one.
     """
@@ -37,6 +39,7 @@ class Prediction:
     boxes: dict[str, Tensor] = field(default_factory=dict, repr=False)
     area: Area = (0.5, 0.5, 0.5, 0.5)
     error: str = ""
+    mass: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def label(self) -> str | None:
@@ -68,6 +71,7 @@ class Prediction:
             "frames": self.frames,
             "area": _rounded(torch.tensor(self.area)),
             "boxes": {name: _rounded(boxes) for name, boxes in self.boxes.items()},
+            "mass": {name: _rounded(mass) for name, mass in self.mass.items()},
         }
 
 
@@ -88,11 +92,16 @@ class Shown(NamedTuple):
 
     def prediction(self, name: str, classes: Sequence[str], scores: Tensor) -> Prediction:
         """What the model says of the video, and where in the whole frame its nodes looked."""
+        frames = len(self.frames)
         boxes = {
-            graph: whole_boxes(trace.boxes[0], self.area, len(self.frames))
+            graph: whole_boxes(trace.boxes[0], self.area, frames)
             for graph, trace in self.traces.items()
         }
-        return Prediction(name, classes, scores, self.frames, boxes, self.area)
+        mass = {
+            graph: _held(trace.mass[0].float().cpu(), frames)
+            for graph, trace in self.traces.items()
+        }
+        return Prediction(name, classes, scores, self.frames, boxes, self.area, mass=mass)
 
 
 def area_of(part: Crop, height: int, width: int) -> Area:
@@ -117,7 +126,12 @@ def whole_boxes(boxes: Tensor, area: Area, frames: int) -> Tensor:
     size = torch.tensor([2 * rx, 2 * ry])
     centres = boxes[..., :2] * size + torch.tensor([cx - rx, cy - ry])
     placed = torch.cat((centres, boxes[..., 2:] * size), dim=-1)
-    return placed[torch.arange(frames) * len(placed) // frames]
+    return _held(placed, frames)
+
+
+def _held(values: Tensor, frames: int) -> Tensor:
+    """(T', ...) -> (frames, ...): what is known of fewer frames holds until the next."""
+    return values[torch.arange(frames) * len(values) // frames]
 
 
 def _rounded(values: Tensor) -> list[Any]:

@@ -20,9 +20,10 @@ from interlace.reports.explained import verdict
 from interlace.reports.explained_regions import gif_if_small
 from interlace.visualize import frames_figure, prediction_figure, regions_figure
 from interlace.visualize.canvas import Array
+from interlace.visualize.choosing import choose
 from interlace.visualize.film import boxes_between, draw_film, film_options, inside_of
 from interlace.visualize.frames import encode_mp4
-from interlace.visualize.view import ClipView, choose, view_clip
+from interlace.visualize.view import ClipView, view_clip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -201,7 +202,7 @@ def _film(
     fps = min(info.rate or RATE, 60.0)
     frames = draw_film(
         _frames(source, info, numbers),
-        boxes_between(view.boxes, view.numbers, numbers),
+        boxes_between(view.spoken_boxes, view.numbers, numbers),
         area=view.area,
         colours=view.colours,
         seen=[number / max(info.frames - 1, 1) for number in view.numbers],
@@ -212,6 +213,8 @@ def _film(
         "The film has the video's own rate. The graph saw the frames that are marked on the line "
         "of time below it; between them regions are drawn on their way to the next."
     )
+    if not view.speaks.all():
+        in_words += " Nodes are drawn where they speak, and appear and go half way between frames."
     in_words += f" It shows one frame in {speed}." if speed > 1 else ""
     return encode_mp4(frames, fps, film_options(len(numbers), fps, largest)), in_words
 
@@ -225,12 +228,12 @@ def _frames(source: Source, info: VideoInfo, numbers: Sequence[int]) -> Iterator
 
 def _own_files(view: ClipView) -> dict[str, Figure | Array | bytes]:
     """A gif of the frames that were seen, and each node alone."""
-    nodes = [] if any(view.names) else range(view.num_nodes)  # cells of a grid are all alike
+    nodes = [] if any(view.names) else view.speakers  # cells of a grid are all alike
     files: dict[str, Figure | Array | bytes] = {
         f"node_{n}": regions_figure(view, nodes=[n]) for n in nodes
     }
     film = draw_film(
-        view.frames, view.boxes, area=view.area, colours=view.colours, short_side=SMALL[0]
+        view.frames, view.spoken_boxes, area=view.area, colours=view.colours, short_side=SMALL[0]
     )
     gif = gif_if_small(np.stack(list(film)))
     return files if gif is None else {"regions_frame_by_frame": gif} | files

@@ -86,6 +86,7 @@ def explain_videos(model: nn.Module, videos: Videos, indices: Sequence[int]) -> 
             label=int(one.label),
             boxes=one.boxes[0],
             highlight=one.synchronous[0],
+            box_names=digit_names(one.classes[0].tolist()),
         )
         report.text.append(f"This is video {index} of the {videos.split} split.")
         reports.append(report)
@@ -117,6 +118,20 @@ def choose_clips(model: nn.Module, videos: Videos, count: int, *, search: int = 
     turns = min(len(right), len(wrong))
     mixed = [index for both in zip(right, wrong, strict=False) for index in both]
     return [*mixed, *right[turns:], *wrong[turns:], *still][:count]
+
+
+def digit_names(classes: Sequence[int]) -> list[str]:
+    """What the digits of a video are called; those of one class are told apart by letters.
+
+    Example:
+        >>> digit_names([3, 8, 3])
+        ['digit 3 (a)', 'digit 8', 'digit 3 (b)']
+    """
+    names = []
+    for n, kind in enumerate(classes):
+        letter = f" ({chr(ord('a') + classes[:n].count(kind))})" if classes.count(kind) > 1 else ""
+        names.append(f"digit {kind}{letter}")
+    return names
 
 
 def class_names(videos: Videos) -> list[str]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlace.graph.trace import Trace
+from interlace.reports.explained_objects import Table, objects_in_words, who_sits_where
 from interlace.reports.explained_regions import (
     film_for_page,
-    kernels_are_regions,
+    has_regions,
     region_pictures,
     regions_in_words,
 )
@@ -39,6 +40,7 @@ class ClipReport:
         files: name -> a figure, a film, uint8 (T, H, W, 3), or the bytes of one, that is worth a
             file of its own; `save_pictures` writes them.
         above: a word or two above the title; "" names the clip by its place in the report.
+        tables: caption -> table.
     """
 
     title: str
@@ -46,6 +48,7 @@ class ClipReport:
     figures: dict[str, Figure | bytes] = field(default_factory=dict)
     files: dict[str, Figure | Array | bytes] = field(default_factory=dict)
     above: str = ""
+    tables: dict[str, Table] = field(default_factory=dict)
 
 
 def explain_clip(
@@ -58,11 +61,12 @@ def explain_clip(
     label: int | None = None,
     boxes: Any = None,
     highlight: Any = None,
+    box_names: Sequence[str] | None = None,
 ) -> ClipReport:
     """Draws all that a trace tells of a clip, and says it in words.
 
     Regions that are no cells of grids are drawn frame by frame, and as a film; if they move, so
-    are their paths and sizes.
+    are their paths and sizes. With true boxes a table says which node sits on which of them.
 
     Args:
         video: uint8 (T, C, H, W).
@@ -73,6 +77,7 @@ def explain_clip(
         label: the true class, where known.
         boxes: (T, D, 4) true boxes, where known.
         highlight: the boxes that decide the label, as indices or a mask (D,).
+        box_names: what is in each box, such as "digit 8"; None: "object 0" and so on.
     """
     title, said = verdict(scores, names, label)
     frames = len(as_frames(video))
@@ -87,28 +92,36 @@ def explain_clip(
     }
     if trace is None:
         return ClipReport(title, [said, "This model has no graph to look at."], shown)
-    graph = explain_graph(view_clip(trace, video, clip=clip, boxes=boxes, highlight=highlight))
+    view = view_clip(trace, video, clip=clip, boxes=boxes, highlight=highlight)
+    graph = explain_graph(view, box_names=box_names)
     films = {caption: film for caption, film in graph.figures.items() if "in motion" in caption}
-    return ClipReport(title, [said, *graph.text], films | shown | graph.figures, graph.files)
+    figures = films | shown | graph.figures
+    return ClipReport(title, [said, *graph.text], figures, graph.files, tables=graph.tables)
 
 
-def explain_graph(view: ClipView, *, film: bytes | None = None) -> ClipReport:
+def explain_graph(
+    view: ClipView, *, film: bytes | None = None, box_names: Sequence[str] | None = None
+) -> ClipReport:
     """What one graph of a model did on a clip, whatever the model then said.
 
     Args:
         view: the clip, as the graph saw it.
         film: an mp4 of the regions in motion; None makes one of the frames at hand.
+        box_names: of the true boxes, see `explain_clip`.
     """
-    text = [_graph_in_words(view)]
-    if not any(view.names):
+    text, tables = [_graph_in_words(view)], {}
+    if view.speakers and not any(view.names):
         text.append(regions_in_words(view))
-    if view.num_rounds:
+    if view.speakers and view.num_rounds:
         text.append(_messages_in_words(view))
     if view.num_rounds and view.matters.any():
-        text.append(_objects_in_words(view))
+        text += filter(None, [objects_in_words(view)])
+    if view.speakers and len(view.matters) and not any(view.names):
+        marked = " (green: on one that decides the label)" if view.matters.any() else ""
+        tables[f"Who sits where, and listens to whom{marked}"] = who_sits_where(view, box_names)
 
     photograph = is_photograph(view.frames[0])
-    own = not any(view.names) and kernels_are_regions(view)
+    own = has_regions(view)
     regions = region_pictures(view) if own else {}
     figures: dict[str, Figure | bytes] = {}
     files: dict[str, Figure | Array | bytes] = {}
@@ -122,13 +135,14 @@ def explain_graph(view: ClipView, *, film: bytes | None = None) -> ClipReport:
     figures[f"The graph in motion{of_round}"] = film_for_page(motion, photograph=photograph)
     figures |= regions
     figures["The graph over frames and rounds"] = graph_figure(view)
-    if view.num_rounds:
+    if view.num_rounds and view.speakers:
         figures["Who listens to whom"] = attention_figure(view)
-    kernels = figures["Where nodes look"] = kernels_figure(view)
-    if own:
+    if view.speakers:
+        kernels = figures["Where nodes look"] = kernels_figure(view)
+    if own and view.speakers:
         files |= {caption.lower().replace(" ", "_"): figure for caption, figure in regions.items()}
         files["kernels"] = kernels
-    return ClipReport("The graph", text, figures, files)
+    return ClipReport("The graph", text, figures, files, tables=tables)
 
 
 def verdict(scores: Any, names: Sequence[str], label: int | None = None) -> tuple[str, str]:
@@ -162,7 +176,7 @@ def _graph_in_words(view: ClipView) -> str:
         for kind, count in kinds.items()
     ]  # fmt: skip
     what = f": {_listed(parts)}" if view.names[0] else ", each with a region of its own"
-    nodes = f"The graph has {_count(view.num_nodes, 'node')}{what}."
+    nodes = f"The graph has {_count(view.num_nodes, 'node')}{what}.{_silence_in_words(view)}"
     if not view.num_rounds:
         return f"{nodes} It passes no messages (K = 0): each node follows its region through time."
     heads = f"; weights are the mean of {view.heads} heads" if view.heads > 1 else ""
@@ -170,10 +184,23 @@ def _graph_in_words(view: ClipView) -> str:
     return f"{nodes} {rounds} Frames, rounds, nodes, rows and columns are counted from 0."
 
 
+def _silence_in_words(view: ClipView) -> str:
+    """How many nodes speak, where any is silent."""
+    if view.speaks.all():
+        return ""
+    if not view.speakers:
+        return " A node is silent where there is nothing for it: in this clip all are."
+    return (
+        " A node is silent where there is nothing for it, and then neither drawn nor counted: "
+        f"{len(view.speakers)} of them {'speaks' if len(view.speakers) == 1 else 'speak'} in this "
+        f"clip, {view.speaks.sum(axis=1).mean():.1f} in a frame on average."
+    )
+
+
 def _messages_in_words(view: ClipView) -> str:
     sentences = []
     for k in range(view.num_rounds):
-        weights = view.attention[:, k]  # (T, N, N)
+        weights = view.messages[:, k]  # (T, N, N)
         strongest = np.unravel_index(np.abs(weights).argmax(), weights.shape)
         (frame, receiver, sender), weight = map(int, strongest), weights[strongest]
         called = view.numbers[frame]
@@ -183,36 +210,15 @@ def _messages_in_words(view: ClipView) -> str:
             if weight
             else f"No message of round {k} has any weight."
         )
-    heard = view.attention[:, -1].mean(axis=0).sum(axis=0)  # (N,), over receivers
+    heard = view.messages[:, -1].mean(axis=0).sum(axis=0)  # (N,), over receivers
     most = int(heard.argmax())
     total = heard.sum()
-    if (view.attention[:, -1] >= 0).all() and total > 0:
+    if (view.messages[:, -1] >= 0).all() and total > 0:
         sentences.append(
             f"Over the clip, the most heard sender of round {view.num_rounds - 1} is "
             f"{view.describe(most)}, with {percent(heard[most] / total)} of all attention."
         )
     return " ".join(sentences)
-
-
-def _objects_in_words(view: ClipView) -> str:
-    """The share of attention to regions on boxes that matter, beside that of even attention."""
-    boxes = view.objects[:, view.matters]
-    last = np.abs(view.attention[:, -1])  # (T, N, N)
-    distance = np.abs(boxes[:, None, :, :2] - view.boxes[:, :, None, :2])  # (T, N, D, 2)
-    holds = (distance <= view.boxes[:, :, None, 2:]).all(axis=-1).any(axis=-1)  # (T, N)
-    edges = (view.attention != 0).any(axis=(0, 1))  # (N, N)
-    even = edges / np.maximum(edges.sum(axis=1, keepdims=True), 1)
-    received = last.sum(axis=-1, keepdims=True)
-    share = np.divide(last, received, out=np.zeros_like(last), where=received > 0)
-    listening = edges.any(axis=1)  # (N,), receivers that have a neighbour
-    to_objects = (share * holds[:, None]).sum(axis=-1)[:, listening].mean()
-    if_even = (even * holds[:, None]).sum(axis=-1)[:, listening].mean()
-    return (
-        f"In round {view.num_rounds - 1}, a node gives on average {percent(to_objects)} of its "
-        "attention to regions that hold the centre of an object that decides the label; attention "
-        f"spread evenly over the same edges would give {percent(if_even)}. Attention says whom a "
-        "node listened to, not why the model decided as it did."
-    )
 
 
 def _count(number: int, what: str) -> str:

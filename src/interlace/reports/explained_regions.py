@@ -30,9 +30,23 @@ def kernels_are_regions(view: ClipView) -> bool:
     return bool(np.abs(kernels - product).sum(axis=(-2, -1)).max() < 0.02)
 
 
+def has_regions(view: ClipView) -> bool:
+    """Whether boxes are drawn as regions: those that are no cells of a grid, nor of any maps.
+
+    Nodes that may be silent read maps, too, but look at one thing each.
+    """
+    return not any(view.names) and (may_be_silent(view) or kernels_are_regions(view))
+
+
+def may_be_silent(view: ClipView) -> bool:
+    """Whether nodes are bound to content: then they are never quite sure."""
+    return bool((view.mass < 1).any())
+
+
 def regions_move(view: ClipView) -> bool:
     """Whether a region changes within the clip."""
-    return not np.allclose(view.boxes, view.boxes[:1], atol=1e-4)
+    own = (view.boxes[view.speaks[:, n], n] for n in view.speakers)
+    return any(not np.allclose(boxes, boxes[:1], atol=1e-4) for boxes in own)
 
 
 def region_pictures(view: ClipView) -> dict[str, Figure]:
@@ -60,28 +74,35 @@ def gif_if_small(film: Array) -> bytes | None:
 
 def regions_in_words(view: ClipView) -> str:
     """How far regions go and how large they are."""
-    if not kernels_are_regions(view):
+    if not has_regions(view):
         return (
             "Nodes read with maps of any form; the box of a node only tells the mean and the "
             "spread of its map."
         )
-    half = view.boxes[..., 2:]
-    low, high = (np.unravel_index(flat, half.shape) for flat in (half.argmin(), half.argmax()))
+    boxes = view.spoken_boxes
+    half = boxes[..., 2:]
+    least, largest = np.nanmin(half), np.nanmax(half)
+    low, high = (np.argwhere(half == size)[0] for size in (least, largest))
     sizes = (
-        f"All half extents of the regions are {half.max():.3f} of the frame."
-        if half.max() - half.min() < 1e-4
-        else f"Half extents of the regions range from {half.min():.3f} of the frame "
-        f"(node {low[1]}, frame {view.numbers[low[0]]}) to {half.max():.3f} "
+        f"All half extents of the regions are {largest:.3f} of the frame."
+        if largest - least < 1e-4
+        else f"Half extents of the regions range from {least:.3f} of the frame "
+        f"(node {low[1]}, frame {view.numbers[low[0]]}) to {largest:.3f} "
         f"(node {high[1]}, frame {view.numbers[high[0]]})."
     )
+    if not kernels_are_regions(view):
+        sizes = f"Their boxes are the middle and the spread of what a node reads. {sizes}"
     if view.num_frames == 1:
         return f"Regions are no cells of a grid. {sizes}"
     if not regions_move(view):
         return f"Regions are no cells of a grid, and the same in all frames. {sizes}"
-    steps = np.hypot(*np.moveaxis(np.diff(view.boxes[..., :2], axis=0), -1, 0))  # (T - 1, N)
-    most = int(steps.sum(axis=0).argmax())
+    steps = np.hypot(*np.moveaxis(np.diff(boxes[..., :2], axis=0), -1, 0))  # (T - 1, N), with NaN
+    if np.isnan(steps).all():
+        return f"Regions are no cells of a grid; no node speaks in two frames on end. {sizes}"
+    length = np.nansum(steps, axis=0)  # (N,)
+    most = int(length.argmax())
     return (
-        f"Regions move: from a frame to the next, a centre goes {steps.mean():.3f} of the frame on "
-        f"average; that of node {most} goes farthest, {steps[:, most].sum():.3f} over the clip. "
+        f"Regions move: from a frame to the next, a centre goes {np.nanmean(steps):.3f} of the "
+        f"frame on average; that of node {most} goes farthest, {length[most]:.3f} over the clip. "
         f"{sizes}"
     )

@@ -105,6 +105,13 @@ def caption(figure: Figure, text: str, *, left: float = 0.02) -> None:
     figure.text(left / width, 0.24 / height, text, fontsize=7.5, color=MUTED, va="top")
 
 
+def only_caption(text: str) -> Figure:
+    """A figure that only says why there is nothing to see."""
+    figure = new_figure(WHOLE, 0.3)
+    caption(figure, text)
+    return figure
+
+
 def show_frame(axes: Axes, frame: Array, *, dim: float = 1.0) -> None:
     """A frame (H, W, 3) over [0, 1] x [0, 1], y pointing down.
 

@@ -23,15 +23,16 @@ def boxes_between(boxes: Array, numbers: Sequence[int], frames: Sequence[int]) -
     """Boxes of all frames of a video, from those of the frames that a graph saw.
 
     On the way from one to the next they move evenly; before the first and behind the last they
-    hold.
+    hold. From a frame in which a node is silent to one in which it speaks, or back, it rests, and
+    speaks in those nearer to the latter.
 
     Args:
-        boxes: (T, N, 4).
+        boxes: (T, N, 4), NaN where a node is silent.
         numbers: of these T frames, ascending; of a frame that is repeated the first counts.
         frames: (F) numbers of the frames that boxes are wanted for.
 
     Returns:
-        (F, N, 4).
+        (F, N, 4), NaN where a node is silent.
     """
     known, first = np.unique(np.asarray(numbers), return_index=True)
     boxes = boxes[first]
@@ -39,7 +40,10 @@ def boxes_between(boxes: Array, numbers: Sequence[int], frames: Sequence[int]) -
     before = np.floor(at).astype(int)
     after = np.minimum(before + 1, len(known) - 1)
     share = (at - before)[:, None, None]
-    return (1 - share) * boxes[before] + share * boxes[after]
+    start, end = boxes[before], boxes[after]
+    silent = np.isnan(np.where(share < 0.5, start, end))
+    start, end = np.where(np.isnan(start), end, start), np.where(np.isnan(end), start, end)
+    return np.where(silent, np.nan, (1 - share) * start + share * end)
 
 
 def draw_film(
@@ -56,7 +60,7 @@ def draw_film(
 
     Args:
         frames: uint8 (H, W, 3), F of them; the graph did not see what lies outside of the area.
-        boxes: (F, N, 4), (cx, cy, rx, ry) in [0, 1] of the frame.
+        boxes: (F, N, 4), (cx, cy, rx, ry) in [0, 1] of the frame; NaN where a node is not drawn.
         area: (cx, cy, rx, ry) in [0, 1] of the frame.
         colours: (N), "#rrggbb"; None: those of `node_colour`.
         seen: places in [0, 1] of the film at which the graph saw a frame, marked below.
@@ -75,26 +79,28 @@ def draw_film(
         size = np.array([width, height])
         unit = min(height, width) / 360
         line = max(2, round(2 * unit))
-        for n in range(boxes.shape[1]):
-            steps = boxes[max(0, t - trail) : t + 1, n, :2] * size
-            if len(steps) > 1 and np.ptp(steps, axis=0).max() > 1:
-                pen.line([tuple(step) for step in steps], fill=(*inks[n], 150), width=line)
-        places = along_outline(boxes[t], least=0.02) * size  # (N, 16, 2)
-        centres, halves = boxes[t, :, :2], boxes[t, :, 2:]
+        here = np.flatnonzero(np.isfinite(boxes[t]).all(axis=-1)).tolist()
+        for n in here:
+            for steps in _unbroken(boxes[max(0, t - trail) : t + 1, n, :2] * size):
+                if len(steps) > 1 and np.ptp(steps, axis=0).max() > 1:
+                    pen.line([tuple(step) for step in steps], fill=(*inks[n], 150), width=line)
+        places = along_outline(boxes[t, here], least=0.02) * size  # (nodes, 16, 2)
+        centres, halves = boxes[t, here, :2], boxes[t, here, 2:]
         # Pillow fills all of a rectangle, also what is outside
         low = np.rint((centres - halves).clip(-0.1, 1.1) * size).astype(int)
         high = np.rint((centres + halves).clip(-0.1, 1.1) * size).astype(int)
-        for n, (x, y) in enumerate(centres * size):
-            outer = (*(low[n] - 1).tolist(), *(high[n] + 1).tolist())
+        for k, n in enumerate(here):
+            x, y = centres[k] * size
+            outer = (*(low[k] - 1).tolist(), *(high[k] + 1).tolist())
             pen.rectangle(outer, outline=(*dark, 170), width=line + 2)
-            pen.rectangle((*low[n].tolist(), *high[n].tolist()), outline=inks[n], width=line)
+            pen.rectangle((*low[k].tolist(), *high[k].tolist()), outline=inks[n], width=line)
             r = 3.2 * unit
             pen.ellipse((x - r, y - r, x + r, y + r), fill=inks[n], outline=dark)
-        for n in range(boxes.shape[1]):
+        for k, n in enumerate(here):
             badge = _badge(n, inks[n], round(17 * unit))
             half = badge.width / 2
             # always the same place on the outline, so that numbers do not jump about
-            x, y = places[n, n % places.shape[1]].clip(half, size - half)
+            x, y = places[k, n % places.shape[1]].clip(half, size - half)
             picture.paste(badge, (round(x - half), round(y - half)), badge)
         bar = np.full((BAR, width, 3), dark, np.uint8)
         for place in seen:
@@ -109,6 +115,13 @@ def film_options(frames: int, fps: float, largest: int) -> dict[str, str]:
     """Options of x264 for a film of about so many bytes at most."""
     rate = round(8 * largest * fps / max(frames, 1))
     return {"crf": "24", "preset": "fast", "maxrate": str(rate), "bufsize": str(rate)}
+
+
+def _unbroken(steps: Array) -> list[Array]:
+    """Steps (T, 2), cut where they are NaN."""
+    known = np.isfinite(steps[:, 0])
+    cuts = np.flatnonzero(known[1:] != known[:-1]) + 1
+    return [part for part in np.split(steps, cuts) if np.isfinite(part).all()]
 
 
 def _film_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interlace.visualize.canvas import Array, caption, new_panels, show_frame
+from interlace.visualize.choosing import choose, nodes_note
 from interlace.visualize.frames import BYSTANDER, MATTERS, drawn_frames, outline
 from interlace.visualize.palette import draw_label, panel_unit
-from interlace.visualize.view import ClipView, choose, spread_centres
+from interlace.visualize.view import ClipView, spread_centres
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,9 +27,10 @@ def graph_figure(
 ) -> Figure:
     """The graph over frames (columns) and rounds (rows): who listened to whom, and how much.
 
-    Nodes stand at the centres of their regions (those that share a centre, side by side). An arrow
-    goes from sender to receiver in the sender's colour; its width and opacity grow with the weight
-    of the message, averaged over heads, on one scale for the whole figure.
+    Nodes that speak stand at the centres of their regions (those that share a centre, side by
+    side); silent ones are left out, with all messages from and to them. An arrow goes from sender
+    to receiver in the sender's colour; its width and opacity grow with the weight of the message,
+    averaged over heads, on one scale for the whole figure.
 
     Args:
         frames: which frames; default: four, evenly spread.
@@ -38,7 +40,7 @@ def graph_figure(
     """
     shown = choose(frames, view.num_frames, "frames", most=4)
     levels = choose(rounds, view.num_rounds, "rounds", most=view.num_rounds)
-    weights = view.attention[np.ix_(shown, levels)]  # (frames, rounds, N, N)
+    weights = view.messages[np.ix_(shown, levels)]  # (frames, rounds, N, N)
     threshold, strongest = _drawing_range(weights, threshold)
 
     columns = len(shown)
@@ -66,7 +68,7 @@ def animate(view: ClipView, *, scale: int | None = None) -> Array:
     Returns:
         uint8 (T, H * scale, W * scale, 3), for `save_gif` and `save_mp4`.
     """
-    weights = view.attention[:, -1:]  # (T, 1 or 0, N, N)
+    weights = view.messages[:, -1:]  # (T, 1 or 0, N, N)
     threshold, strongest = _drawing_range(weights)
 
     def draw(axes: Axes, t: int) -> None:
@@ -84,6 +86,7 @@ def draw_graph(
 ) -> None:
     """One frame of a graph: dimmed picture, regions, messages of `threshold` or more, nodes.
 
+    Silent nodes have none of it.
     A message of the weight `strongest` is drawn boldest; one with half its weight is half as
     opaque and its line half as much wider than the thinnest. A message of a node to itself is a
     ring around it.
@@ -92,8 +95,9 @@ def draw_graph(
 
     show_frame(axes, view.frames[t], dim=0.5)
     unit, _, _ = panel_unit(axes, view.num_nodes)
-    places = spread_centres(view.boxes[t])
-    for n in range(view.num_nodes):
+    here = view.in_frame(t, range(view.num_nodes))
+    places = dict(zip(here, spread_centres(view.boxes[t, here]), strict=True))
+    for n in here:
         box, colour = view.boxes[t, n].copy(), view.colours[n]
         box[2:] = (box[2:] - 0.006).clip(0.004)  # cells that touch keep a line each
         outline(axes, box, colour, 0.6 * unit, alpha=0.7, zorder=1)
@@ -101,7 +105,8 @@ def draw_graph(
         order = np.argsort(np.abs(weights), axis=None)  # the strongest on top
         for receiver, sender in zip(*np.unravel_index(order, weights.shape), strict=True):
             weight = float(weights[receiver, sender])
-            if weight == 0 or abs(weight) < threshold:
+            silent = sender not in places or receiver not in places
+            if silent or weight == 0 or abs(weight) < threshold:
                 continue
             strength = abs(weight) / strongest
             line, colour = message_width(strength) * unit, view.colours[sender]
@@ -126,7 +131,7 @@ def draw_graph(
                     gid=gid,
                 )
             )
-    for n, place in enumerate(places):
+    for n, place in places.items():
         draw_label(axes, place, n, unit, colour=view.colours[n])
 
 
@@ -160,11 +165,13 @@ def _drawing_range(weights: Array, threshold: float | None = None) -> tuple[floa
 
 
 def _message_caption(view: ClipView, threshold: float, strongest: float) -> str:
+    silent = nodes_note(view.speakers, view.num_nodes, view.speaks)
     if not view.num_rounds:
-        return "Nodes at the centres of their regions. This graph passes no messages (K = 0)."
+        note = "Nodes at the centres of their regions. This graph passes no messages (K = 0)."
+        return note + silent
     heads = f" (mean of {view.heads} heads)" if view.heads > 1 else ""
     drawn = f"of weight {threshold:g} and more" if threshold else "of every weight above 0"
     return (
         f"Arrows: messages {drawn}{heads}, sender to receiver, in the sender's colour; "
-        f"boldest: {strongest:.3f}."
+        f"boldest: {strongest:.3f}.{silent}"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from interlace.graph.trace import Trace
+from interlace.graph.trace import SPEAKS, Trace
 from interlace.visualize.canvas import Array
 from interlace.visualize.palette import node_colour
 
@@ -36,6 +36,7 @@ class ClipView:
         matters: bool (D,) which of them matter.
         area: (cx, cy, rx, ry), the part of the frame that the graph saw.
         numbers: of the T frames, as pictures call them.
+        mass: (T, N) in [0, 1]; below a half a node is silent in a frame, and not drawn there.
     """
 
     frames: Array
@@ -49,6 +50,7 @@ class ClipView:
     matters: Array
     area: tuple[float, float, float, float]
     numbers: list[int]
+    mass: Array
 
     @property
     def ratio(self) -> float:
@@ -66,6 +68,31 @@ class ClipView:
     @property
     def num_rounds(self) -> int:
         return int(self.attention.shape[1])
+
+    @property
+    def speaks(self) -> Array:
+        """bool (T, N), the nodes that are not silent in a frame."""
+        return self.mass >= SPEAKS
+
+    @property
+    def speakers(self) -> list[int]:
+        """The nodes that speak in any frame of the clip."""
+        return np.flatnonzero(self.speaks.any(axis=0)).tolist()
+
+    def in_frame(self, t: int, nodes: Sequence[int]) -> list[int]:
+        """Those of the nodes that speak in a frame."""
+        return [n for n in nodes if self.speaks[t, n]]
+
+    @property
+    def spoken_boxes(self) -> Array:
+        """(T, N, 4), NaN where a node is silent."""
+        return np.where(self.speaks[..., None], self.boxes, self.boxes.dtype.type(np.nan))
+
+    @property
+    def messages(self) -> Array:
+        """(T, K, N, N) attention from nodes that speak to nodes that do, 0 elsewhere."""
+        speaks = self.speaks[:, None]
+        return self.attention * (speaks[..., :, None] & speaks[..., None, :])
 
     def describe(self, node: int) -> str:
         """The node's number and, for the cell of a grid, which."""
@@ -167,15 +194,16 @@ def view_clip(
             "pass the frames that the traced features stand for"
         )
     objects, matters = as_objects(boxes, highlight, time)
-    kinds = "boxes", "kernels", "attention"
-    boxes, kernels, attention = (as_array(getattr(trace, kind)[clip]) for kind in kinds)
-    for kind, values in zip(kinds, (boxes, kernels, attention), strict=True):
+    kinds = "boxes", "kernels", "attention", "mass"
+    found = {kind: as_array(getattr(trace, kind)[clip]) for kind in kinds}
+    for kind, values in found.items():
         if not np.isfinite(values).all():
             where = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(
                 f"trace.{kind} must be finite, got NaN or infinity in clip {clip}, frame "
                 f"{where[0]}; check the model's weights and its input"
             )
+    boxes, kernels, attention, mass = found.values()
     names, colours = name_nodes(boxes)
     _, rounds, heads, _, _ = attention.shape
     mean = attention.mean(axis=2, dtype=np.float64) if rounds else np.zeros((time, 0, nodes, nodes))
@@ -186,7 +214,7 @@ def view_clip(
         )
     boxes = on_whole_frame(boxes, area)
     return ClipView(
-        frames, boxes, kernels, mean, heads, names, colours, objects, matters, area, called
+        frames, boxes, kernels, mean, heads, names, colours, objects, matters, area, called, mass
     )
 
 
@@ -235,25 +263,3 @@ def spread_centres(boxes: Array, *, near: float = 0.06, radius: float = 0.06) ->
             circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
             centres[group] = centres[group].mean(axis=0) + radius * circle
     return centres.clip(0.03, 0.97)
-
-
-def choose(chosen: Sequence[int] | None, count: int, what: str, *, most: int) -> list[int]:
-    """The chosen indices, checked, or at most `most` spread evenly over `count`."""
-    if chosen is None:
-        return np.unique(np.linspace(0, count - 1, min(count, most)).round()).astype(int).tolist()
-    for index in chosen:
-        if not 0 <= index < count:
-            raise ValueError(
-                f"{what} must be in 0 to {count - 1}, got {index}; this clip has {count} of them"
-            )
-    return [int(index) for index in chosen]
-
-
-def choose_nodes(chosen: Sequence[int] | None, count: int) -> list[int]:
-    """The chosen nodes, checked, or all; of more than 20, which no eye tells apart, 20."""
-    return choose(chosen, count, "nodes", most=20)
-
-
-def nodes_note(shown: Sequence[int], count: int) -> str:
-    """What a caption adds where not every node is drawn."""
-    return "" if len(shown) == count else f" {len(shown)} of {count} nodes are drawn."
