@@ -34,6 +34,8 @@ class GraphBlock(nn.Module):
         positions: regions -> codes (..., N, P) that nodes send along; None for none.
         where: regions -> (..., N, D), added to the nodes before the norm; None for nothing.
         motion: regions, state -> (B, T, N, D), state, added too, e.g. `Motion`; None for nothing.
+        relations: regions, state -> (B, T, N, N, E), state, that messages carry, e.g.
+            `RelativeMotion`; None for none.
         branch: on the map before it is added to the features; None returns the bare readout.
 
     Example:
@@ -60,6 +62,7 @@ class GraphBlock(nn.Module):
         positions: nn.Module | None = None,
         where: nn.Module | None = None,
         motion: nn.Module | None = None,
+        relations: nn.Module | None = None,
         branch: nn.Module | None = None,
     ):
         super().__init__()
@@ -71,6 +74,7 @@ class GraphBlock(nn.Module):
         self.positions = positions
         self.where = where
         self.motion = motion
+        self.relations = relations
         self.recurrence = recurrence
         self.project_back = project_back
         self.readout = readout
@@ -120,7 +124,7 @@ class GraphBlock(nn.Module):
                 f"state must be what this block returned with return_state=True, got {len(state)} "
                 f"parts instead of {len(GraphState._fields)}"
             )
-        offsets, inner, outer, moved = state or (None, None, None, None)
+        offsets, inner, outer, moved, related = state or (None,) * 5
         given = (boxes,) if self.needs_boxes else ()
 
         regions, offsets = self.regions(features, offsets, *given)
@@ -132,11 +136,13 @@ class GraphBlock(nn.Module):
             nodes = nodes + told.to(nodes.dtype)
         nodes = self.norm(nodes)
         positions = None if self.positions is None else self.positions(regions)
-        if regions.mass is None:
-            nodes, inner, attention = self.recurrence(nodes, inner, positions)
-        else:  # a node without content is silent
+        relations = None
+        if self.relations is not None:
+            relations, related = self.relations(regions, related)
+        if regions.mass is not None:  # a node without content is silent
             nodes = weighed(nodes, regions.mass)
-            nodes, inner, attention = self.recurrence(nodes, inner, positions, regions.mass)
+        nodes, inner, attention = self.recurrence(nodes, inner, positions, regions.mass, relations)
+        if regions.mass is not None:
             nodes = weighed(nodes, regions.mass)
         given_back = self.project_back(nodes)
         if remap_suits(features, self.readout, self.branch):
@@ -150,7 +156,7 @@ class GraphBlock(nn.Module):
             return out
         results: list[Any] = [out]
         if return_state:
-            results.append(GraphState(offsets, inner, outer, moved))
+            results.append(GraphState(offsets, inner, outer, moved, related))
         if return_trace:
             results.append(_trace(regions, attention, nodes))
         return tuple(results)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
 from interlace.graph.block import GraphBlock, project
 from interlace.graph.choices import check_choice, check_unheard
 from interlace.graph.first_weights import he_weights
-from interlace.graph.motion import Motion
+from interlace.graph.motion import Motion, RelativeMotion
 from interlace.graph.position import KernelPositions, WavePositions
 from interlace.graph.readout import ToMap, ToMeanVector, ToVector, ZeroStartNorm
 from interlace.graph.recurrence import SCHEDULES, Recurrence
@@ -45,6 +45,7 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
     regions: RegionKind | nn.Module = "dynamic",
     sharp: bool = False,
     motion: bool | nn.Module = False,
+    relative_motion: bool | nn.Module = False,
     residual: bool = True,
     time: Literal["replace", "add"] = "replace",
     first_weights: Literal["torch", "he"] = "torch",
@@ -69,6 +70,8 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
         sharp: whether a node reads what is salient in its region, and is where that is
             (`SharpRegions`), with a saliency of each node's own.
         motion: whether nodes are told their steps (`Motion`), or a `Motion` with other units.
+        relative_motion: whether messages are told how alike their two nodes moved so far
+            (`RelativeMotion`), or a `RelativeMotion` with other units.
         residual: a node adds what it hears to itself, as in the authors' program; without, eq. 8
             to the letter, it becomes what it hears.
         time: whether a time stage takes the place of the nodes (the paper), or adds to them.
@@ -110,6 +113,7 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
     where: nn.Module = KernelPositions(width)
     if bound:  # places are exact, of which a picture would tell little
         where = WavePositions(width, identities=getattr(regions, "identities", 0))
+    relations: Any = RelativeMotion() if relative_motion is True else relative_motion or None
     names = SCHEDULES["all-temp"](rounds)
     stages = {
         "time": TimeStage(
@@ -119,7 +123,7 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
             norm=nn.LayerNorm(width) if time == "add" else None,
         ),
         "space": SpaceStage(
-            Send(width),
+            Send(width, relations=0 if relations is None else relations.out_channels),
             DotGather(width),
             AddUpdate() if residual else TakeUpdate(),
             norm=nn.LayerNorm(width),
@@ -138,6 +142,7 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
         norm=nn.LayerNorm(width),
         where=where,
         motion=Motion(width) if motion is True else motion or None,
+        relations=relations,
         branch=ZeroStartNorm(channels) if to_map else None,
     )
     if first_weights == "he":

@@ -57,6 +57,14 @@ class Edges(nn.Module):
         both = torch.cat((self.from_sender, self.from_receiver), dim=1).to(sent.dtype)
         return both @ torch.cat((sent, received), dim=-2)
 
+    def of_pairs(self, values: Tensor) -> Tensor:
+        """Those of the edges among values of all pairs: (..., N, N, E) -> (..., edges, E)."""
+        pairs = values.flatten(-3, -2)
+        if self.adjacency is None:
+            return pairs
+        mask = self.mask(values.shape[-2], values.device)
+        return pairs[..., mask.flatten(), :]
+
     def softmax(self, logits: Tensor) -> Tensor:
         """Softmax over the senders that each receiver hears; 0 elsewhere and for the isolated."""
         if self.adjacency is None:

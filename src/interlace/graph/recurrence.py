@@ -27,8 +27,8 @@ class Recurrence(nn.Module):
     frame by frame. A stage named twice has one set of weights and a state for each place.
 
     Args:
-        stages: name -> module (nodes, state, positions) -> (nodes, state, attention); where nodes
-            can be silent, (nodes, state, positions, mass).
+        stages: name -> module (nodes, state, positions) -> (nodes, state, attention); told `mass=`
+            where nodes can be silent, and `relations=` where messages carry these.
         schedule: names in the order they run, e.g. `SCHEDULES["all-temp"](3)`.
     """
 
@@ -45,6 +45,7 @@ class Recurrence(nn.Module):
         state: State | None = None,
         positions: Tensor | None = None,
         mass: Tensor | None = None,
+        relations: Tensor | None = None,
     ) -> tuple[Tensor, State, list[Tensor]]:
         """Run all rounds over the frames of a clip, or of a chunk of a stream.
 
@@ -53,6 +54,7 @@ class Recurrence(nn.Module):
             state: what the last call returned; None starts a stream.
             positions: (..., N, P) codes that space stages may send along.
             mass: (B, T, N) in [0, 1], how much each node is heard; None: all alike.
+            relations: (B, T, N, N, E), receiver first, that messages may carry.
 
         Returns:
             nodes (B, T, N, D), state (one entry for each stage of the schedule, None where a stage
@@ -61,10 +63,11 @@ class Recurrence(nn.Module):
         before = (None,) * len(self.schedule) if state is None else tuple(state)
         if len(before) != len(self.schedule):
             raise ValueError(self._not_mine(before))
-        heard = () if mass is None else (mass,)
+        more = {"mass": mass, "relations": relations}
+        more = {name: value for name, value in more.items() if value is not None}
         after, attention = [], []
         for name, memory in zip(self.schedule, before, strict=True):
-            nodes, memory, weights = self.stages[name](nodes, memory, positions, *heard)
+            nodes, memory, weights = self.stages[name](nodes, memory, positions, **more)
             after.append(memory)
             if weights is not None:
                 attention.append(weights)
@@ -103,8 +106,11 @@ class HomogeneousStage(nn.Module):
         state: Tensor | None = None,
         positions: Tensor | None = None,
         mass: Tensor | None = None,
+        relations: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """nodes (B, T, N, D) -> nodes, state (B, N, D), attention (B, T, heads, N, N) in space."""
+        if relations is not None:
+            raise ValueError("a homogeneous stage has no relations between nodes and their past")
         batch, _, count, width = nodes.shape
         past = carried(state, (batch, count, width), nodes)[:, None]
         if positions is not None:

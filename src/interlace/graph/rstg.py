@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from interlace.graph.block import GraphBlock, project
 from interlace.graph.boxes import grid_boxes, neighbours
 from interlace.graph.choices import check_choice, check_unheard
 from interlace.graph.first_weights import he_weights
-from interlace.graph.motion import Motion
+from interlace.graph.motion import Motion, RelativeMotion
 from interlace.graph.position import GaussianPositions, WavePositions
 from interlace.graph.readout import ToMap, ToMeanVector, ToVector, ZeroStartNorm
 from interlace.graph.recurrence import SCHEDULES, HomogeneousStage, Recurrence, with_past
@@ -36,6 +36,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     regions: nn.Module | None = None,
     sharp: bool = False,
     motion: bool | nn.Module = False,
+    relative_motion: bool | nn.Module = False,
     time: Literal["replace", "add"] = "replace",
     first_weights: Literal["torch", "he"] = "torch",
     adjacency: Literal["sparse", "full"] | None = None,
@@ -62,6 +63,8 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         sharp: whether a node reads what is salient in its region, and is where that is
             (`SharpRegions`), with a saliency of each node's own; for grids.
         motion: whether nodes are told their steps (`Motion`), or a `Motion` with other units.
+        relative_motion: whether messages are told how alike their two nodes moved so far
+            (`RelativeMotion`), or a `RelativeMotion` with other units.
         time: whether a time stage takes the place of the nodes (the paper), or adds to them.
         first_weights: torch's own, or those of `he_weights`, which learn faster.
         adjacency: "sparse" joins neighbours in space and regions that intersect, "full" all pairs,
@@ -96,6 +99,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
             "schedule='time-only' has no messages",
             rounds=rounds is not None,
             positional=positional,
+            relative_motion=relative_motion is not False,
             residual=residual,
             adjacency=adjacency is not None,
             send=send is not None,
@@ -116,10 +120,15 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
     else:
         boxes = None
 
+    relations: Any = RelativeMotion() if relative_motion is True else relative_motion or None
+    pairs = 0 if relations is None else relations.out_channels
+
     def space(edges: Tensor | None) -> SpaceStage:
         updated = Update(width) if update is None else update
         return SpaceStage(
-            Send(width, positions=36 if positional else 0) if send is None else send,
+            Send(width, positions=36 if positional else 0, relations=pairs)
+            if send is None
+            else send,
             DotGather(width) if gather is None else gather,
             ResidualUpdate(updated) if residual else updated,
             norm=nn.LayerNorm(width),
@@ -131,10 +140,12 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         if name == "space":
             return space(edges)
         if name == "both":
-            if boxes is None:
-                raise ValueError("schedule='homogeneous' is for grids: leave out regions")
-            pairs = torch.ones(len(boxes), len(boxes), dtype=torch.bool)
-            return HomogeneousStage(space(with_past(pairs if edges is None else edges)))
+            if boxes is None or relations is not None:
+                raise ValueError(
+                    "schedule='homogeneous' is for grids: leave out regions and relative_motion"
+                )
+            everyone = torch.ones(len(boxes), len(boxes), dtype=torch.bool)
+            return HomogeneousStage(space(with_past(everyone if edges is None else edges)))
         if name == "mean":
             return MeanOverTime()
         norm = nn.LayerNorm(width) if time == "add" and name == "time" else None
@@ -155,6 +166,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         positions=GaussianPositions() if positional else None,
         where=_where(regions, width),
         motion=Motion(width) if motion is True else motion or None,
+        relations=relations,
         branch=ZeroStartNorm(channels) if readout == "map" else None,
     )
     if first_weights == "he":

@@ -27,19 +27,30 @@ class Send(nn.Module):
         width: D of nodes and messages.
         layers: linear layers of the MLP, each followed by a ReLU.
         positions: size of the position code joined to each node before sending; 0 for none.
+        relations: E, what messages carry of how their two nodes are related, beside these.
     """
 
-    def __init__(self, width: int, *, layers: int = 2, positions: int = 0):
+    def __init__(self, width: int, *, layers: int = 2, positions: int = 0, relations: int = 0):
         super().__init__()
         if layers < 1:
             raise ValueError(f"a message needs at least one layer, got layers={layers}")
         self.sender = nn.Linear(width + positions, width)
         self.receiver = nn.Linear(width + positions, width, bias=False)
         self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
+        self.relation = nn.Linear(relations, width, bias=False) if relations else None
         self.positions = positions
 
-    def forward(self, nodes: Tensor, edges: Edges, positions: Tensor | None = None) -> Tensor:
-        """nodes (B, T, N, D), positions (..., N, P) -> messages (B, T, E, D)."""
+    def forward(
+        self,
+        nodes: Tensor,
+        edges: Edges,
+        positions: Tensor | None = None,
+        relations: Tensor | None = None,
+    ) -> Tensor:
+        """nodes (B, T, N, D), positions (..., N, P) -> messages (B, T, edges, D).
+
+        relations (B, T, N, N, E), receiver first.
+        """
         if self.positions:
             if positions is None:
                 raise ValueError("this space stage sends positions, but the graph gave it none")
@@ -49,7 +60,13 @@ class Send(nn.Module):
             raise ValueError(
                 f"the graph gives positions that `Send` does not take: Send(..., positions={size})"
             )
-        messages = edges.add(self.sender(nodes), self.receiver(nodes)).relu()
+        messages = edges.add(self.sender(nodes), self.receiver(nodes))
+        if self.relation is not None:
+            if relations is None:
+                raise ValueError("this space stage sends relations, but the graph gave it none")
+            related = edges.of_pairs(relations).to(self.relation.weight.dtype)
+            messages = messages + self.relation(related).to(messages.dtype)
+        messages = messages.relu()
         for layer in self.deeper:
             messages = layer(messages).relu()
         return messages
@@ -228,7 +245,7 @@ class SpaceStage(nn.Module):
     """One exchange of messages: send, gather, update, norm.
 
     Args:
-        send: nodes, edges, positions -> messages, e.g. `Send`.
+        send: nodes, edges, positions -> messages, e.g. `Send`; relations too, where there are any.
         gather: nodes, messages, edges -> gathered, weights, e.g. `DotGather`; where nodes can be
             silent, nodes, messages, edges, mass.
         update: nodes, gathered -> nodes, e.g. `Update`.
@@ -258,6 +275,7 @@ class SpaceStage(nn.Module):
         state: None = None,
         positions: Tensor | None = None,
         mass: Tensor | None = None,
+        relations: Tensor | None = None,
     ) -> tuple[Tensor, None, Tensor]:
         """Let the nodes of each frame talk once.
 
@@ -266,11 +284,12 @@ class SpaceStage(nn.Module):
             state: not used; every stage has this face.
             positions: (..., N, P) codes for `send`.
             mass: (B, T, N) in [0, 1]: a node without content is not heard, and stays at zero.
+            relations: (B, T, N, N, E), receiver first, for `send`.
 
         Returns:
             nodes (B, T, N, D); no state; attention (B, T, heads, N receiver, N sender).
         """
-        gathered, attention = self.hear(nodes, positions, mass)
+        gathered, attention = self.hear(nodes, positions, mass, relations)
         return self.finish(nodes, gathered, mass), None, attention
 
     def finish(self, nodes: Tensor, gathered: Tensor, mass: Tensor | None = None) -> Tensor:
@@ -279,7 +298,11 @@ class SpaceStage(nn.Module):
         return updated if mass is None else weighed(updated, mass)
 
     def hear(
-        self, nodes: Tensor, positions: Tensor | None = None, mass: Tensor | None = None
+        self,
+        nodes: Tensor,
+        positions: Tensor | None = None,
+        mass: Tensor | None = None,
+        relations: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Send and gather: nodes (B, T, N, D) -> what each was told, and its attention.
 
@@ -287,12 +310,17 @@ class SpaceStage(nn.Module):
         """
         batch, frames, count, width = nodes.shape
         numbers = batch * frames * self.edges.count(count) * width
-        return again_if(numbers > LARGE, self._hear, nodes, positions, mass)
+        return again_if(numbers > LARGE, self._hear, nodes, positions, mass, relations)
 
     def _hear(
-        self, nodes: Tensor, positions: Tensor | None, mass: Tensor | None
+        self,
+        nodes: Tensor,
+        positions: Tensor | None,
+        mass: Tensor | None,
+        relations: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        messages = self.send(nodes, self.edges, positions)  # (B, T, E, D)
+        related = () if relations is None else (relations,)
+        messages = self.send(nodes, self.edges, positions, *related)  # (B, T, E, D)
         heard = () if mass is None else (mass,)
         return self.gather(nodes, messages, self.edges, *heard)
 

@@ -17,6 +17,7 @@ class GraphState(NamedTuple):
     recurrence: State
     readout: Tensor | None
     motion: Tensor | None = None
+    relations: Tensor | None = None
 
 
 def carried(state: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ class TimeStage(nn.Module):
         state: Tensor | None = None,
         positions: Tensor | None = None,
         mass: Tensor | None = None,
+        relations: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, None]:
         """Walk over the frames of `nodes`, on from `state`.
 
@@ -58,7 +59,7 @@ class TimeStage(nn.Module):
             nodes: (B, T, N, D).
             state: what the last call returned; None starts from zero.
             positions: not used; every stage has this face.
-            mass: not used.
+            mass, relations: not used.
 
         Returns:
             nodes (B, T, N, D); state (B, N, D) for a GRU or (B, N, 2 D) for an LSTM; no attention.
@@ -134,6 +135,7 @@ class MeanOverTime(nn.Module):
         state: Tensor | None = None,
         positions: Tensor | None = None,
         mass: Tensor | None = None,
+        relations: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, None]:
         """nodes (B, T, N, D) -> running means (B, T, N, D), state (B, N, D + 1): sum and count."""
         batch, frames, count, width = nodes.shape

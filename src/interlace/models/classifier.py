@@ -34,6 +34,7 @@ class VideoClassifier(nn.Module):
             and so does the classifier.
         num_classes: of the logits.
         dropout: of the features before the head, in training.
+        neck: (B, D) -> (B, D), before the dropout; None for none, as in the papers.
 
     Example:
         >>> import torch, interlace
@@ -43,11 +44,18 @@ class VideoClassifier(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, body: nn.Module, num_classes: int, *, dropout: float = 0.0
+        self,
+        backbone: nn.Module,
+        body: nn.Module,
+        num_classes: int,
+        *,
+        dropout: float = 0.0,
+        neck: nn.Module | None = None,
     ):
         super().__init__()
         self.backbone = backbone
         self.body = body
+        self.neck = nn.Identity() if neck is None else neck
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(body.out_channels, num_classes)  # type: ignore[arg-type]
         self.num_classes = num_classes
@@ -124,7 +132,7 @@ class VideoClassifier(nn.Module):
         if out.dim() == 5:
             out, mean = _mean_so_far(out, mean, every_frame)  # (B, D) or (B, T, D)
             inner = None if inner is None else MapState(inner, mean)
-        logits = self.head(self.dropout(out))
+        logits = self.head(self.dropout(self.neck(out)))
         return answer(logits, inner, trace, return_state, return_trace)
 
 

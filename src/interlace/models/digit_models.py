@@ -10,7 +10,7 @@ from torch import nn
 
 from interlace.graph.block import GraphBlock
 from interlace.graph.dyreg import DyReg, RegionKind
-from interlace.graph.motion import Motion
+from interlace.graph.motion import Motion, RelativeMotion
 from interlace.graph.regions.content import ContentRegions
 from interlace.graph.regions.dynamic import DynamicRegions
 from interlace.graph.regions.objects import ObjectRegions
@@ -87,9 +87,17 @@ def _demo(num_classes: int) -> VideoClassifier:
 
 
 def _content(
-    name: str, about: str, regions: Callable[[int], nn.Module | None], **options: Any
+    name: str,
+    about: str,
+    regions: Callable[[int], nn.Module | None],
+    *,
+    scale: float | None = None,
+    **options: Any,
 ) -> None:
-    """RSTG over nodes that are bound to content, with all that makes it learn fast."""
+    """RSTG over nodes that are bound to content, with all that makes it learn fast.
+
+    scale: of steps, cut at 2.5 of the scaled ones.
+    """
 
     @MODELS.register(name, f"RSTG, {about}", channels=1)
     def build(num_classes: int) -> VideoClassifier:
@@ -99,17 +107,20 @@ def _content(
             "rounds": 1,
             "residual": True,
             "motion": True,
+            "relative_motion": True,
             "time": "add",
             "first_weights": "he",
             "gather": DotGather(width, scaled=True),
             "readout": "vector",
         }
-        if callable(options.get("motion")):
-            ours["motion"] = options["motion"](width)
+        if scale is not None:
+            reach = 2.5 / scale
+            ours["motion"] = Motion(width, scale=scale, reach=reach)
+            ours["relative_motion"] = RelativeMotion(scale=scale, reach=reach)
         where = regions(backbone.out_channels)
-        parts = {**ours, **{k: v for k, v in options.items() if not callable(v)}}
-        graph = RSTG(backbone.out_channels, regions=where, **parts)
-        return VideoClassifier(backbone, graph, num_classes)
+        graph = RSTG(backbone.out_channels, regions=where, **{**ours, **options})
+        neck = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(inplace=True))
+        return VideoClassifier(backbone, graph, num_classes, neck=neck)
 
 
 def _grid(channels: int) -> None:
@@ -117,23 +128,25 @@ def _grid(channels: int) -> None:
 
 
 _content("rstg_content", "a node for each kind of content", ContentRegions)
-_small_steps = partial(Motion, scale=30, reach=0.1)  # digits of MultiSyncMNIST go by 0.02 a frame
-_content("rstg_objects", "nodes that follow objects", ObjectRegions, motion=_small_steps)
+_content("rstg_objects", "nodes that follow objects", ObjectRegions, scale=30)
 _content(
     "rstg_objects_given",
     "nodes that are told the objects' boxes",
     lambda _: GivenRegions(16, silent=True),
-    motion=_small_steps,
+    scale=30,
 )
 
 # what each part of `rstg_content` brings: the same without it, or with another value
-_content("rstg_content_no_motion", "content, no motion", ContentRegions, motion=False)
+_still: dict[str, Any] = {"motion": False, "relative_motion": False}
+_content("rstg_content_no_motion", "content, no motion at all", ContentRegions, **_still)
+_content("rstg_content_own", "content, own motion alone", ContentRegions, relative_motion=False)
+_content("rstg_content_relative", "content, relative motion alone", ContentRegions, motion=False)
 for _scale in (1, 3, 30):
     _content(
         f"rstg_content_motion{_scale}",
         f"content, steps times {_scale}",
         ContentRegions,
-        motion=partial(Motion, scale=_scale),
+        scale=_scale,
     )
 _content("rstg_content_mean", "content, a mean for memory", ContentRegions, schedule="space-only")
 _content("rstg_content_replace", "content, time stages replace", ContentRegions, time="replace")
@@ -145,7 +158,7 @@ _content(
     "rstg_grid_plain",
     "grids, with nothing that is ours",
     _grid,
-    motion=False,
+    **_still,
     time="replace",
     first_weights="torch",
     gather=None,
