@@ -151,7 +151,9 @@ class DigitPlacement(nn.Module):
 
 
 def jitter(video: Tensor, *, scale: float = 0.25, turn: float = 0.2, shear: float = 0.15) -> Tensor:
-    """Each frame a little smaller or larger, turned, sheared and shifted; what is in it stays.
+    """Half of the frames a little smaller or larger, turned, sheared and shifted.
+
+    What is in a frame stays. The other half stays as it is, so that batch norms know such, too.
 
     For labels of frames only: boxes would have to move along. A net then knows digits that it has
     not seen better, and those of other sizes.
@@ -173,4 +175,5 @@ def jitter(video: Tensor, *, scale: float = 0.25, turn: float = 0.2, shear: floa
     frames = video.flatten(0, 1)
     grid = F.affine_grid(rows.unflatten(-1, (2, 3)), list(frames.shape), align_corners=False)
     moved = F.grid_sample(frames, grid, align_corners=False)
-    return moved.unflatten(0, video.shape[:2])
+    chosen = torch.rand(count, device=video.device) < 0.5
+    return torch.where(chosen[:, None, None, None], moved, frames).unflatten(0, video.shape[:2])

@@ -43,7 +43,8 @@ class DigitRecipeOptions(RecipeOptions):
             none where the run starts from a backbone or weights.
         pretrain_task: "placement" is which digits are where, as RSTG's regions cannot move;
             "presence" only which there are, so that regions find them from labels alone.
-        pretrain_jitter: shows frames a little turned, sheared, smaller or larger; for "presence".
+        pretrain_jitter: shows half of the frames a little turned, sheared, smaller or larger; for
+            "presence".
         pretrain_batch: frames a step.
         pretrain_lr: peak learning rate of the pre-training.
         lessons: easier videos first.
