@@ -13,7 +13,7 @@ import naive_dyreg as naive
 from graphs import draw, exact, random_dyreg, regions_of, weights_of
 from interlace.graph.boxes import anchors
 from interlace.graph.dyreg import DyReg, RegionKind
-from interlace.graph.motion import Motion
+from interlace.graph.motion import Motion, RelativeMotion
 from interlace.graph.regions.dynamic import DynamicRegions
 from interlace.graph.regions.simple import FixedRegions, GivenRegions
 from tolerances import BFLOAT16, EXACT, FLOAT32
@@ -133,6 +133,9 @@ def test_the_papers_values_are_the_defaults():
         {"sharp": True},
         {"motion": True},
         {"motion": Motion(8, scale=3.0)},
+        {"motion": Motion(8, steps=2)},
+        {"relative_motion": True},
+        {"relative_motion": RelativeMotion(scale=3.0)},
         {"time": "add"},
         {"readout": "vector"},
         {"readout": "mean-vector"},
