@@ -14,7 +14,9 @@ ALL = list_models(channels=1)
 GRAPHS = [name for name in ALL if name.startswith(("rstg_", "dyreg"))]
 WHOLE_CLIP = [name for name in ALL if name.startswith(("i3d", "nonlocal", "resnet18_nonlocal"))]
 CONSTANT = [name for name in ALL if name.startswith("dyreg_constant")]
-BOUND = {"rstg_content": 10, "rstg_objects": 16}  # nodes, that are silent or not
+BOUND = {name: 10 for name in ALL if name.startswith("rstg_content")}  # nodes, silent or not
+BOUND |= {"rstg_objects": 16, "rstg_objects_given": 16}
+GRIDS = [name for name in ALL if name.startswith("rstg_grid")]
 STREAMS = [name for name in ALL if name not in [*WHOLE_CLIP, *CONSTANT]]
 
 
@@ -141,7 +143,11 @@ def test_a_trace_comes_on_request_from_graphs_only(name):
     assert isinstance(trace, Trace)
     nodes = next((n for n in (5, 16) if f"_{n}nodes" in name), 9 if "dyreg" in name else 14)
     nodes = BOUND.get(name, nodes)
-    assert bool((trace.mass < 1).all()) is (name in BOUND)
+    silent = trace.mass < 1
+    if name == "rstg_objects_given":  # four boxes are given
+        assert silent.sum(-1).unique().tolist() == [12]
+    else:
+        assert bool(silent.all()) is bool(silent.any()) is (name in BOUND)
     assert trace.boxes.shape == (2, 3, nodes, 4)
     assert trace.nodes.shape[:3] == (2, 3, nodes)
     area = trace.kernels.sum((-2, -1))
@@ -150,7 +156,7 @@ def test_a_trace_comes_on_request_from_graphs_only(name):
     assert (batch, frames, heads) == (2, 3, 1)
     if "time_only" in name:
         assert rounds == 0
-    elif name.endswith("_small") or name in ("rstg_demo", *BOUND):
+    elif name.endswith("_small") or name in ("rstg_demo", *GRIDS, *BOUND):
         assert rounds >= 1
     else:
         assert rounds == 3  # RSTG, section 2.4
