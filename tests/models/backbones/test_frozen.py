@@ -74,6 +74,7 @@ def test_frozen_is_the_backbone_in_half_precision(kind):
     features = frozen(video)
     assert features.dtype == torch.bfloat16
     assert not features.requires_grad
+    assert not frozen((video / 255).requires_grad_()).requires_grad
     assert not any(value.requires_grad for value in frozen.parameters())
     assert (features - plain).abs().max() < BFLOAT16 * plain.abs().max()
     assert (frozen(video / 255) - plain).abs().max() < BFLOAT16 * plain.abs().max()
