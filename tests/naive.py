@@ -151,12 +151,10 @@ def count_layers(weights, name):
 # --- the space stage -----------------------------------------------------------------------------
 
 
-def send(weights, sender, receiver):
-    """m_ij = MLP_s([v_j | v_i])."""
-    joined = [
-        s + r for s, r in zip(weights["sender.weight"], weights["receiver.weight"], strict=True)
-    ]
-    message = relu(linear(joined, weights["sender.bias"], sender + receiver))
+def send(weights, sender, receiver, relation=()):
+    """m_ij = MLP_s([v_j | v_i | e_ij]), with or without e_ij."""
+    parts = [("sender", sender), ("receiver", receiver), *[("relation", relation)] * bool(relation)]
+    message = relu(add(*(layer(weights, name, part) for name, part in parts)))
     for k in range(count_layers(weights, "deeper.")):
         message = relu(layer(weights, f"deeper.{k}", message))
     return message
@@ -230,12 +228,13 @@ def space_stage(
     codes=None,
     past=None,
     masses=None,
+    relations=None,
     scaled=False,
 ):
     """One exchange of messages in one frame.
 
     heard: [i] the senders that i hears. past: each node's own past as one more neighbour, always
-    heard. masses: of the nodes; one without a mass ends at zero.
+    heard. masses: of the nodes; one without a mass ends at zero. relations: [i][j].
     Returns the nodes and the attention [head][receiver][sender], without the past.
     """
     codes = codes or [[] for _ in nodes]
@@ -244,7 +243,11 @@ def space_stage(
         senders, sent = [nodes[j] for j in heard[i]], [nodes[j] + codes[j] for j in heard[i]]
         if past is not None:
             senders, sent = [*senders, past[i]], [*sent, past[i] + codes[i]]
-        messages = [send(below(weights, "send"), sender, node + codes[i]) for sender in sent]
+        related = [relations[i][j] for j in heard[i]] if relations else [()] * len(sent)
+        told = below(weights, "send")
+        messages = [
+            send(told, sender, node + codes[i], r) for sender, r in zip(sent, related, strict=True)
+        ]
         own = None if masses is None else [masses[j] for j in heard[i]] + [1.0] * (past is not None)
         gathered, alpha = gather(
             below(weights, "gather"), kind, heads, node, senders, messages, own, scaled
@@ -300,11 +303,13 @@ SCHEDULES = {
 }
 
 
-def recurrence(weights, frames, names, *, cell="lstm", adds=False, masses=None, **space):
+def recurrence(
+    weights, frames, names, *, cell="lstm", adds=False, masses=None, relations=None, **space
+):
     """Frames [t][i][d] -> nodes [t][i][d], attention [t][round][head][i][j].
 
     The loop over time is outermost: all rounds of a frame, then the next frame. adds: time stages
-    add to the nodes. masses: [t][i].
+    add to the nodes. masses: [t][i]. relations: [t][i][j].
     """
     width = len(frames[0][0])
     nothing = [0.0] * (2 * width if cell == "lstm" else width)
@@ -319,6 +324,7 @@ def recurrence(weights, frames, names, *, cell="lstm", adds=False, masses=None, 
     for t, nodes in enumerate(frames):
         attention.append([])
         space["masses"] = None if masses is None else masses[t]
+        space["relations"] = None if relations is None else relations[t]
         for k, name in enumerate(names):
             own = below(weights, f"stages.{name}")
             if name == "space":

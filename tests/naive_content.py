@@ -23,19 +23,55 @@ def wave_position(weights, place, mass, identity=None, frequencies=(0.25, 0.5, 1
     return code if identity is None else add(code, weights["identity"][identity])
 
 
-def motion(weights, path, masses, *, scale=10.0, reach=0.25, frequencies=(0.125, 0.25, 0.5, 1.0)):
-    """The codes [t] of a node that was at path [t] with masses [t]."""
+def moved(path, t, *, scale=10.0, reach=0.25):
+    """The step of a node into frame t > 0, cut and scaled."""
+    return [
+        scale * min(max(b - a, -reach), reach) for a, b in zip(path[t - 1], path[t], strict=True)
+    ]
+
+
+def motion(weights, path, masses, *, frequencies=(0.125, 0.25, 0.5, 1.0), steps=1, **units):
+    """The codes [t] of a node that was at path [t] with masses [t], of its last steps."""
     codes = []
-    for t, place in enumerate(path):
-        step = [0.0, 0.0]
-        if t > 0:
-            there = masses[t] * masses[t - 1]
-            step = [
-                scale * min(max(b - a, -reach), reach) * there
-                for a, b in zip(path[t - 1], place, strict=True)
-            ]
-        codes.append(layer(weights, "linear", step + waves(step, frequencies)))
+    for t in range(len(path)):
+        told = []  # of each number of a step, those of the earliest step first
+        for when in range(t - steps + 1, t + 1):
+            if when > 0:
+                step = moved(path, when, **units)
+                there = masses[when] * masses[when - 1]
+                told.append([there * v for v in step + waves(step, frequencies)])
+            else:
+                told.append([0.0] * (2 + 4 * len(frequencies)))
+        codes.append(
+            layer(weights, "linear", [step[p] for p in range(len(told[0])) for step in told])
+        )
     return codes
+
+
+def relative_motion(paths, masses, *, scales=(0.1, 0.2, 0.4, 0.8), decay=0.9, **units):
+    """[t][i][j]: for each scale how alike i and j moved so far, then how much was seen of both.
+
+    paths, masses: of each node, [i][t].
+    """
+    nodes, result = range(len(paths)), []
+    for t in range(len(paths[0])):
+        result.append([[None] * len(nodes) for _ in nodes])
+        for i in nodes:
+            for j in nodes:
+                alike, seen = [0.0] * len(scales), 0.0
+                for when in range(1, t + 1):
+                    steps = (moved(paths[n], when, **units) for n in (i, j))
+                    apart = far(*steps)
+                    w = decay ** (t - when)
+                    for n in (i, j):
+                        w *= masses[n][when] * masses[n][when - 1]
+                    alike = [
+                        v + w * exp(-apart / (2 * s**2)) for v, s in zip(alike, scales, strict=True)
+                    ]
+                    seen += w
+                told = [v / max(seen, 0.1) for v in alike]
+                result[t][i][j] = [*told, seen * (1 - decay)]
+    return result
 
 
 # --- nodes that are bound to content -------------------------------------------------------------
@@ -224,18 +260,28 @@ def spoken(frames, masses):
     return [add(*weighed(*both)) for both in zip(frames, masses, strict=True)]
 
 
-def rstg(clip, weights, regions, names, *, identities=False, moves=False, **options):
+def related(regions):
+    """How alike the nodes of `regions` moved, [t][i][j]."""
+    boxes, _, masses = regions
+    paths = [[box[:2] for box in path] for path in zip(*boxes, strict=True)]
+    return relative_motion(paths, list(zip(*masses, strict=True)))
+
+
+def rstg(
+    clip, weights, regions, names, *, identities=False, moves=False, relative=False, **options
+):
     """A clip -> the vector as of each frame. names: of stages; options: of `naive.recurrence`."""
     frames, masses = entry(clip, weights, regions, identities=identities, moves=moves), regions[2]
-    heard = [list(range(len(masses[0])))] * len(masses[0])
-    own = below(weights, "recurrence")
-    frames, _ = recurrence(own, frames, names, masses=masses, heard=heard, **options)
+    options |= {"heard": [list(range(len(masses[0])))] * len(masses[0]), "masses": masses}
+    options |= {"relations": related(regions) if relative else None}
+    frames, _ = recurrence(below(weights, "recurrence"), frames, names, **options)
     return spoken(frames, masses)
 
 
-def dyreg(clip, weights, regions, rounds, *, residual=True, adds=False, **options):
+def dyreg(clip, weights, regions, rounds, *, residual=True, adds=False, relative=False, **options):
     """A clip -> the vector as of each frame."""
     frames, masses = entry(clip, weights, regions, **options), regions[2]
+    more = {"masses": masses, "relations": related(regions) if relative else None}
     own = below(weights, "recurrence")
-    frames, _ = graph(own, frames, rounds, residual, adds=adds, masses=masses)
+    frames, _ = graph(own, frames, rounds, residual, adds=adds, **more)
     return spoken(frames, masses)

@@ -302,21 +302,25 @@ def regions(kind, weights, clip, nodes, *, anchors="center", size=1 / 6, given=N
 # --- eqs. 8 and 9: the graph ---------------------------------------------------------------------
 
 
-def exchange(weights, nodes, residual, masses=None):
+def exchange(weights, nodes, residual, masses=None, relations=None):
     """Each node becomes, or adds, the messages from all nodes, weighted by dot products.
 
-    masses: of the nodes; a sender counts by its mass, and one without ends at zero.
+    masses: of the nodes; a sender counts by its mass, and one without ends at zero. relations:
+    [i][j].
     """
     masses = masses or [1.0] * len(nodes)
+    relations = relations or [[()] * len(nodes)] * len(nodes)
     result, attention = [], []
     told = below(weights, "send")
     keys = [layer(weights, "gather.key", node) for node in nodes]
-    for node in nodes:
+    for node, related in zip(nodes, relations, strict=True):
         query = layer(weights, "gather.query", node)
         alpha = softmax(
             [dot(query, key) + log(max(m, LEAST)) for key, m in zip(keys, masses, strict=True)]
         )
-        messages = [message(told, sender, node) for sender in nodes]
+        messages = [
+            message(told, sender, node, r) for sender, r in zip(nodes, related, strict=True)
+        ]
         heard = [dot(alpha, values) for values in zip(*messages, strict=True)]
         result.append(norm(weights, "norm", add(node, heard) if residual else heard))
         attention.append(alpha)
@@ -324,16 +328,18 @@ def exchange(weights, nodes, residual, masses=None):
     return result, attention
 
 
-def graph(weights, frames, rounds, residual, *, adds=False, masses=None):
+def graph(weights, frames, rounds, residual, *, adds=False, masses=None, relations=None):
     """K rounds of a GRU over time and messages in space, then a last GRU; frame after frame.
 
     adds: the GRU adds to the nodes, with a norm but for the last. masses: [t][i].
+    relations: [t][i][j].
     """
     nothing = [[0.0] * len(node) for node in frames[0]]
     past = [nothing] * (rounds + 1)
     result, attention = [], []
     for t, nodes in enumerate(frames):
         attention.append([])
+        here = masses and masses[t], relations and relations[t]
         for k in range(rounds + 1):
             own = below(weights, "stages.time" if k < rounds else "stages.final")
             past[k] = told = [
@@ -344,7 +350,7 @@ def graph(weights, frames, rounds, residual, *, adds=False, masses=None):
                 nodes = [norm(own, "norm", v) for v in nodes]
             if k < rounds:
                 own = below(weights, "stages.space")
-                nodes, alpha = exchange(own, nodes, residual, masses and masses[t])
+                nodes, alpha = exchange(own, nodes, residual, *here)
                 attention[-1].append([alpha])  # one head
         result.append(nodes)
     return result, attention

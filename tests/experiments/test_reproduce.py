@@ -134,11 +134,13 @@ def test_a_table_is_trained_once_and_the_page_says_what_the_jsons_say(clone, mon
         assert str(clone.parent) not in json.dumps(one)
         assert one["curve"]["videos"] == [32, 64]
         assert len(one["curve"]["accuracy"]) == len(one["curve"]["distance"]) == 2
+        spent = one["curve"]["cpu_seconds"]
+        assert 0 < spent[0] < spent[1] < one["cpu_seconds"] + 0.1
         assert one["best_validation"]["accuracy"] == max(one["curve"]["accuracy"])
         assert {"commit", "hardware", "date"} <= one["environment"].keys()
     net = results["small_net_embedded_seed0"]
     assert net["regions"] is None
-    assert net["curve"].keys() == {"videos", "accuracy"}
+    assert net["curve"].keys() == {"videos", "accuracy", "cpu_seconds"}
 
     # the page, by hand
     page = (clone.parent / "RESULTS.md").read_text()

@@ -11,11 +11,13 @@ from graphs import draw, gather_of, random_rstg
 from interlace import RSTG, DyReg
 from interlace.graph.block import region_weights
 from interlace.graph.dyreg import RegionKind
+from interlace.graph.motion import Motion
 from interlace.graph.recurrence import SCHEDULES
 from interlace.graph.regions.content import ContentRegions
 from interlace.graph.regions.dynamic import DynamicRegions
 from interlace.graph.regions.objects import ObjectRegions
 from interlace.graph.regions.sharp import SharpRegions
+from interlace.graph.regions.simple import StaticRegions
 from interlace.graph.space_stage import DotGather, Update
 from tolerances import BFLOAT16, EXACT, FLOAT32
 
@@ -47,17 +49,20 @@ def test_a_stream_is_the_clip(schedule, readout):
 
 def flat(state):
     """The tensors of a state."""
-    parts = (state.regions, *state.recurrence, state.readout, state.motion)
+    parts = (state.regions, *state.recurrence, state.readout, state.motion, state.relations)
     return [v for v in parts if v is not None]
 
 
+MOVES = {"motion": True, "relative_motion": True}
 PARTS = {
-    "motion": {"motion": True},
-    "sharp": {"sharp": True, "motion": True},
-    "add": {"sharp": True, "motion": True, "time": "add"},
-    "content": {"regions": ContentRegions(5, 3), "motion": True, "time": "add"},
-    "objects": {"regions": ObjectRegions(5, 4, reach=0.3), "motion": True, "time": "add"},
-    "dynamic": {"regions": DynamicRegions.of(5, 3, width=4), "motion": True},
+    "motion": MOVES,
+    "path": {"sharp": True, "motion": Motion(8, steps=3)},
+    "sharp": {"sharp": True, **MOVES},
+    "add": {"sharp": True, **MOVES, "time": "add"},
+    "content": {"regions": ContentRegions(5, 3), **MOVES, "time": "add"},
+    "objects": {"regions": ObjectRegions(5, 4, reach=0.3), **MOVES, "time": "add"},
+    "dynamic": {"regions": DynamicRegions.of(5, 3, width=4), **MOVES},
+    "static": {"regions": StaticRegions(3), **MOVES},
     "sharp-dynamic": {"regions": SharpRegions(DynamicRegions.of(5, 3, width=4), 5, 3)},
 }
 
@@ -67,7 +72,11 @@ PARTS = {
 @pytest.mark.parametrize("readout", READOUTS)
 @torch.no_grad()
 def test_a_stream_is_the_clip_whatever_gives_regions(parts, schedule, readout):
-    rounds = None if schedule == "time-only" else 1
+    rounds = None
+    if schedule == "time-only":
+        parts = {key: value for key, value in parts.items() if key != "relative_motion"}
+    else:
+        rounds = 1
     block = random_rstg(schedule=schedule, readout=readout, rounds=rounds, scales=(2, 1), **parts)
     clip, every = draw(2, 6, 5, 6, 4), {} if readout == "map" else {"every_frame": True}
     whole, last = block(clip, return_state=True, **every)
@@ -83,7 +92,10 @@ def test_a_stream_is_the_clip_whatever_gives_regions(parts, schedule, readout):
             same(a, b, **EXACT)
     if block.motion is not None:
         with pytest.raises(ValueError, match="state must be"):
-            block(clip[:, :1], last._replace(motion=last.motion[:, 1:]))
+            block(clip[:, :1], last._replace(motion=last.motion[:1]))
+    if block.relations is not None:
+        with pytest.raises(ValueError, match="state must be"):
+            block(clip[:, :1], last._replace(relations=last.relations[..., 1:]))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

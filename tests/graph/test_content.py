@@ -210,6 +210,7 @@ def test_wrong_options(wrong, message):
 
 def graph(kind="content", **options):
     said = {"rounds": 2, "residual": True, "motion": True, "time": "add", "readout": "vector"}
+    said["relative_motion"] = options.get("schedule") != "time-only"
     said["gather"] = DotGather(8, scaled=True)
     return random_rstg(regions=BOUND[kind](), **{**said, **options})
 
@@ -224,14 +225,18 @@ def regions_in_loops(kind, weights, images):
 
 
 @pytest.mark.parametrize("adds", [True, False])
-@pytest.mark.parametrize("moves", [True, False])
+@pytest.mark.parametrize(
+    ("moves", "relative"), [(True, True), (True, False), (False, True), (False, False)]
+)
 @pytest.mark.parametrize("kind", ["content", "objects"])
-def test_the_whole_graph_as_in_loops(kind, moves, adds):
+def test_the_whole_graph_as_in_loops(kind, moves, relative, adds):
     """All frames of a clip, of both graphs, with nodes that move and are told so."""
     clip, bound = draw(1, 4, 5, 6, 7), {"identities": kind == "content", "moves": moves}
     said = {"motion": moves, "time": "add" if adds else "replace"}
     images = clip[0].tolist()
 
+    bound |= {"relative": relative}
+    said |= {"relative_motion": relative}
     block = graph(kind, **said)
     weights = weights_of(block)
     expected = naive.rstg(

@@ -10,6 +10,7 @@ import interlace
 from graphs import draw, random_dyreg, random_rstg
 from interlace.graph import fast
 from interlace.graph.edges import Edges
+from interlace.graph.motion import RelativeMotion
 from interlace.graph.readout import ToMap, ZeroStartNorm
 from interlace.graph.recurrence import SCHEDULES
 from interlace.graph.regions.content import ContentRegions
@@ -117,6 +118,7 @@ NEW = {
 @pytest.mark.parametrize("parts", NEW.values(), ids=NEW)
 def test_transforms_of_graphs_that_are_told_their_steps(parts):
     options = {"rounds": 1, "readout": "vector", "motion": True, "time": "add"}
+    options["relative_motion"] = RelativeMotion(scales=(1.0, 3.0))
     block = random_rstg(**options, **parts)
     transforms(block, draw(3, 1, 3, 5, 6, 6))
     if "objects" not in str(type(block.regions)):  # of which parts are detached

@@ -13,7 +13,7 @@ import naive_dyreg as naive
 from graphs import draw, exact, random_dyreg, regions_of, weights_of
 from interlace.graph.boxes import anchors
 from interlace.graph.dyreg import DyReg, RegionKind
-from interlace.graph.motion import Motion
+from interlace.graph.motion import Motion, RelativeMotion
 from interlace.graph.regions.dynamic import DynamicRegions
 from interlace.graph.regions.simple import FixedRegions, GivenRegions
 from tolerances import BFLOAT16, EXACT, FLOAT32
@@ -133,6 +133,9 @@ def test_the_papers_values_are_the_defaults():
         {"sharp": True},
         {"motion": True},
         {"motion": Motion(8, scale=3.0)},
+        {"motion": Motion(8, steps=2)},
+        {"relative_motion": True},
+        {"relative_motion": RelativeMotion(scale=3.0)},
         {"time": "add"},
         {"readout": "vector"},
         {"readout": "mean-vector"},
@@ -566,3 +569,71 @@ def test_wrong_options(wrong, message):
 def test_wrong_features(shape, message):
     with pytest.raises(ValueError, match=message):
         fresh("dynamic")(torch.zeros(shape))
+
+
+# --- who moves like whom -------------------------------------------------------------------------
+
+
+def related(kind, *, readout="vector"):
+    regions = regions_of(kind, 5, 3) if kind != "silent" else GivenRegions(4, silent=True)
+    options = {"regions": regions, "readout": readout, "rounds": 2}
+    if isinstance(regions, str):
+        options["nodes"] = 3
+    return random_dyreg(**options, motion=Motion(8, steps=2), relative_motion=True)
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "static", "given", "silent", "content", "objects"])
+@pytest.mark.parametrize("readout", READOUTS)
+@torch.no_grad()
+def test_a_stream_of_nodes_that_move_is_the_clip(kind, readout):
+    block, clip = related(kind, readout=readout), draw(2, 5, 5, 6, 4)
+    boxes = told(block, clip)
+    whole, last = block(clip, return_state=True, **boxes)
+    state, parts = None, []
+    for here in torch.arange(5).split([1, 3, 1]):
+        now = {key: value[:, here] for key, value in boxes.items()}
+        part, state = block(clip[:, here], state, return_state=True, **now)
+        parts.append(part)
+    found = torch.cat(parts, 1) if readout == "map" else parts[-1]
+    torch.testing.assert_close(found, whole, **EXACT)
+    torch.testing.assert_close(state.relations, last.relations, **EXACT)
+    torch.testing.assert_close(state.motion, last.motion, **EXACT)
+    for part in ("motion", "relations"):
+        other = last._replace(**{part: getattr(last, part)[:1]})
+        with pytest.raises(ValueError, match="state must be"):
+            block(clip, other, **boxes)
+
+
+@torch.no_grad()
+def test_renumbering_boxes_renumbers_nodes_that_move():
+    block, clip, order = related("silent"), draw(1, 4, 5, 6, 6), [2, 3, 1, 0]
+    boxes = told(block, clip, count=4)["boxes"]
+    out, trace = block(clip, boxes=boxes, return_trace=True)
+    same, other = block(clip, boxes=boxes[:, :, order], return_trace=True)
+    torch.testing.assert_close(same, out, **EXACT)
+    torch.testing.assert_close(other.nodes, trace.nodes[:, :, order], **FLOAT32)
+
+
+@torch.no_grad()
+def test_only_relations_tell_who_moves_along():
+    """On features that are the same everywhere, of nodes that are not told where they are."""
+
+    class Nowhere(torch.nn.Module):
+        def forward(self, regions):
+            return torch.zeros(8).double()
+
+    start = exact([[0.3, 0.3, 0.1, 0.1], [0.7, 0.3, 0.1, 0.1], [0.5, 0.7, 0.1, 0.1]])
+    together = exact([[0.03, 0, 0, 0], [0.03, 0, 0, 0], [0, 0.03, 0, 0]])
+    apart = exact([[0.03, 0, 0, 0], [-0.03, 0, 0, 0], [0, 0.03, 0, 0]])
+    for relative in (True, False):
+        regions = {"regions": GivenRegions(3), "readout": "vector"}
+        block = random_dyreg(**regions, relative_motion=relative)
+        block.where = Nowhere()
+        one, other = (
+            block(
+                torch.ones(1, 4, 5, 8, 8).double(),
+                boxes=(start + torch.arange(4)[:, None, None] * steps)[None],
+            )
+            for steps in (together, apart)
+        )
+        assert torch.allclose(one, other, rtol=1e-3) is not relative

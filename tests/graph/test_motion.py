@@ -1,19 +1,26 @@
-"""Steps of nodes, and codes of where they are."""
+"""Steps of nodes, alone and beside each other, and codes of where they are."""
+
+import math
+import re
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import naive_content as naive
 from blobs import blobs, reads_channels
 from graphs import draw, exact, random_dyreg, random_rstg, randomise, weights_of
 from interlace.graph.kernels import RegionKernel
-from interlace.graph.motion import Motion
+from interlace.graph.motion import Motion, RelativeMotion
 from interlace.graph.position import WavePositions, waves
 from interlace.graph.regions.content import ContentRegions
 from interlace.graph.regions.regions import Regions
 from tolerances import EXACT
 
 EMPTY = RegionKernel(torch.zeros(0), torch.zeros(0))  # neither reads a kernel
+
+
+UNITS = {"scale": 4.0, "reach": 0.1, "scales": (0.3, 1.5), "decay": 0.4}  # of relative motion
 
 
 def at(places, mass=None):
@@ -27,7 +34,13 @@ def walk(*shape, seed=0):
 
 @pytest.mark.parametrize("weighed", [False, True])
 @pytest.mark.parametrize(
-    "options", [{}, {"scale": 3.0, "reach": 0.1, "waves": (0.3, 2.0, 5.0)}, {"waves": ()}]
+    "options",
+    [
+        {},
+        {"steps": 3},
+        {"scale": 3.0, "reach": 0.1, "waves": (0.3, 2.0, 5.0), "steps": 7},
+        {"waves": (), "steps": 2},
+    ],
 )
 def test_motion_as_in_loops(options, weighed):
     module, (places, mass) = randomise(Motion(4, **options)), walk(2, 5, 3)
@@ -40,7 +53,30 @@ def test_motion_as_in_loops(options, weighed):
             path, masses = places[b, :, n].tolist(), mass[b, :, n].tolist()
             expected = naive.motion(weights_of(module), path, masses, **said)
             torch.testing.assert_close(codes[b, :, n], exact(expected), **EXACT)
-    torch.testing.assert_close(state, torch.cat((places, mass[..., None]), -1)[:, -1], **EXACT)
+    path = F.pad(torch.cat((places, mass[..., None]), -1), (0, 0, 0, 0, 7, 0))  # of zeros before
+    torch.testing.assert_close(state, path[:, -module.steps :], **EXACT)
+
+
+def related(module, places, mass):
+    """Of one clip, [i][t], in loops."""
+    paths, masses = places.transpose(0, 1).tolist(), mass.t().tolist()
+    said = {name: getattr(module, name) for name in ("scale", "reach", "scales", "decay")}
+    return exact(naive.relative_motion(paths, masses, **said))
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+@pytest.mark.parametrize("options", [{}, UNITS], ids=["defaults", "others"])
+def test_relative_motion_as_in_loops(options, weighed):
+    """Symmetric and in [0, 1]; nothing at the first frame."""
+    module, (places, mass) = RelativeMotion(**options), walk(2, 6, 4)
+    told, _ = module(at(places, mass if weighed else None))
+    assert told.shape == (2, 6, 4, 4, module.out_channels)
+    for b in range(2):
+        expected = related(module, places[b], mass[b] if weighed else torch.ones_like(mass[b]))
+        torch.testing.assert_close(told[b], expected, **EXACT)
+    assert (told[:, 0] == 0).all()
+    assert ((told >= 0) & (told <= 1)).all()
+    assert torch.equal(told, told.transpose(2, 3))
 
 
 @pytest.mark.parametrize("identities", [0, 3])
@@ -97,24 +133,117 @@ def test_the_step_of_a_blob():
     torch.testing.assert_close(found, expected, rtol=0, atol=7 * 1e-3)
 
 
+def test_who_moves_along_is_told_from_who_does_not():
+    """However far apart: 1 for the same steps, by hand for the others."""
+    start, steps = (
+        exact([[0.1, 0.2], [0.6, 0.8], [0.5, 0.1]]),
+        exact([[0.02, 0], [0.02, 0], [0, 0]]),
+    )
+    places = start + torch.arange(4)[:, None, None] * steps
+    told, _ = RelativeMotion(scales=(0.1, 0.2))(at(places[None]))
+    ones = torch.ones(3).double()
+    for i in range(3):
+        torch.testing.assert_close(told[0, 1:, i, i, :2], ones[:, None].expand(3, 2), **EXACT)
+    torch.testing.assert_close(told[0, 1:, 0, 1, :2], ones[:, None].expand(3, 2), **EXACT)
+    apart = exact([math.exp(-2), math.exp(-0.5)])  # a fiftieth of the frame is 0.2 scaled
+    torch.testing.assert_close(told[0, 1:, 0, 2, :2], apart.expand(3, 2), **EXACT)
+    seen = exact([0.1, 0.19, 0.271])  # of frames in pairs so far, each 0.9 of the next
+    torch.testing.assert_close(told[0, 1:, 0, 2, 2], seen, **EXACT)
+
+
+def test_what_was_seen_long_ago_counts_less():
+    """Two move alike for two frames, and then one of them stands."""
+    step = exact([[0, 0], [1, 1], [1, 1], [1, 0], [1, 0]]).cumsum(0)[..., None] * exact([0.1, 0])
+    early, late = (
+        RelativeMotion(scales=(0.1,), decay=decay)(at(0.3 + step[None]))[0][0, :, 0, 1, 0]
+        for decay in (0.5, 0.9)
+    )
+    none = math.exp(-50)
+    for told, d in ((early, 0.5), (late, 0.9)):
+        weights = [d**3 + d**2 + (d + 1) * none, d**3 + d**2 + d + 1]
+        torch.testing.assert_close(told[4], exact(weights[0] / weights[1]), **EXACT)
+    assert early[4] < 0.21 < late[4]
+
+
+def test_who_is_hardly_seen_is_alike_to_nobody():
+    """In proportion, below a tenth of a frame in which both are there; a blink is forgotten."""
+    places = exact([0.5, 0.5]).expand(1, 3, 2, 2)
+    mass = exact([[1, 1], [1, 0.2], [1, 0.1]])[None]
+    told, _ = RelativeMotion(scales=(0.1,))(at(places, mass))
+    seen = exact([0.2, 0.9 * 0.2 + 0.02])
+    torch.testing.assert_close(told[0, 1:, 0, 1, 1], 0.1 * seen, **EXACT)
+    torch.testing.assert_close(told[0, 1:, 0, 1, 0], torch.ones(2).double(), **EXACT)
+    told, _ = RelativeMotion(scales=(0.1,))(at(places, 0.25 * mass))
+    alike = exact([0.2 * 0.25**4, (0.9 * 0.2 + 0.02) * 0.25**4]) / 0.1
+    torch.testing.assert_close(told[0, 1:, 0, 1, 0], alike, **EXACT)
+    told, _ = RelativeMotion()(at(places, torch.zeros(1, 3, 2).double()))
+    assert (told == 0).all()
+
+
+ALL = pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Motion(4),
+        lambda: Motion(4, steps=3),
+        RelativeMotion,
+        lambda: RelativeMotion(**UNITS),
+    ],
+    ids=["motion", "steps", "relative", "other units"],
+)
+
+
+@ALL
 @pytest.mark.parametrize("chunks", [[1] * 6, [2, 1, 3]])
 @torch.no_grad()
-def test_a_stream_is_the_clip(chunks):
-    module, (places, mass) = randomise(Motion(4)), walk(2, 6, 3)
+def test_a_stream_is_the_clip(make, chunks):
+    module, (places, mass) = randomise(make()), walk(2, 6, 3)
     whole, last = module(at(places, mass))
     state, parts = None, []
     for here in torch.arange(6).split(chunks):
         part, state = module(at(places[:, here], mass[:, here]), state)
-        assert state.shape == (2, 3, 3)
+        assert state.shape == last.shape
         parts.append(part)
     torch.testing.assert_close(torch.cat(parts, 1), whole, **EXACT)
     torch.testing.assert_close(state, last, **EXACT)
-    with pytest.raises(ValueError, match=r"state must be \(1, 3, 3\), got \(2, 3, 3\)"):
+    shapes = [re.escape(str((clips, *last.shape[1:]))) for clips in (1, 2)]
+    with pytest.raises(ValueError, match="state must be {}, got {}".format(*shapes)):
         module(at(places[:1]), state)
+    with pytest.raises(ValueError, match="state must be"):
+        module(at(places[:, :, :2]), state)
+
+
+@ALL
+@torch.no_grad()
+def test_renumbering_the_nodes_and_clips_renumbers_the_result(make):
+    module, (places, mass), order = randomise(make()), walk(2, 4, 3), [2, 0, 1]
+    told, _ = module(at(places, mass))
+    other, _ = module(at(places[[1, 0]][:, :, order], mass[[1, 0]][..., order]))
+    told = told[[1, 0]][:, :, order]
+    torch.testing.assert_close(other, told if told.dim() == 4 else told[:, :, :, order], **EXACT)
+
+
+@ALL
+@torch.no_grad()
+def test_the_compiler_finds_one_unbroken_graph(make):
+    torch._dynamo.reset()
+    module = randomise(make())
+    compiled, state = torch.compile(module, fullgraph=True, backend="eager"), None
+    for frames in (3, 1):
+        regions = at(*walk(2, frames, 3, seed=frames))
+        (ours, kept), (theirs, state) = compiled(regions, state), module(regions, state)
+        torch.testing.assert_close(ours, theirs, **EXACT)
+        torch.testing.assert_close(kept, state, **EXACT)
 
 
 @pytest.mark.parametrize(
-    "module", [Motion(4), WavePositions(4, identities=3)], ids=["motion", "where"]
+    "module",
+    [
+        Motion(4),
+        Motion(4, steps=2),
+        WavePositions(4, identities=3),
+        RelativeMotion(scales=(0.8, 2.0)),
+    ],
+    ids=["motion", "steps", "where", "relative"],
 )
 def test_codes_have_the_gradient_of_their_formula(module):
     randomise(module)
@@ -127,7 +256,7 @@ def test_codes_have_the_gradient_of_their_formula(module):
     assert torch.autograd.gradcheck(read, (places, mass))
     assert torch.autograd.gradgradcheck(read, (places, mass))
     read(places, mass).square().sum().backward()
-    assert all(bool(p.grad.any()) for p in module.parameters())
+    assert all(bool(p.grad.any()) for p in (*module.parameters(), places, mass))
     torch.testing.assert_close(
         torch.vmap(read)(places.expand(2, 1, 3, 3, 2), mass.expand(2, 1, 3, 3))[1],
         read(places, mass),
@@ -144,23 +273,32 @@ def test_half_precision_tells_small_steps_apart():
     places = torch.tensor([[0.7, 0.6], [0.701, 0.6]])[None, :, None]
     with torch.autocast("cpu", torch.bfloat16):
         codes, state = module(at(places))
-    assert state.dtype == torch.float32
+        still = places[:, :1].expand(1, 2, 1, 2)
+        told, sums = RelativeMotion(scales=(0.01,))(at(torch.cat((places, still), 2)))
+    assert state.dtype == told.dtype == sums.dtype == torch.float32
     torch.testing.assert_close(
         codes[0, 1, 0].float(), torch.tensor([0.01, 0]), rtol=0.01, atol=1e-6
     )
+    assert float(told[0, 1, 0, 1, 0]) == pytest.approx(math.exp(-0.5), rel=0.001)
 
 
 @torch.no_grad()
 def test_a_nan_is_not_hidden():
-    module, (places, mass) = randomise(Motion(4)), walk(1, 4, 2)
+    """Nor does it spread to other nodes; of relations, it stays in the sums."""
+    places, mass = walk(1, 5, 3)
     places[0, 1, 0, 0] = float("nan")
-    codes, _ = module(at(places, mass))
-    assert codes.isnan().all(-1)[0].tolist() == [
-        [False] * 2,
-        [True, False],
-        [True, False],
-        [False] * 2,
-    ]
+    for steps in (1, 2):
+        codes, _ = randomise(Motion(4, steps=steps))(at(places, mass))
+        broken = [1 <= t <= 1 + steps for t in range(5)]
+        assert codes.isnan().all(-1)[0].tolist() == [[b, False, False] for b in broken]
+        assert codes.isnan().any(-1).sum() == sum(broken)
+    told, state = RelativeMotion()(at(places, mass))
+    alike = told[0, ..., :-1].isnan()
+    assert alike[1:, 0].all()
+    assert alike[1:, :, 0].all()
+    assert not alike[:, 1:, 1:].any()
+    assert not alike[0].any()
+    assert state.isnan().any()
     assert randomise(WavePositions(4))(at(places)).isnan().all(-1).sum() == 1
 
 
@@ -168,6 +306,16 @@ def test_a_nan_is_not_hidden():
 def test_wrong_options(wrong):
     with pytest.raises(ValueError, match="scale and reach must be above 0, got scale="):
         Motion(4, **wrong)
+    with pytest.raises(ValueError, match="scale and reach must be above 0, got scale="):
+        RelativeMotion(**wrong)
+
+
+def test_other_wrong_options():
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        Motion(4, steps=0)
+    for decay in (0, 1, -0.5, float("nan")):
+        with pytest.raises(ValueError, match=f"decay must be between 0 and 1, got {decay}"):
+            RelativeMotion(decay=decay)
 
 
 @pytest.mark.parametrize("make", [random_rstg, random_dyreg])

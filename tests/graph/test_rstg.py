@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 import naive
 from graphs import draw, exact, gather_of, random_rstg, weights_of
 from interlace import RSTG
-from interlace.graph.motion import Motion
+from interlace.graph.motion import Motion, RelativeMotion
 from interlace.graph.recurrence import SCHEDULES
 from interlace.graph.regions.content import ContentRegions
 from interlace.graph.space_stage import DotGather, Send, Update
@@ -82,6 +82,9 @@ def test_every_option_as_in_loops(
         {"sharp": True},
         {"motion": True},
         {"sharp": True, "motion": Motion(8, scale=3.0)},
+        {"sharp": True, "motion": Motion(8, steps=2)},
+        {"relative_motion": True},
+        {"sharp": True, "relative_motion": RelativeMotion(scale=30.0)},
         {"time": "add"},
         {"regions": ContentRegions(5, 14)},
         {"gather": DotGather(8, scaled=True)},
@@ -126,7 +129,15 @@ def test_the_papers_values_are_the_defaults():
             "is for grids: leave out regio",
         ),
         ({"scales": ()}, "scales must be positive"),
+        (
+            {"relative_motion": True, "schedule": "homogeneous"},
+            "is for grids: leave out regions and relative_motion",
+        ),
         ({"positional": True, "send": Send(8)}, "positions that `Send` does not take"),
+        (
+            {"relative_motion": True, "send": Send(8)},
+            r"relations that `Send` does not take: Send\(..., relations=5\)",
+        ),
     ],
 )
 def test_wrong_options(wrong, message):
@@ -139,6 +150,7 @@ def test_wrong_options(wrong, message):
     [
         {"rounds": 3},
         {"positional": True},
+        {"relative_motion": True},
         {"residual": True},
         {"adjacency": "full"},
         {"send": Send(8)},

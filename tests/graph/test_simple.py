@@ -1,10 +1,12 @@
 """Regions that do not depend on the video, and those somebody else found."""
 
+import itertools
+
 import pytest
 import torch
 
 import naive_dyreg as naive
-from graphs import draw, exact, randomise, weights_of
+from graphs import draw, exact, random_dyreg, randomise, weights_of
 from interlace.graph.boxes import anchors
 from interlace.graph.dyreg import DyReg
 from interlace.graph.kernels import pool
@@ -111,6 +113,43 @@ def test_a_box_of_no_size_reads_a_point():
     regions, _ = GivenRegions(1)(features, None, exact([[[[3.5 / 7, 1.5 / 5, 0, 0]]]]))
     nodes = pool(features, regions.pool)  # in the middle of a cell: that cell alone
     torch.testing.assert_close(nodes[0, 0, 0], features[0, 0, :, 1, 3], **EXACT)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_a_silent_node_is_one_without_a_box(count):
+    """No box is given out twice; of a box with a NaN, that node and frame alone are silent."""
+    given = draw(1, 2, count, 4).sigmoid() / 2
+    if count:
+        given[0, 1, 0, 2] = NAN
+    module, features = GivenRegions(3, silent=True), draw(1, 2, 4, 5, 7)
+    regions, _ = module(features, None, given)
+    there = [[n < count and not (t == 1 and n == 0) for n in range(3)] for t in range(2)]
+    assert regions.mass.tolist() == [there]
+    for t, n in itertools.product(range(2), range(3)):
+        expected = given[0, t, n] if there[t][n] else exact(WHOLE)
+        torch.testing.assert_close(regions.boxes[0, t, n], expected, **EXACT)
+    assert GivenRegions(3)(features, None, given)[0].mass is None
+    assert "silent" in repr(module)
+    assert "silent" not in repr(GivenRegions(3))
+
+
+@torch.no_grad()
+def test_whom_no_box_is_given_has_no_say():
+    """More silent nodes change nothing but what they weigh in a softmax, little."""
+    outs, features = [], draw(1, 3, 5, 6, 6)
+    boxes = draw(1, 3, 2, 4).sigmoid() / 2
+    for nodes in (2, 6):
+        regions = GivenRegions(nodes, silent=True)
+        block = random_dyreg(regions=regions, readout="vector", motion=True, relative_motion=True)
+        outs.append(block(features, boxes=boxes))
+        for more in (0, 3):  # as boxes that have a NaN
+            padded = torch.nn.functional.pad(boxes, (0, 0, 0, more), value=NAN)
+            assert torch.equal(block(features, boxes=padded), outs[-1])
+    torch.testing.assert_close(*outs, rtol=0.02, atol=0.02 * float(outs[0].abs().max()))
+    loud = random_dyreg(
+        regions=GivenRegions(6), readout="vector", motion=True, relative_motion=True
+    )
+    assert not torch.allclose(loud(features, boxes=boxes), outs[0], rtol=0.1)
 
 
 def test_missing_boxes_stop_no_gradient():

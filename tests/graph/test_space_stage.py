@@ -17,7 +17,7 @@ from interlace.graph.space_stage import (
     SpaceStage,
     Update,
 )
-from tolerances import EXACT
+from tolerances import BFLOAT16, EXACT
 
 WIDTH = 8
 
@@ -33,12 +33,13 @@ def random_stage(
     heads=1,
     layers=2,
     positions=0,
+    relations=0,
     groups=None,
     scaled=False,
     seed=0,
 ):
     stage = SpaceStage(
-        Send(WIDTH, layers=layers, positions=positions),
+        Send(WIDTH, layers=layers, positions=positions, relations=relations),
         gather_of(kind, WIDTH, heads, scaled=scaled),
         Update(WIDTH, layers=layers, groups=groups),
         norm=torch.nn.LayerNorm(WIDTH),
@@ -60,12 +61,15 @@ def masses(count, frames=2, *, seed=0):
     | st.sampled_from([("sum", 1), ("mean", 1)]),
     layers=st.integers(1, 3),
     positions=st.sampled_from([0, 3]),
+    relations=st.sampled_from([0, 2]),
     grouped=st.booleans(),
     weighed=st.booleans(),
     scaled=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_stage_as_in_loops(count, full, kind, layers, positions, grouped, weighed, scaled, seed):
+def test_stage_as_in_loops(
+    count, full, kind, layers, positions, relations, grouped, weighed, scaled, seed
+):
     """On random directed graphs, some with nodes that hear nobody, some with self edges."""
     kind, heads = kind
     scaled = scaled and kind == "dot"
@@ -77,13 +81,15 @@ def test_stage_as_in_loops(count, full, kind, layers, positions, grouped, weighe
         heads=heads,
         layers=layers,
         positions=positions,
+        relations=relations,
         groups=groups,
         scaled=scaled,
         seed=seed,
     )
     nodes, codes = draw(1, 2, count, WIDTH, seed=seed), draw(count, positions, seed=seed + 1)
     mass = masses(count, seed=seed) if weighed else None
-    out, state, attention = stage(nodes, None, codes if positions else None, mass)
+    related = draw(1, 2, count, count, relations, seed=seed + 2) if relations else None
+    out, state, attention = stage(nodes, None, codes if positions else None, mass, related)
     assert state is None
 
     heard = [[j for j in range(count) if full or adjacency[i, j]] for i in range(count)]
@@ -97,6 +103,7 @@ def test_stage_as_in_loops(count, full, kind, layers, positions, grouped, weighe
             groups=[int(i >= count // 2) for i in range(count)] if grouped else None,
             codes=codes.tolist(),
             masses=mass[0, t].tolist() if weighed else None,
+            relations=related[0, t].tolist() if relations else None,
             scaled=scaled,
         )
         torch.testing.assert_close(out[0, t], exact(expected), **EXACT)
@@ -172,13 +179,57 @@ def test_a_stage_has_the_gradient_of_its_masses(kind):
 def test_renumbering_the_nodes_renumbers_the_result(kind):
     adjacency, nodes, codes = random_adjacency(6, 3), draw(2, 3, 6, WIDTH), draw(6, 5)
     order = torch.tensor([4, 0, 5, 2, 1, 3])
-    stage = random_stage(adjacency, kind=kind, positions=5)
-    same = random_stage(adjacency[order][:, order], kind=kind, positions=5)
-    mass = masses(6, 3)
-    out, _, attention = stage(nodes, None, codes, mass)
-    renumbered, _, weights = same(nodes[:, :, order], None, codes[order], mass[..., order])
+    stage = random_stage(adjacency, kind=kind, positions=5, relations=2)
+    same = random_stage(adjacency[order][:, order], kind=kind, positions=5, relations=2)
+    mass, related = masses(6, 3), draw(2, 3, 6, 6, 2)
+    out, _, attention = stage(nodes, None, codes, mass, related)
+    theirs = codes[order], mass[..., order], related[:, :, order][:, :, :, order]
+    renumbered, _, weights = same(nodes[:, :, order], None, *theirs)
     torch.testing.assert_close(renumbered, out[:, :, order], **EXACT)
     torch.testing.assert_close(weights, attention[..., order, :][..., order], **EXACT)
+
+
+@pytest.mark.parametrize("adjacency", [None, random_adjacency(4, 0)], ids=["full", "sparse"])
+def test_relations_of_edges_alone_have_the_gradient_of_their_formula(adjacency):
+    """Also where messages are computed twice; what is not an edge has none."""
+    stage, nodes = random_stage(adjacency, relations=2), draw(1, 2, 4, WIDTH)
+    related = draw(1, 2, 4, 4, 2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda r: stage(nodes, None, None, None, r)[0], related)
+    loss = stage(nodes, None, None, None, related)[0].square().sum()
+    slopes = torch.autograd.grad(loss, [related, stage.send.relation.weight])
+    joined = torch.ones(4, 4, dtype=torch.bool) if adjacency is None else adjacency
+    assert (slopes[0].any(-1)[0, 0] == joined).all()
+    assert slopes[1].any(0).all()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("interlace.graph.space_stage.LARGE", 0)
+        loss = stage(nodes, None, None, None, related)[0].square().sum()
+        again = torch.autograd.grad(loss, [related, stage.send.relation.weight])
+    assert all(torch.equal(a, b) for a, b in zip(again, slopes, strict=True))
+
+
+@torch.no_grad()
+def test_relations_are_of_receiver_then_sender():
+    """Only what 3 tells 1 is changed by that of this pair."""
+    stage, nodes, related = (
+        random_stage(None, relations=2),
+        draw(1, 1, 4, WIDTH),
+        draw(1, 1, 4, 4, 2),
+    )
+    before = stage.send(nodes, stage.edges, None, related)
+    related[0, 0, 1, 3] += 1
+    changed = (stage.send(nodes, stage.edges, None, related) != before).any(-1)
+    assert changed.view(4, 4).nonzero().tolist() == [[1, 3]]
+
+
+@torch.no_grad()
+def test_relations_under_autocast():
+    """Float32 relations of messages in bfloat16."""
+    stage, nodes = random_stage(random_adjacency(5, 0), relations=2).float(), draw(1, 2, 5, WIDTH)
+    related, nodes = draw(1, 2, 5, 5, 2).float(), nodes.float()
+    plain = stage.send(nodes, stage.edges, None, related)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = stage.send(nodes, stage.edges, None, related)
+    assert (half - plain).abs().max() < BFLOAT16 * plain.abs().max()
 
 
 def test_attention_is_a_distribution_over_neighbours():
@@ -283,3 +334,11 @@ def test_what_a_stage_refuses():
         random_stage(random_adjacency(5, 0))(draw(1, 1, 4, WIDTH))
     with pytest.raises(ValueError, match="sends positions, but the graph gave it none"):
         random_stage(None, positions=3)(draw(1, 1, 4, WIDTH))
+    with pytest.raises(ValueError, match="sends relations, but the graph gave it none"):
+        random_stage(None, relations=3)(draw(1, 1, 4, WIDTH))
+    with pytest.raises(ValueError, match="edges for 5 nodes, got 4"):
+        random_stage(random_adjacency(5, 0)).edges.of_pairs(draw(4, 4, 2))
+    with pytest.raises(ValueError, match="homogeneous stage has no relations"):
+        HomogeneousStage(random_stage(with_past(random_adjacency(2, 0))))(
+            draw(1, 1, 2, WIDTH), relations=draw(1, 1, 2, 2, 3)
+        )

@@ -4,8 +4,11 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from interlace.graph.trace import Trace
+from interlace.models.baselines import MeanPool
+from interlace.models.classifier import VideoClassifier
 from interlace.models.registry import create_model, list_models
 from registered import awake
 from tolerances import BFLOAT16, FLOAT32
@@ -14,7 +17,9 @@ ALL = list_models(channels=1)
 GRAPHS = [name for name in ALL if name.startswith(("rstg_", "dyreg"))]
 WHOLE_CLIP = [name for name in ALL if name.startswith(("i3d", "nonlocal", "resnet18_nonlocal"))]
 CONSTANT = [name for name in ALL if name.startswith("dyreg_constant")]
-BOUND = {"rstg_content": 10, "rstg_objects": 16}  # nodes, that are silent or not
+BOUND = {name: 10 for name in ALL if name.startswith("rstg_content")}  # nodes, silent or not
+BOUND |= {"rstg_objects": 16, "rstg_objects_given": 16}
+GRIDS = [name for name in ALL if name.startswith("rstg_grid")]
 STREAMS = [name for name in ALL if name not in [*WHOLE_CLIP, *CONSTANT]]
 
 
@@ -117,6 +122,50 @@ def size_of(state):
     return sum(size_of(part) for part in (state.values() if isinstance(state, dict) else state))
 
 
+@pytest.mark.parametrize(
+    "name", ["rstg_content", "rstg_objects_given", "mean_lstm_small", "i3d_small", "dyreg"]
+)
+@torch.no_grad()
+def test_classes_from_features_that_were_kept(name):
+    """Whole, and as a stream, with boxes, and all that a call may be asked for."""
+    model, video = awake(name), video_of(4, size=(24, 24))
+    boxes = torch.rand(2, 4, 3, 4) / 2 + 0.2 if model.needs_boxes else None
+    features = model.backbone(video / 255)
+    for every_frame in (False, True):
+        logits, state, trace = model(
+            video, boxes=boxes, every_frame=every_frame, return_state=True, return_trace=True
+        )
+        kept, same, other = model.classify(
+            features, boxes=boxes, every_frame=every_frame, return_state=True, return_trace=True
+        )
+        torch.testing.assert_close(kept, logits, **FLOAT32)
+        assert size_of(same) == size_of(state)
+        assert type(other) is type(trace)
+    if name in STREAMS:
+        first, second = (None, None) if boxes is None else boxes.split(2, 1)
+        _, state = model.classify(features[:, :2], boxes=first, return_state=True)
+        rest = model.classify(features[:, 2:], state, boxes=second)
+        torch.testing.assert_close(rest, logits[:, -1], **FLOAT32)
+
+
+@torch.no_grad()
+def test_a_neck_before_the_head():
+    """By hand; of every frame, too. Dropout, in training, comes after it."""
+    torch.manual_seed(0)
+    body, neck = MeanPool(3), nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    model = VideoClassifier(nn.Identity(), body, 4, dropout=1.0, neck=neck)
+    video = torch.rand(2, 5, 3, 4, 6)
+    means = video.mean((-2, -1)).cumsum(1) / torch.arange(1, 6)[:, None]  # of the frames so far
+    assert torch.equal(model(video), model.head.bias.expand(2, 4))  # all is dropped
+    model.eval()
+    expected = model.head((means @ neck[0].weight.t() + neck[0].bias).relu())
+    torch.testing.assert_close(model(video, every_frame=True), expected, **FLOAT32)
+    torch.testing.assert_close(model(video), expected[:, -1], **FLOAT32)
+    assert isinstance(
+        create_model("rstg_all_temp_small").neck, nn.Identity
+    )  # the papers' have none
+
+
 @pytest.mark.parametrize("name", WHOLE_CLIP)
 @torch.no_grad()
 def test_a_3d_network_refuses_a_state(name):
@@ -141,7 +190,11 @@ def test_a_trace_comes_on_request_from_graphs_only(name):
     assert isinstance(trace, Trace)
     nodes = next((n for n in (5, 16) if f"_{n}nodes" in name), 9 if "dyreg" in name else 14)
     nodes = BOUND.get(name, nodes)
-    assert bool((trace.mass < 1).all()) is (name in BOUND)
+    silent = trace.mass < 1
+    if name == "rstg_objects_given":  # four boxes are given
+        assert silent.sum(-1).unique().tolist() == [12]
+    else:
+        assert bool(silent.all()) is bool(silent.any()) is (name in BOUND)
     assert trace.boxes.shape == (2, 3, nodes, 4)
     assert trace.nodes.shape[:3] == (2, 3, nodes)
     area = trace.kernels.sum((-2, -1))
@@ -150,7 +203,7 @@ def test_a_trace_comes_on_request_from_graphs_only(name):
     assert (batch, frames, heads) == (2, 3, 1)
     if "time_only" in name:
         assert rounds == 0
-    elif name.endswith("_small") or name in ("rstg_demo", *BOUND):
+    elif name.endswith("_small") or name in ("rstg_demo", *GRIDS, *BOUND):
         assert rounds >= 1
     else:
         assert rounds == 3  # RSTG, section 2.4

@@ -50,7 +50,10 @@ def test_every_model_of_the_paper_s_table_has_two_sizes_and_a_description():
     dyreg = {"dyreg", "resnet18", "resnet18_conv_lstm", "resnet18_nonlocal"}
     dyreg |= {f"dyreg_{kind}" for kind in regions}
     both = paper | dyreg
-    ours = {"rstg_demo", "rstg_content", "rstg_objects"}
+    ours = {"rstg_demo", "rstg_content", "rstg_objects", "rstg_objects_given"}
+    without = ["no_motion", "own", "relative", "motion1", "motion3", "motion30", "mean", "replace"]
+    ours |= {f"rstg_content_{kind}" for kind in [*without, "torch", "unscaled"]}
+    ours |= {f"rstg_grid_{kind}" for kind in ("motion", "sharp", "plain")}
     assert set(list_models(channels=1)) == ours | both | {f"{name}_small" for name in both}
     assert list_models("rstg_*temp") == ["rstg_1temp", "rstg_all_temp"]
     assert list_models("nothing*") == []

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,11 @@ def test_old_options_mean_what_they_meant():
             "batch_size": 64, "lr": 0.002, "max_grad_norm": 2.0, "plateau": 3, "warmup": 7,
         },
     }  # fmt: skip
+    left_out = {"recipe": {"pretrain_frames": 600_000}}
+    assert upgraded(left_out) == {"recipe": {"pretrain_frames": None}}
+    for frames in (600_000, 0, None):  # of today: as it was said
+        today = {"recipe": asdict(DigitRecipeOptions(pretrain_frames=frames))}
+        assert upgraded(today) == today
     clips = {"data": {"path": "x", "labels": None}}
     clips["recipe"] = {"lr": 0.001, "batch_size": 8, "patience": 8, "warmup": 0.05, "clip": 5.0}
     assert upgraded(clips) == {

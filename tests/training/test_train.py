@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 import interlace.training.loop
 import interlace.training.tasks.digits
+from graphs import draw
 from interlace.commands.cli import main
 from interlace.data.digits.datasets import batches, load_split, make_videos, video_options
 from interlace.data.digits.images import load_digits
@@ -27,10 +28,11 @@ from interlace.reports.run import read_curves
 from interlace.training import train
 from interlace.training.lessons import Plan, make_plan
 from interlace.training.module import Training
-from interlace.training.options import ModelOptions, TrainerOptions
+from interlace.training.options import ModelOptions, Options, TrainerOptions
 from interlace.training.tasks.digit_options import DigitRecipeOptions
-from interlace.training.tasks.digits import DigitTask, loss_of_frames
+from interlace.training.tasks.digits import DigitTask, loss_of_frames, stated
 from limits import full_disk
+from tolerances import FLOAT32
 
 MODEL = ModelOptions("mean_lstm_small")
 DATA = video_options("SyncMNIST")(
@@ -165,6 +167,34 @@ def test_a_run_that_stops_for_lack_of_data_goes_on_with_the_same_data(
     assert curves["validation/accuracy"][0] == [20, 30, 40, 50]
 
 
+def test_the_time_of_the_cpu_adds_up_over_the_parts_of_a_run(tmp_path, monkeypatch):
+    """Whatever was spent in between counts for nothing, and neither does a part that was lost."""
+    clock, spent, original = [100.0], 7.0, DigitTask.batch
+    monkeypatch.setattr(time, "process_time", lambda: clock[0])
+    recipe = replace(RECIPE, pretrain_frames=0, videos=80)  # 10 steps
+
+    def batch(task, step, device):
+        if step == stop:
+            raise KeyboardInterrupt
+        clock[0] += spent
+        return original(task, step, device)
+
+    monkeypatch.setattr(DigitTask, "batch", batch)
+    stop = 8  # the last checkpoint is after 5 steps
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, recipe=recipe, validate_every=24)
+    assert (
+        checkpoint_of(tmp_path)["cpu_seconds"] == (checkpoint_of(tmp_path)["global_step"]) * spent
+    )
+    step, clock[0], stop = checkpoint_of(tmp_path)["global_step"], 0.5, None
+    run(tmp_path, recipe=recipe, validate_every=24)
+    assert 5 <= step < 8
+    assert json.loads((tmp_path / "run.json").read_text())["cpu_seconds"] == 10 * spent
+    steps, seconds = read_curves(tmp_path / "logs/csv", ["cpu_seconds"])["cpu_seconds"]
+    assert steps == [3, 6, 9, 10]
+    assert seconds == [step * spent for step in steps]
+
+
 def test_the_checkpoint_is_plain_tensors_and_numbers(finished):
     checkpoint = checkpoint_of(finished)  # weights_only: would refuse anything to execute
     assert checkpoint["global_step"] == STEPS
@@ -185,6 +215,7 @@ def test_a_run_leaves_a_record(finished):
     assert record["options"]["data"] == asdict(DATA)
     assert record["options"]["recipe"]["videos"] == RECIPE.videos
     assert record["seconds"] > 0
+    assert record["cpu_seconds"] > 0
     assert record["environment"]["torch"] == torch.__version__
     card = read_card(finished / "best.safetensors")
     assert card["model"] == MODEL.name
@@ -321,7 +352,7 @@ def test_a_run_on_three_digits_starts_one_on_five(finished, tmp_path):
     weights = finished / "best.safetensors"
     model = ModelOptions(MODEL.name, weights=str(weights))
     # so slow that what comes out is what went in
-    recipe = replace(RECIPE, videos=8, lr=1e-12, weight_decay=0.0)
+    recipe = replace(RECIPE, pretrain_frames=None, videos=8, lr=1e-12, weight_decay=0.0)
     run(tmp_path / "run", model=model, data=replace(DATA, num_digits=5), recipe=recipe)
     checkpoint = checkpoint_of(tmp_path / "run")
     assert checkpoint["global_step"] == 1  # no pre-training
@@ -332,7 +363,7 @@ def test_a_run_on_three_digits_starts_one_on_five(finished, tmp_path):
 
 def test_a_backbone_that_was_trained_before_starts_other_models(finished, tmp_path):
     model = ModelOptions("rstg_time_only_small", backbone=str(finished / "best.safetensors"))
-    recipe = replace(RECIPE, videos=16, backbone_lr=0.0)  # which leaves it as it is
+    recipe = replace(RECIPE, pretrain_frames=None, videos=16, backbone_lr=0.0)  # stays as it is
     run(tmp_path / "run", model=model, recipe=recipe)
     assert checkpoint_of(tmp_path / "run")["global_step"] == 2  # no pre-training
     start = load_file(finished / "best.safetensors")
@@ -356,10 +387,55 @@ def test_weights_bring_their_own_backbone(finished, tmp_path):
     fresh = create_model(MODEL.name, num_classes=11)
     save_weights(fresh, other, card={"model": MODEL.name, "num_classes": 11})
     model = replace(MODEL, weights=str(finished / "best.safetensors"), backbone=str(other))
-    run(tmp_path / "run", model=model, recipe=replace(RECIPE, videos=16, backbone_lr=0.0))
+    run(
+        tmp_path / "run",
+        model=model,
+        recipe=replace(RECIPE, pretrain_frames=None, videos=16, backbone_lr=0.0),
+    )
     end, start = load_file(tmp_path / "run" / "best.safetensors"), own.state_dict()
     names = [name for name in end if name.startswith("backbone.")]
     assert all(torch.equal(end[name], start[name]) for name in names)
+
+
+@pytest.mark.parametrize("start", [{}, {"backbone": "a file"}, {"weights": "a file"}])
+def test_how_long_a_pre_training_is_that_nobody_speaks_of(start):
+    """As long as RSTG has videos, and none from a backbone on; what is said is as it is said."""
+    for said, frames in [(None, 0 if start else 600_000), (0, 0), (32, 32), (600_000, 600_000)]:
+        recipe = replace(RECIPE, pretrain_frames=said)
+        options = Options(ModelOptions(MODEL.name, **start), DATA, recipe, TrainerOptions())
+        assert stated(options) == replace(RECIPE, pretrain_frames=frames)
+
+
+@pytest.mark.parametrize("part", ["weights", "backbone"])
+def test_a_backbone_that_is_given_may_learn_more_frames(finished, tmp_path, part):
+    """If one says so; and then it moves."""
+    model = ModelOptions(MODEL.name, **{part: str(finished / "best.safetensors")})
+    start, moved = load_file(finished / "best.safetensors"), []
+    for frames in (None, 0, 32):
+        folder = tmp_path / str(frames)
+        run(
+            folder,
+            model=model,
+            recipe=replace(RECIPE, pretrain_frames=frames, videos=8, backbone_lr=0.0),
+        )
+        assert checkpoint_of(folder)["global_step"] == (frames or 0) // 16 + 1
+        end = load_file(folder / "best.safetensors")
+        moved.append(not all(torch.equal(end[k], start[k]) for k in end if "backbone" in k))
+    assert moved == [False, False, True]
+
+
+def test_a_run_may_say_what_is_the_default_and_go_on(tmp_path, monkeypatch):
+    """Of pre-training: 600,000 frames, said or left out."""
+    monkeypatch.setattr(interlace.training.tasks.digits, "PRETRAIN_FRAMES", 32)
+    monkeypatch.setattr(DigitTask, "batch", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    for said in (None, 600_000):
+        folder, recipe = tmp_path / str(said), replace(RECIPE, pretrain_frames=said)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                run(folder, recipe=recipe)
+            (folder / "best.safetensors").touch()  # as if it had begun
+    with pytest.raises(ValueError, match=r"recipe\.pretrain_frames=600000, not None: choose"):
+        run(folder, recipe=replace(RECIPE, pretrain_frames=None))
 
 
 def test_weights_are_needed_for_the_start_only(finished, tmp_path, monkeypatch):
@@ -376,7 +452,7 @@ def test_weights_are_needed_for_the_start_only(finished, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(task, step, device)
 
-    recipe = replace(RECIPE, videos=80)
+    recipe = replace(RECIPE, pretrain_frames=None, videos=80)
     monkeypatch.setattr(DigitTask, "batch", stop)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "run", model=model, recipe=recipe)
@@ -544,6 +620,25 @@ def test_a_backbone_of_no_rate_is_frozen_after_pre_training(backbone_lr):
         assert torch.equal(value, before[key])  # nor do its batch norms move
 
 
+def test_a_frozen_backbone_sees_as_exactly_as_the_rest_computes():
+    """In half precision only where the run is."""
+    video = draw(2, 3, 1, 24, 24).sigmoid().float()
+    for half in (False, True):
+        module = module_of(replace(RECIPE, pretrain_frames=0, backbone_lr=0.0))
+        batch = module.task.batch(0, "cpu")
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss, _ = module.task.loss(batch, 0)
+            frozen = module.task.frozen
+            module.task.loss(batch, 0)
+        assert module.task.frozen is frozen  # made once
+        assert frozen(video).dtype == (torch.bfloat16 if half else torch.float32)
+        assert not any(name.startswith("task") for name in module.state_dict())
+        if not half:
+            module.model.backbone.eval()
+            plain = torch.nn.functional.cross_entropy(module.model(batch.video), batch.label)
+            torch.testing.assert_close(loss, plain, **FLOAT32)
+
+
 @pytest.mark.parametrize(("pretrain_frames", "backbone_lr"), [(0, 0.0), (0, 0.3), (32, 0.3)])
 def test_several_processes_know_of_weights_without_a_gradient(pretrain_frames, backbone_lr):
     """Else they wait for it."""
@@ -568,7 +663,7 @@ def test_pre_training_on_presence_teaches_the_maps_of_the_graph(jittered):
     for _ in range(2):
         torch.manual_seed(len(losses))
         loss, _ = task.loss(batch, 0)
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     loss.backward()
     moved = {name for name, p in model.named_parameters() if p.grad is not None}
     assert {name.split(".")[0] for name in moved} == {"backbone", "body"}

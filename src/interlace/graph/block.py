@@ -128,17 +128,18 @@ class GraphBlock(nn.Module):
         given = (boxes,) if self.needs_boxes else ()
 
         regions, offsets = self.regions(features, offsets, *given)
+        each = regions._replace(boxes=regions.boxes.expand(*features.shape[:2], -1, -1))
         nodes = self.project(pool(features, regions.pool))  # (B, T, N, D)
         if self.where is not None:
             nodes = nodes + self.where(regions).to(nodes.dtype)
         if self.motion is not None:
-            told, moved = self.motion(regions, moved)
+            told, moved = self.motion(each, moved)
             nodes = nodes + told.to(nodes.dtype)
         nodes = self.norm(nodes)
         positions = None if self.positions is None else self.positions(regions)
         relations = None
         if self.relations is not None:
-            relations, related = self.relations(regions, related)
+            relations, related = self.relations(each, related)
         if regions.mass is not None:  # a node without content is silent
             nodes = weighed(nodes, regions.mass)
         nodes, inner, attention = self.recurrence(nodes, inner, positions, regions.mass, relations)

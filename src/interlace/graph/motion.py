@@ -75,9 +75,10 @@ class RelativeMotion(nn.Module):
         e_ij^s = sum_t decay^age w_t exp(-|d_i - d_j|^2 / 2 s^2) / sum_t decay^age w_t,
         w_t = mass_i mass_j, in this frame and the one before,      for each s of `scales`
 
-    and how much was seen of both, sum_t decay^age w_t / sum_t decay^age. A message may carry it, as
-    it may carry positions: in one frame two of many nodes often move alike by chance, over
-    several they do not. d are the steps of `Motion`; a stream carries the sums.
+    and how much was seen of both, (1 - decay) sum_t decay^age w_t; where that sum is below 0.1,
+    e^s is in proportion to it. A message may carry it, as it may carry positions: in one frame two
+    of many nodes often move alike by chance, over several they do not. d are the steps of `Motion`;
+    a stream carries the sums.
 
     Convention: e (B, T, N receiver, N sender, E), symmetric, in [0, 1].
 

@@ -60,6 +60,11 @@ class Send(nn.Module):
             raise ValueError(
                 f"the graph gives positions that `Send` does not take: Send(..., positions={size})"
             )
+        if relations is not None and self.relation is None:
+            size = relations.shape[-1]
+            raise ValueError(
+                f"the graph gives relations that `Send` does not take: Send(..., relations={size})"
+            )
         messages = edges.add(self.sender(nodes), self.receiver(nodes))
         if self.relation is not None:
             if relations is None:

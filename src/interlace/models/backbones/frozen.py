@@ -10,25 +10,33 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class Frozen(nn.Module):
-    """A copy of a backbone: no gradients, bfloat16, batch norms folded into convolutions.
+    """A copy of a backbone: no gradients, batch norms folded into convolutions, half precision.
 
     Args:
         backbone: video (B, T, C, H0, W0) in [0, 1] -> features (B, T, C', H, W); stays as it is.
+        dtype: that it computes in.
         compiled: by torch.compile, which also joins ReLUs with convolutions; about twice as fast on
             a CPU. Takes half a minute at first, and needs a C++ compiler.
     """
 
-    def __init__(self, backbone: nn.Module, *, compiled: bool = False):
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+        compiled: bool = False,
+    ):
         super().__init__()
-        folded = fold(backbone).to(torch.bfloat16)
+        self.dtype = dtype
+        folded = fold(backbone).to(dtype)
         self.backbone = folded.requires_grad_(False)
         self.run = torch.compile(folded, options={"freezing": True}) if compiled else folded
 
     @torch.no_grad()
     def forward(self, video: Tensor) -> Tensor:
-        """video (B, T, C, H0, W0), uint8 or floats in [0, 1] -> features in bfloat16."""
+        """video (B, T, C, H0, W0), uint8 or floats in [0, 1] -> features of `dtype`."""
         scale = 1 if video.is_floating_point() else 255
-        features: Tensor = self.run(video.to(torch.bfloat16) / scale)
+        features: Tensor = self.run(video.to(self.dtype) / scale)
         return features
 
 

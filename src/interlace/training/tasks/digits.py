@@ -143,7 +143,7 @@ class DigitTask(Task):
         boxes = batch.boxes if self.model.needs_boxes else None
         frames = self.recipe.every_frame
         if self.recipe.backbone_lr == 0:
-            features = self._frozen_network()(batch.video)
+            features = self._frozen_network(batch.video.device)(batch.video)
             logits = self.model.classify(features, boxes=boxes, every_frame=frames).float()
         else:
             logits = self.model(batch.video, boxes=boxes, every_frame=frames).float()
@@ -151,11 +151,13 @@ class DigitTask(Task):
         right = (logits[:, -1].argmax(1) == batch.label).float().mean()
         return loss_of_frames(logits, batch.label), {"train/accuracy": right}
 
-    def _frozen_network(self) -> Frozen:
-        """What sees the frames once it learns no more."""
+    def _frozen_network(self, device: torch.device) -> Frozen:
+        """What sees the frames once it learns no more, as exactly as the rest of the model."""
         if self.frozen is None:
             self.model.network.requires_grad_(False)
-            self.frozen = Frozen(self.model.backbone, compiled=self.recipe.compiled)
+            half = torch.is_autocast_enabled(device.type)
+            dtype = torch.bfloat16 if half else torch.float32
+            self.frozen = Frozen(self.model.backbone, dtype=dtype, compiled=self.recipe.compiled)
         return self.frozen
 
     def _pretrain(self, batch: VideoBatch) -> tuple[Tensor, dict[str, Tensor]]:
