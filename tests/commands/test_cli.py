@@ -21,8 +21,9 @@ from interlace.data.digits.datasets import load_split, make_videos, video_option
 from interlace.data.digits.images import load_digits
 from interlace.evaluation.region_metrics import region_metrics
 from interlace.experiments.config import read_config
+from interlace.models.backbones.weights import load_backbone
 from interlace.models.registry import create_model, list_models
-from interlace.models.weights import load_weights, read_card, save_weights
+from interlace.models.weights import read_card, save_weights
 from interlace.reports.digits import choose_clips, explain_videos
 from interlace.training.tasks import options_for
 
@@ -294,6 +295,15 @@ def test_train_in_bfloat16_with_a_lesson_ends_in_a_report(tmp_path, capsys):
     assert (options["recipe"]["warmup"], options["trainer"]["precision"]) == (2, "bf16")
 
 
+def test_a_pre_training_alone_is_not_evaluated(tmp_path, capsys):
+    words = ["train", f"--trainer.out={tmp_path}", "--model=rstg_content", "--recipe.videos=0"]
+    few = ["--recipe.pretrain_frames=4", "--recipe.pretrain_batch=4", "--data.digits=embedded"]
+    words += [*few, "--recipe.pretrain_task=presence", "--data.validation_size=10"]
+    assert main([*words, "--trainer.device=cpu", "--trainer.threads=1"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/best.safetensors\n"
+    assert not (tmp_path / "evaluation.json").exists()
+
+
 def test_evaluate_writes_what_the_model_does_on_the_test_videos(weights, tmp_path, capsys):
     out = tmp_path / "result.json"
     assert main(["evaluate", str(weights), f"--out={out}", "--precision=fp32"]) == 0
@@ -464,7 +474,8 @@ def test_shipped_weights_evaluate_and_explain(path, tmp_path):
 
 @pytest.mark.parametrize("path", BACKBONES, ids=lambda path: path.stem)
 def test_shipped_backbones_start_a_model_and_are_none(path, capsys):
-    load_weights(create_model("rstg_all_temp_small").backbone, path, name="it", part="backbone.")
+    model = create_model(read_card(path).get("model", "rstg_all_temp_small"))
+    assert load_backbone(model, path).used
     assert_one_sentence(["evaluate", str(path)], "has no card that names its model", 1, capsys)
 
 

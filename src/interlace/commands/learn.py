@@ -31,6 +31,9 @@ def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: Traine
     weights = train(data, model=model, recipe=recipe, trainer=trainer)
     if not is_first():
         return
+    if getattr(recipe, "videos", 1) == 0:  # a pre-training: nothing was learnt about videos
+        say(str(weights))
+        return
     bf16, path = trainer.precision == "bf16", weights.parent / "evaluation.json"
     on_files, clips = data.name == "clips", ClipChoice()
     if on_files:
