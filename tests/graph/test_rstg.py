@@ -123,6 +123,8 @@ def test_the_papers_values_are_the_defaults():
         ({"time": "sum"}, "time must be one of replace, add, got 'sum'"),
         ({"first_weights": "xavier"}, "first_weights must be one of torch, he, got 'xavier'"),
         ({"regions": ContentRegions(4), "sharp": True}, "sharp=True is for grids: give regions="),
+        ({"regions": ContentRegions(4), "scales": (2, 1)}, "scales are those of a grid"),
+        ({"schedule": "space-only", "time": "add"}, "no time stage: leave out time"),
         ({"regions": ContentRegions(4), "adjacency": "sparse"}, "other regions move, leave it out"),
         (
             {"regions": ContentRegions(4), "schedule": "homogeneous"},

@@ -106,6 +106,8 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
             gather=gather is not None,
             update=update is not None,
         )
+    if schedule in ("space-only", "homogeneous"):
+        check_unheard(f"schedule={schedule!r} has no time stage", time=time != "replace")
     rounds = 3 if rounds is None else rounds
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}; schedule='time-only' has none")
@@ -113,6 +115,8 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         regions, boxes = GridRegions(scales), grid_boxes(scales)
         adjacency = adjacency or "sparse"
         regions = SharpRegions(regions, channels, len(boxes)) if sharp else regions
+    elif tuple(scales) != (3, 2, 1):
+        raise ValueError("scales are those of a grid: leave them out, or regions")
     elif sharp:
         raise ValueError("sharp=True is for grids: give regions=SharpRegions(...) instead")
     elif adjacency == "sparse":

@@ -148,7 +148,13 @@ for _scale in (1, 3, 30):
         ContentRegions,
         scale=_scale,
     )
-_content("rstg_content_mean", "content, a mean for memory", ContentRegions, schedule="space-only")
+_content(
+    "rstg_content_mean",
+    "content, a mean for memory",
+    ContentRegions,
+    schedule="space-only",
+    time="replace",
+)
 _content("rstg_content_replace", "content, time stages replace", ContentRegions, time="replace")
 _content("rstg_content_torch", "content, torch's weights", ContentRegions, first_weights="torch")
 _content("rstg_content_unscaled", "content, the paper's dot product", ContentRegions, gather=None)
