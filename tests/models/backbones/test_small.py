@@ -30,11 +30,18 @@ def normed(x, norm):
     return (x - mean[:, None, None]) * scale[:, None, None] + norm.bias[:, None, None]
 
 
+def shifted(frames):
+    """A pixel to the left and up, black behind."""
+    moved = torch.zeros_like(frames)
+    moved[..., :-1, :-1] = frames[..., 1:, 1:]
+    return moved
+
+
 @torch.no_grad()
 def test_layer_by_layer():
     network, video = settled(), video_of(13, 10, clips=2)
     first, norm_1, _, second, norm_2, _ = network.stem
-    x = video.flatten(0, 1) * 4 - 0.3
+    x = shifted(video.flatten(0, 1)) * 4 - 0.3
     x = normed(F.conv2d(x, first.weight, stride=2, padding=2), norm_1).relu()
     x = normed(F.conv2d(x, second.weight, stride=2, padding=1), norm_2).relu()
     for conv, norm, _, other, last in network.blocks:
@@ -47,10 +54,28 @@ def test_layer_by_layer():
 
 
 @torch.no_grad()
+def test_a_cell_looks_where_its_centre_is():
+    """A bright pixel moves the features of cells around it: their mean place is its own."""
+    network = ResidualCNN(stem=4, width=6).double().eval()
+    for part in network.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            torch.nn.init.ones_(part.weight)
+    found = []
+    for x in range(20, 44):
+        video = torch.full((1, 1, 1, 64, 64), 0.5, dtype=torch.float64)
+        dark = network(video)
+        video[..., 32, x] = 1
+        change = (network(video) - dark).abs().sum((0, 1, 2, 3))  # (16,) columns
+        cells = (torch.arange(16, dtype=torch.float64) + 0.5) * 4
+        found.append(float((change * cells).sum() / change.sum()) - (x + 0.5))
+    assert abs(sum(found) / len(found)) < 0.51  # half a pixel at most
+
+
+@torch.no_grad()
 def test_fresh_blocks_are_the_identity():
     torch.manual_seed(0)
     network, video = ResidualCNN(stem=4, width=6, blocks=3), video_of(16, 12).float()
-    stem = network.stem(video.flatten(0, 1) * 4 - 0.3)
+    stem = network.stem(shifted(video.flatten(0, 1)) * 4 - 0.3)
     torch.testing.assert_close(network(video)[0], stem, **FLOAT32)
 
 

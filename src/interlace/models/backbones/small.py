@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class FrameBackbone(nn.Module):
@@ -120,9 +121,10 @@ class StridedCNN(FrameBackbone):
 class ResidualCNN(FrameBackbone):
     """Two strided layers and residual blocks at a quarter of the resolution, for sharp places.
 
-    A stride of four leaves several cells for a thing of a dozen pixels. Blocks start as the
-    identity (He et al., 2015; Goyal et al., 2017). Knows no coordinates: where something is, the
-    regions tell.
+    A stride of four leaves several cells for a thing of a dozen pixels. Two strided layers look 1.5
+    pixels before the centres of their cells; one pixel less in front and one more behind, and it is
+    half a pixel. Blocks start as the identity (Goyal et al., 2017). Knows no coordinates: where
+    something is, the regions tell.
 
     Args:
         in_channels: of the frames.
@@ -150,7 +152,8 @@ class ResidualCNN(FrameBackbone):
 
     def see(self, video: Tensor) -> Tensor:
         """(B, T, C, H0, W0) -> (B, T, width, H0 / 4, W0 / 4), rounded up."""
-        x = self.stem(_frames(video) * 4 - 0.3)
+        frames = F.pad(_frames(video), (-1, 1, -1, 1))  # cells look half a pixel aside, not 1.5
+        x = self.stem(frames * 4 - 0.3)
         for block in self.blocks:
             x = (x + block(x)).relu()
         return x.unflatten(0, video.shape[:2])
