@@ -32,7 +32,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo                train a small RSTG on embedded digits, show regions that follow digits; pages in runs/demo"
+	@echo "make demo                train a graph on embedded digits; a page of nodes on their digits in runs/demo"
 	@echo "make test                all tests that need neither network nor data"
 	@echo "make data-test DATA=dir  the tests on real data: dir holds mnist/ and videos/"
 	@echo "make lint                ruff and mypy"
@@ -42,7 +42,6 @@ help:
 
 demo: .venv/.installed-demo
 	$(BIN)/interlace train --config configs/demo.yaml
-	$(BIN)/interlace explain weights/dyreg_demo.safetensors --out runs/demo/regions --clips 3
 
 test: .venv/.installed-dev
 	$(PYTEST) -m "not data"

@@ -26,7 +26,8 @@ def upgraded(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
     """
     now = {part: dict(values) for part, values in options.items()}
     data, recipe = now.get("data", {}), now.get("recipe", {})
-    if "compiled" not in recipe and recipe.get("pretrain_frames") == 600_000:
+    recipe.pop("compiled", None)  # how a run is made faster is the trainer's
+    if "every_frame" not in recipe and recipe.get("pretrain_frames") == 600_000:
         recipe["pretrain_frames"] = None  # left out, or it was none, too, from a backbone on
     if "name" in data:
         return now

@@ -34,8 +34,6 @@ class DigitRecipeOptions(RecipeOptions):
     Args:
         backbone_lr: times lr, for the backbone; 0 leaves it as it is. "sgd" trains it like the
             rest.
-        compiled: a backbone that stays as it is runs compiled, twice as fast on a CPU; needs a C++
-            compiler.
         videos: of the experiment itself, after pre-training and lessons.
         every_frame: the loss is that of what is said after each frame, later ones counting more,
             not of the last alone: a graph learns from its first frames on.
@@ -53,7 +51,6 @@ class DigitRecipeOptions(RecipeOptions):
     """
 
     backbone_lr: float = 0.3
-    compiled: bool = False
     videos: int = 600_000
     every_frame: bool = False
     pretrain_frames: int | None = None

@@ -62,6 +62,7 @@ class DigitTask(Task):
         self.pretrained = pretrained
         self.watched = watched
         self.frozen: Frozen | None = None
+        self.compiled = False
         if plan.pretrain_steps or recipe.backbone_lr == 0:  # uses the backbone alone, or freezes it
             self.strategy = "ddp_find_unused_parameters_true"
         if plan.pretrain_steps:
@@ -103,6 +104,7 @@ class DigitTask(Task):
         task = cls(network, plan, recipe, pretrained=pretrained, watched=watched)
         videos = recipe.batch_size * recipe.accumulate * processes.world
         task.look_every = max(1, (options.trainer.validate_every or LOOK_EVERY) // videos)
+        task.compiled = options.trainer.compiled
         task.card = {
             "model": model.name,
             "num_classes": watched.num_classes,
@@ -157,7 +159,7 @@ class DigitTask(Task):
             self.model.network.requires_grad_(False)
             half = torch.is_autocast_enabled(device.type)
             dtype = torch.bfloat16 if half else torch.float32
-            self.frozen = Frozen(self.model.backbone, dtype=dtype, compiled=self.recipe.compiled)
+            self.frozen = Frozen(self.model.backbone, dtype=dtype, compiled=self.compiled)
         return self.frozen
 
     def _pretrain(self, batch: VideoBatch) -> tuple[Tensor, dict[str, Tensor]]:
