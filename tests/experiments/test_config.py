@@ -83,7 +83,7 @@ def test_no_two_configs_train_in_one_folder():
     own = [out for out in named.values() if out is not None]
     assert len(set(own)) == len(own) > 80
     bases = {"dyreg/small", "dyreg/paper", "rstg/small", "rstg/small_145000"}
-    bases |= {"content/small", "content/ablation"}
+    bases |= {"content/small", "content/multi", "content/ablation"}
     assert {
         path.relative_to(CONFIGS).with_suffix("").as_posix()
         for path, out in named.items()

@@ -59,8 +59,8 @@ PARTS = {
     "path": {"sharp": True, "motion": Motion(8, steps=3)},
     "sharp": {"sharp": True, **MOVES},
     "add": {"sharp": True, **MOVES, "time": "add"},
-    "content": {"regions": ContentRegions(5, 3), **MOVES, "time": "add"},
-    "objects": {"regions": ObjectRegions(5, 4, reach=0.3), **MOVES, "time": "add"},
+    "content": {"regions": ContentRegions(5, 3), **MOVES},
+    "objects": {"regions": ObjectRegions(5, 4, reach=0.3), **MOVES},
     "dynamic": {"regions": DynamicRegions.of(5, 3, width=4), **MOVES},
     "static": {"regions": StaticRegions(3), **MOVES},
     "sharp-dynamic": {"regions": SharpRegions(DynamicRegions.of(5, 3, width=4), 5, 3)},
@@ -77,7 +77,11 @@ def test_a_stream_is_the_clip_whatever_gives_regions(parts, schedule, readout):
         parts = {key: value for key, value in parts.items() if key != "relative_motion"}
     else:
         rounds = 1
-    block = random_rstg(schedule=schedule, readout=readout, rounds=rounds, scales=(2, 1), **parts)
+    if "regions" not in parts:
+        parts = {"scales": (2, 1), **parts}
+    if schedule != "space-only":
+        parts = {"time": "add", **parts}
+    block = random_rstg(schedule=schedule, readout=readout, rounds=rounds, **parts)
     clip, every = draw(2, 6, 5, 6, 4), {} if readout == "map" else {"every_frame": True}
     whole, last = block(clip, return_state=True, **every)
     sizes = [v.shape for v in flat(last)]
@@ -124,7 +128,8 @@ def test_a_map_is_of_every_frame_as_it_is():
 
 @pytest.mark.parametrize("parts", ["sharp", "objects"])
 def test_compiled_is_eager_whatever_gives_regions(parts):
-    block = random_rstg(scales=(2,), rounds=1, schedule="space-only", **PARTS[parts])
+    scales = {} if "regions" in PARTS[parts] else {"scales": (2,)}
+    block = random_rstg(rounds=1, schedule="space-only", **scales, **PARTS[parts])
     compiled_as_eager(block, "aot_eager", [2], fullgraph=True, rtol=1e-6, atol=1e-6)
 
 

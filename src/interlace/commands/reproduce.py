@@ -29,7 +29,8 @@ def reproduce(
     The same command goes on where a killed one stopped. RESULTS.md is written anew.
 
     Args:
-        name: dyreg-5, -6, -7, -9, -10, -11, -E6, rstg-1 (an hour a model); or all.
+        name: content, ablation (minutes a model); dyreg-5, -6, -7, -9, -10, -11, -E6, rstg-1 (an
+            hour a model); or all.
         setting: which configs of the table, those whose names begin so.
         seeds: of the weights' first values, each is a training; such as [0,1].
         budget_videos: instead of the config's; results say so and are kept apart.
