@@ -79,8 +79,7 @@ def test_a_stream_is_the_clip_whatever_gives_regions(parts, schedule, readout):
         rounds = 1
     if "regions" not in parts:
         parts = {"scales": (2, 1), **parts}
-    if schedule != "space-only":
-        parts = {"time": "add", **parts}
+    parts = parts | {"time": "replace" if schedule == "space-only" else "add"}
     block = random_rstg(schedule=schedule, readout=readout, rounds=rounds, **parts)
     clip, every = draw(2, 6, 5, 6, 4), {} if readout == "map" else {"every_frame": True}
     whole, last = block(clip, return_state=True, **every)

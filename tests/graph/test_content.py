@@ -264,6 +264,7 @@ def test_the_whole_graph_as_in_loops(kind, moves, relative, adds):
 def test_every_parameter_gets_a_gradient(kind, schedule):
     said = {"schedule": schedule}
     said |= {"rounds": None, "residual": False, "gather": None} if schedule == "time-only" else {}
+    said |= {"time": "replace"} if schedule == "space-only" else {}
     block, clip = graph(kind, **said), draw(2, 3, 5, 6, 6).requires_grad_()
     block(clip).square().sum().backward()
     assert (clip.grad.abs().amax((2, 3, 4)) > 0).all()

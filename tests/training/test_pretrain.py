@@ -255,14 +255,16 @@ def square(frames=40, size=60):
     return video
 
 
-def test_each_frame_is_shifted_by_itself_and_nothing_is_lost():
+def test_half_of_the_frames_are_shifted_each_by_itself_and_nothing_is_lost():
     torch.manual_seed(0)
     video = square()
     centres, total = light(jitter(video, scale=0, turn=0, shear=0))
     torch.testing.assert_close(total, torch.full((40,), 64.0), rtol=1e-3, atol=0)
     shift = centres - torch.tensor([-0.2, 0.0])
     assert 0.08 < float(shift.abs().max()) < 0.101
-    assert len(shift.unique(dim=0)) == 40
+    moved = shift.abs().amax(1) > 1e-3
+    assert 12 <= int(moved.sum()) <= 28
+    assert len(shift[moved].unique(dim=0)) == int(moved.sum())
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.6])
