@@ -69,13 +69,13 @@ def regions_of(kind, channels, nodes, *, region_width=8, memory=True, **where):
     return FixedRegions(nodes, size=size) if kind == "fixed" else kind
 
 
-def gather_of(kind, width, heads=1, *, scaled=False):
+def gather_of(kind, width, heads=1, *, scaled=False, relations=0):
     """A gather by the name that `naive` has for it."""
     if kind in ("sum", "mean"):
         return SumGather() if kind == "sum" else MeanGather()
     if kind == "additive":
-        return AdditiveGather(width, heads=heads)
-    return DotGather(width, heads=heads, scaled=scaled)
+        return AdditiveGather(width, heads=heads, relations=relations)
+    return DotGather(width, heads=heads, scaled=scaled, relations=relations)
 
 
 def weights_of(module):

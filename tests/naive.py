@@ -170,10 +170,10 @@ def softmax(logits):
 LEAST = 1e-4  # what a silent node still weighs
 
 
-def gather(weights, kind, heads, node, senders, messages, masses=None, scaled=False):
+def gather(weights, kind, heads, node, senders, messages, masses=None, scaled=False, related=None):
     """What a node makes of its messages: (gathered, [head][sender] attention).
 
-    masses: of the senders; a sender counts by its mass.
+    masses: of the senders; a sender counts by its mass. related: [sender], where weights weigh it.
     """
     width = len(node)
     if kind in ("sum", "mean"):
@@ -195,6 +195,10 @@ def gather(weights, kind, heads, node, senders, messages, masses=None, scaled=Fa
             logits = [v if v > 0 else 0.2 * v for v in logits]
         if scaled:
             logits = [v / sqrt(part) for v in logits]
+        if "relation.0.weight" in weights:
+            bias = [relu(layer(weights, "relation.0", r)) for r in related]
+            own = weights["relation.2.weight"][h]
+            logits = [v + dot(own, b) for v, b in zip(logits, bias, strict=True)]
         if masses is not None:
             logits = [v + log(max(m, LEAST)) for v, m in zip(logits, masses, strict=True)]
         alpha = softmax(logits)
@@ -250,7 +254,7 @@ def space_stage(
         ]
         own = None if masses is None else [masses[j] for j in heard[i]] + [1.0] * (past is not None)
         gathered, alpha = gather(
-            below(weights, "gather"), kind, heads, node, senders, messages, own, scaled
+            below(weights, "gather"), kind, heads, node, senders, messages, own, scaled, related
         )
         group = groups[i] if groups else 0
         new = update(below(weights, "update"), group, node, gathered)

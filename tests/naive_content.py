@@ -30,21 +30,16 @@ def moved(path, t, *, scale=10.0, reach=0.25):
     ]
 
 
-def motion(weights, path, masses, *, frequencies=(0.125, 0.25, 0.5, 1.0), steps=1, **units):
-    """The codes [t] of a node that was at path [t] with masses [t], of its last steps."""
+def motion(weights, path, masses, *, frequencies=(0.125, 0.25, 0.5, 1.0), **units):
+    """The codes [t] of a node that was at path [t] with masses [t]."""
     codes = []
     for t in range(len(path)):
-        told = []  # of each number of a step, those of the earliest step first
-        for when in range(t - steps + 1, t + 1):
-            if when > 0:
-                step = moved(path, when, **units)
-                there = masses[when] * masses[when - 1]
-                told.append([there * v for v in step + waves(step, frequencies)])
-            else:
-                told.append([0.0] * (2 + 4 * len(frequencies)))
-        codes.append(
-            layer(weights, "linear", [step[p] for p in range(len(told[0])) for step in told])
-        )
+        told = [0.0] * (2 + 4 * len(frequencies))
+        if t > 0:
+            step = moved(path, t, **units)
+            there = masses[t] * masses[t - 1]
+            told = [there * v for v in step + waves(step, frequencies)]
+        codes.append(layer(weights, "linear", told))
     return codes
 
 

@@ -315,9 +315,12 @@ def exchange(weights, nodes, residual, masses=None, relations=None):
     keys = [layer(weights, "gather.key", node) for node in nodes]
     for node, related in zip(nodes, relations, strict=True):
         query = layer(weights, "gather.query", node)
-        alpha = softmax(
-            [dot(query, key) + log(max(m, LEAST)) for key, m in zip(keys, masses, strict=True)]
-        )
+        logits = [dot(query, key) + log(max(m, LEAST)) for key, m in zip(keys, masses, strict=True)]
+        if "gather.relation.0.weight" in weights:
+            hidden = [relu(layer(weights, "gather.relation.0", r)) for r in related]
+            (own,) = weights["gather.relation.2.weight"]  # of the one head
+            logits = [v + dot(own, h) for v, h in zip(logits, hidden, strict=True)]
+        alpha = softmax(logits)
         messages = [
             message(told, sender, node, r) for sender, r in zip(nodes, related, strict=True)
         ]

@@ -11,7 +11,6 @@ from graphs import draw, gather_of, random_rstg
 from interlace import RSTG, DyReg
 from interlace.graph.block import region_weights
 from interlace.graph.dyreg import RegionKind
-from interlace.graph.motion import Motion
 from interlace.graph.recurrence import SCHEDULES
 from interlace.graph.regions.content import ContentRegions
 from interlace.graph.regions.dynamic import DynamicRegions
@@ -56,7 +55,6 @@ def flat(state):
 MOVES = {"motion": True, "relative_motion": True}
 PARTS = {
     "motion": MOVES,
-    "path": {"sharp": True, "motion": Motion(8, steps=3)},
     "sharp": {"sharp": True, **MOVES},
     "add": {"sharp": True, **MOVES, "time": "add"},
     "content": {"regions": ContentRegions(5, 3), **MOVES},

@@ -133,7 +133,6 @@ def test_the_papers_values_are_the_defaults():
         {"sharp": True},
         {"motion": True},
         {"motion": Motion(8, scale=3.0)},
-        {"motion": Motion(8, steps=2)},
         {"relative_motion": True},
         {"relative_motion": RelativeMotion(scale=3.0)},
         {"time": "add"},
@@ -579,7 +578,7 @@ def related(kind, *, readout="vector"):
     options = {"regions": regions, "readout": readout, "rounds": 2}
     if isinstance(regions, str):
         options["nodes"] = 3
-    return random_dyreg(**options, motion=Motion(8, steps=2), relative_motion=True)
+    return random_dyreg(**options, motion=True, relative_motion=True)
 
 
 @pytest.mark.parametrize("kind", ["dynamic", "static", "given", "silent", "content", "objects"])

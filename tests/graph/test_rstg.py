@@ -82,7 +82,6 @@ def test_every_option_as_in_loops(
         {"sharp": True},
         {"motion": True},
         {"sharp": True, "motion": Motion(8, scale=3.0)},
-        {"sharp": True, "motion": Motion(8, steps=2)},
         {"relative_motion": True},
         {"sharp": True, "relative_motion": RelativeMotion(scale=30.0)},
         {"time": "add"},

@@ -34,13 +34,14 @@ def random_stage(
     layers=2,
     positions=0,
     relations=0,
+    weighed_by=0,
     groups=None,
     scaled=False,
     seed=0,
 ):
     stage = SpaceStage(
         Send(WIDTH, layers=layers, positions=positions, relations=relations),
-        gather_of(kind, WIDTH, heads, scaled=scaled),
+        gather_of(kind, WIDTH, heads, scaled=scaled, relations=weighed_by),
         Update(WIDTH, layers=layers, groups=groups),
         norm=torch.nn.LayerNorm(WIDTH),
         adjacency=adjacency,
@@ -62,13 +63,14 @@ def masses(count, frames=2, *, seed=0):
     layers=st.integers(1, 3),
     positions=st.sampled_from([0, 3]),
     relations=st.sampled_from([0, 2]),
+    biased=st.booleans(),
     grouped=st.booleans(),
     weighed=st.booleans(),
     scaled=st.booleans(),
     seed=st.integers(0, 99),
 )
 def test_stage_as_in_loops(
-    count, full, kind, layers, positions, relations, grouped, weighed, scaled, seed
+    count, full, kind, layers, positions, relations, biased, grouped, weighed, scaled, seed
 ):
     """On random directed graphs, some with nodes that hear nobody, some with self edges."""
     kind, heads = kind
@@ -82,6 +84,7 @@ def test_stage_as_in_loops(
         layers=layers,
         positions=positions,
         relations=relations,
+        weighed_by=relations if biased else 0,
         groups=groups,
         scaled=scaled,
         seed=seed,
@@ -179,8 +182,9 @@ def test_a_stage_has_the_gradient_of_its_masses(kind):
 def test_renumbering_the_nodes_renumbers_the_result(kind):
     adjacency, nodes, codes = random_adjacency(6, 3), draw(2, 3, 6, WIDTH), draw(6, 5)
     order = torch.tensor([4, 0, 5, 2, 1, 3])
-    stage = random_stage(adjacency, kind=kind, positions=5, relations=2)
-    same = random_stage(adjacency[order][:, order], kind=kind, positions=5, relations=2)
+    options = {"kind": kind, "positions": 5, "relations": 2, "weighed_by": 2}
+    stage = random_stage(adjacency, **options)
+    same = random_stage(adjacency[order][:, order], **options)
     mass, related = masses(6, 3), draw(2, 3, 6, 6, 2)
     out, _, attention = stage(nodes, None, codes, mass, related)
     theirs = codes[order], mass[..., order], related[:, :, order][:, :, :, order]
@@ -189,10 +193,12 @@ def test_renumbering_the_nodes_renumbers_the_result(kind):
     torch.testing.assert_close(weights, attention[..., order, :][..., order], **EXACT)
 
 
+@pytest.mark.parametrize("weighed_by", [0, 2])
 @pytest.mark.parametrize("adjacency", [None, random_adjacency(4, 0)], ids=["full", "sparse"])
-def test_relations_of_edges_alone_have_the_gradient_of_their_formula(adjacency):
+def test_relations_of_edges_alone_have_the_gradient_of_their_formula(adjacency, weighed_by):
     """Also where messages are computed twice; what is not an edge has none."""
-    stage, nodes = random_stage(adjacency, relations=2), draw(1, 2, 4, WIDTH)
+    stage = random_stage(adjacency, relations=2, weighed_by=weighed_by)
+    nodes = draw(1, 2, 4, WIDTH)
     related = draw(1, 2, 4, 4, 2).requires_grad_()
     assert torch.autograd.gradcheck(lambda r: stage(nodes, None, None, None, r)[0], related)
     loss = stage(nodes, None, None, None, related)[0].square().sum()
@@ -221,15 +227,28 @@ def test_relations_are_of_receiver_then_sender():
     assert changed.view(4, 4).nonzero().tolist() == [[1, 3]]
 
 
+@pytest.mark.parametrize("kind", ["dot", "additive"])
+@torch.no_grad()
+def test_relations_bias_attention(kind):
+    """Who is related by a large number is heard alone, whatever the nodes are."""
+    stage, nodes = random_stage(None, kind=kind, relations=1, weighed_by=1), draw(1, 1, 4, WIDTH)
+    for name, value in stage.gather.relation.named_parameters():
+        value.fill_(20 if "weight" in name else 0)
+    related = torch.eye(4).roll(1, 1).double()[None, None, ..., None]  # 0 hears 1, 3 hears 0
+    _, _, attention = stage(nodes, None, None, None, related)
+    torch.testing.assert_close(attention[0, 0, 0], related[0, 0, ..., 0], **EXACT)
+
+
 @torch.no_grad()
 def test_relations_under_autocast():
-    """Float32 relations of messages in bfloat16."""
-    stage, nodes = random_stage(random_adjacency(5, 0), relations=2).float(), draw(1, 2, 5, WIDTH)
-    related, nodes = draw(1, 2, 5, 5, 2).float(), nodes.float()
-    plain = stage.send(nodes, stage.edges, None, related)
+    """Float32 relations of messages and attention in bfloat16."""
+    stage = random_stage(random_adjacency(5, 0), relations=2, weighed_by=2).float()
+    related, nodes = draw(1, 2, 5, 5, 2).float(), draw(1, 2, 5, WIDTH).float()
+    plain = stage.hear(nodes, None, None, related)
     with torch.autocast("cpu", torch.bfloat16):
-        half = stage.send(nodes, stage.edges, None, related)
-    assert (half - plain).abs().max() < BFLOAT16 * plain.abs().max()
+        half = stage.hear(nodes, None, None, related)
+    for ours, theirs in zip(half, plain, strict=True):
+        assert (ours - theirs).abs().max() < BFLOAT16 * theirs.abs().max()
 
 
 def test_attention_is_a_distribution_over_neighbours():
@@ -336,6 +355,8 @@ def test_what_a_stage_refuses():
         random_stage(None, positions=3)(draw(1, 1, 4, WIDTH))
     with pytest.raises(ValueError, match="sends relations, but the graph gave it none"):
         random_stage(None, relations=3)(draw(1, 1, 4, WIDTH))
+    with pytest.raises(ValueError, match="weighs relations, but the graph gave it none"):
+        random_stage(None, weighed_by=3)(draw(1, 1, 4, WIDTH))
     with pytest.raises(ValueError, match="edges for 5 nodes, got 4"):
         random_stage(random_adjacency(5, 0)).edges.of_pairs(draw(4, 4, 2))
     with pytest.raises(ValueError, match="homogeneous stage has no relations"):

@@ -114,6 +114,7 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
     if bound:  # places are exact, of which a picture would tell little
         where = WavePositions(width, identities=getattr(regions, "identities", 0))
     relations: Any = RelativeMotion() if relative_motion is True else relative_motion or None
+    pairs = 0 if relations is None else relations.out_channels
     names = SCHEDULES["all-temp"](rounds)
     stages = {
         "time": TimeStage(
@@ -123,8 +124,8 @@ def DyReg(  # noqa: N802, it builds what the paper calls DyReg-GNN
             norm=nn.LayerNorm(width) if time == "add" else None,
         ),
         "space": SpaceStage(
-            Send(width, relations=0 if relations is None else relations.out_channels),
-            DotGather(width),
+            Send(width, relations=pairs),
+            DotGather(width, relations=pairs),
             AddUpdate() if residual else TakeUpdate(),
             norm=nn.LayerNorm(width),
         ),

@@ -16,13 +16,12 @@ class Motion(nn.Module):
     """The step of a node's centre since the last frame, to be added to its node.
 
         d_t = scale * clamp(c_t - c_{t-1}, -reach, reach)
-        m_t = sum over k < steps of W_k mass_{t-k} mass_{t-k-1} [d_{t-k} | sin and cos of d_{t-k}]
+        m_t = W mass_t mass_{t-1} [d_t | sin and cos of d_t]
 
     A thing moves by some hundredths of a frame from one frame to the next. A recurrent cell would
     have to find, unasked, so small a difference of two codes of places; scaled to about 1, it is
-    told. With several steps it is told its path: whom it went along with for long can be read off
-    one product of two nodes, where one frame has coincidences. Zero at the start of a stream, and
-    where the node had no content in one of the two frames. Computed in float32 also under autocast.
+    told. Zero at the start of a stream, and where the node had no content in one of the two frames.
+    Computed in float32 also under autocast.
 
     Args:
         width: D.
@@ -30,7 +29,6 @@ class Motion(nn.Module):
         reach: longer steps are cut to this fraction of the frame: a node that jumps to another
             thing is no motion.
         waves: periods of the sines in a scaled step of 1.
-        steps: how many of the last steps are told.
     """
 
     def __init__(
@@ -40,33 +38,26 @@ class Motion(nn.Module):
         scale: float = 10.0,
         reach: float = 0.25,
         waves: Sequence[float] = (0.125, 0.25, 0.5, 1.0),
-        steps: int = 1,
     ):
         super().__init__()
         if not scale > 0 or not reach > 0:
             raise ValueError(f"scale and reach must be above 0, got scale={scale}, reach={reach}")
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}")
         self.scale = scale
         self.reach = reach
         self.waves = tuple(waves)
-        self.steps = steps
-        self.linear = nn.Linear(steps * (2 + 4 * len(self.waves)), width)
+        self.linear = nn.Linear(2 + 4 * len(self.waves), width)
 
     def forward(self, regions: Regions, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Regions of the next frames -> codes (B, T, N, D), state (B, steps, N, 3): place, mass."""
+        """Regions of the next frames -> codes (B, T, N, D), state (B, N, 3): place, mass."""
         now = placed(regions)  # (B, T, N, 3)
-        state = carried(state, (len(now), self.steps, *now.shape[2:]), now)
-        known = torch.cat((state.to(now.dtype), now), 1)  # (B, steps + T, N, 3)
+        known = _with_last(now, carried(state, (len(now), *now.shape[2:]), now))
         with torch.autocast(now.device.type, enabled=False):
-            seen = known[:, 1:, :, 2:] * known[:, :-1, :, 2:]
-            step = known[..., :2].diff(dim=1).clamp(-self.reach, self.reach) * self.scale
-            code = seen * torch.cat((step, waves(step, self.waves)), -1)  # (B, steps + T - 1, N, P)
-            path = code.unfold(1, self.steps, 1).flatten(-2)  # (B, T, N, P * steps)
-        return self.linear(path.to(self.linear.weight.dtype)), known[:, -self.steps :]
+            step, seen = _steps(known, self.scale, self.reach)
+            code = seen[..., None] * torch.cat((step, waves(step, self.waves)), -1)  # (B, T, N, P)
+        return self.linear(code.to(self.linear.weight.dtype)), now[:, -1]
 
     def extra_repr(self) -> str:
-        return f"scale={self.scale:g}, reach={self.reach:g}, steps={self.steps}"
+        return f"scale={self.scale:g}, reach={self.reach:g}"
 
 
 class RelativeMotion(nn.Module):
@@ -112,11 +103,10 @@ class RelativeMotion(nn.Module):
         now = placed(regions)  # (B, T, N, 3)
         count, sums = now.shape[2], now.shape[2] * self.out_channels
         state = carried(state, (len(now), count, 3 + sums), now).to(now.dtype)
-        known = torch.cat((state[:, None, :, :3], now), 1)  # (B, 1 + T, N, 3)
+        known = _with_last(now, state[..., :3])
         with torch.autocast(now.device.type, enabled=False):
-            step = known[..., :2].diff(dim=1).clamp(-self.reach, self.reach) * self.scale
+            step, seen = _steps(known, self.scale, self.reach)
             apart = (step[..., :, None, :] - step[..., None, :, :]).square().sum(-1)
-            seen = known[:, 1:, :, 2] * known[:, :-1, :, 2]  # (B, T, N)
             both = seen[..., :, None] * seen[..., None, :]  # (B, T, N, N)
             alike = [both * torch.exp(-apart / (2 * s**2)) for s in self.scales]
             total = state[..., 3:].unflatten(-1, (count, -1))  # (B, N, N, E)
@@ -142,3 +132,14 @@ def placed(regions: Regions) -> Tensor:
     place = regions.boxes[..., :2]
     mass = torch.ones_like(place[..., 0]) if regions.mass is None else regions.mass
     return torch.cat((place, mass[..., None].to(place.dtype)), -1)
+
+
+def _with_last(now: Tensor, last: Tensor) -> Tensor:
+    """What was known a frame ago (B, N, 3) before what is known now: (B, 1 + T, N, 3)."""
+    return torch.cat((last[:, None].to(now.dtype), now), 1)
+
+
+def _steps(known: Tensor, scale: float, reach: float) -> tuple[Tensor, Tensor]:
+    """(B, 1 + T, N, 3) -> scaled steps (B, T, N, 2); how much was seen of each, (B, T, N)."""
+    step = known[..., :2].diff(dim=1).clamp(-reach, reach) * scale
+    return step, known[:, 1:, :, 2] * known[:, :-1, :, 2]

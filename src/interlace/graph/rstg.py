@@ -63,8 +63,8 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
         sharp: whether a node reads what is salient in its region, and is where that is
             (`SharpRegions`), with a saliency of each node's own; for grids.
         motion: whether nodes are told their steps (`Motion`), or a `Motion` with other units.
-        relative_motion: whether messages are told how alike their two nodes moved so far
-            (`RelativeMotion`), or a `RelativeMotion` with other units.
+        relative_motion: whether messages and attention are told how alike their two nodes moved so
+            far (`RelativeMotion`), or a `RelativeMotion` with other units.
         time: whether a time stage takes the place of the nodes (the paper), or adds to them.
         first_weights: torch's own, or those of `he_weights`, which learn faster.
         adjacency: "sparse" joins neighbours in space and regions that intersect, "full" all pairs,
@@ -72,8 +72,9 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
             they are, and full else.
         send: the messages; by default `Send(width)`, of two layers (eq. 2), with positions if
             they are asked for.
-        gather: how messages to a node are weighted; by default `DotGather(width)` (eq. 4). Others
-            are `AdditiveGather`, `SumGather`, `MeanGather`, or several heads.
+        gather: how messages to a node are weighted; by default `DotGather(width)` (eq. 4), which
+            weighs relative motion, too, where there is any. Others are `AdditiveGather`,
+            `SumGather`, `MeanGather`, or several heads.
         update: of the nodes; by default `Update(width)`, of two layers (eq. 5). One set of weights
             for each scale is `Update(width, groups=(9, 4, 1))`.
         readout: "map" adds the nodes to the features through a branch that starts at zero,
@@ -133,7 +134,7 @@ def RSTG(  # noqa: N802, it builds what the paper calls RSTG
             Send(width, positions=36 if positional else 0, relations=pairs)
             if send is None
             else send,
-            DotGather(width) if gather is None else gather,
+            DotGather(width, relations=pairs) if gather is None else gather,
             ResidualUpdate(updated) if residual else updated,
             norm=nn.LayerNorm(width),
             adjacency=edges,

@@ -107,22 +107,26 @@ class MeanGather(SumGather):
 class DotGather(nn.Module):
     """g_i = sum_j softmax_j((W_1 v_j) . (W_2 v_i)) m_ij over the neighbours j of i (eqs. 3 and 4).
 
-    With several heads, each weighs a projection of the messages to D / heads in its own way.
+    With several heads, each weighs a projection of the messages to D / heads in its own way. With
+    relations, a bias MLP_r(e_ij) of each head is added to the logits, as edges bias attention in
+    Graphormer (Ying et al., 2021): a node can listen to those that move as it does.
 
     Args:
         width: D of nodes and messages.
         heads: must divide D.
         scaled: divides the logits by sqrt(D / heads) (Vaswani et al., 2017), so that wide nodes do
             not choose one sender before they have learnt whom; the paper does not.
+        relations: E, how many numbers say how two nodes are related; 0 for none.
     """
 
-    def __init__(self, width: int, *, heads: int = 1, scaled: bool = False):
+    def __init__(self, width: int, *, heads: int = 1, scaled: bool = False, relations: int = 0):
         super().__init__()
         self.heads = _check_heads(width, heads)
         self.scale = (width // heads) ** -0.5 if scaled else 1.0
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.message = HeadProjection(width, heads)
+        self.relation = relation_bias(relations, heads) if relations else None
 
     def logits(self, nodes: Tensor) -> Tensor:
         """(B, T, N, D) -> (B, T, heads, N receiver, N sender)."""
@@ -132,26 +136,50 @@ class DotGather(nn.Module):
         return logits if self.scale == 1 else logits * self.scale
 
     def forward(
-        self, nodes: Tensor, messages: Tensor, edges: Edges, mass: Tensor | None = None
+        self,
+        nodes: Tensor,
+        messages: Tensor,
+        edges: Edges,
+        mass: Tensor | None = None,
+        relations: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """-> gathered (B, T, N, D), weights (B, T, heads, N, N), proportional to mass_j, too."""
+        """-> gathered (B, T, N, D), weights (B, T, heads, N, N), proportional to mass_j, too.
+
+        relations (B, T, N, N, E), receiver first.
+        """
         logits = self.logits(nodes)
+        if self.relation is not None:
+            if relations is None:
+                raise ValueError("this space stage weighs relations, but the graph gave it none")
+            bias = self.relation(relations.to(logits.dtype))  # (B, T, N, N, heads)
+            logits = logits + bias.movedim(-1, 2)
         if mass is not None:
             logits = logits + mass.clamp(min=LEAST_MASS).log()[:, :, None, None]
         weights = edges.softmax(logits)
         return self.message(edges.collect(weights, messages), weights), weights
 
 
+def relation_bias(relations: int, heads: int, *, hidden: int = 32) -> nn.Module:
+    """MLP_r: how two nodes are related (..., E) -> how much each head listens (..., heads).
+
+    With one linear layer nothing is won: what matters is whether a number is near its largest.
+    """
+    return nn.Sequential(
+        nn.Linear(relations, hidden), nn.ReLU(), nn.Linear(hidden, heads, bias=False)
+    )
+
+
 class AdditiveGather(DotGather):
     """As `DotGather`, with logits leaky_relu(w_1 . v_j + w_2 . v_i), slope 0.2."""
 
-    def __init__(self, width: int, *, heads: int = 1):
+    def __init__(self, width: int, *, heads: int = 1, relations: int = 0):
         nn.Module.__init__(self)
         self.heads = _check_heads(width, heads)
         self.scale = 1.0
         self.query = nn.Linear(width, heads)
         self.key = nn.Linear(width, heads)
         self.message = HeadProjection(width, heads)
+        self.relation = relation_bias(relations, heads) if relations else None
 
     def logits(self, nodes: Tensor) -> Tensor:
         """(B, T, N, D) -> (B, T, heads, N receiver, N sender)."""
@@ -252,7 +280,7 @@ class SpaceStage(nn.Module):
     Args:
         send: nodes, edges, positions -> messages, e.g. `Send`; relations too, where there are any.
         gather: nodes, messages, edges -> gathered, weights, e.g. `DotGather`; where nodes can be
-            silent, nodes, messages, edges, mass.
+            silent, `mass=` too, and `relations=` for one with a `relation` that weighs them.
         update: nodes, gathered -> nodes, e.g. `Update`.
         norm: on the updated nodes; the paper has none, depth in rounds trains better with one.
         adjacency: (N, N) bool, receiver first; None joins every pair, each node with itself too.
@@ -289,7 +317,7 @@ class SpaceStage(nn.Module):
             state: not used; every stage has this face.
             positions: (..., N, P) codes for `send`.
             mass: (B, T, N) in [0, 1]: a node without content is not heard, and stays at zero.
-            relations: (B, T, N, N, E), receiver first, for `send`.
+            relations: (B, T, N, N, E), receiver first, for `send` and `gather`.
 
         Returns:
             nodes (B, T, N, D); no state; attention (B, T, heads, N receiver, N sender).
@@ -326,8 +354,10 @@ class SpaceStage(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         related = () if relations is None else (relations,)
         messages = self.send(nodes, self.edges, positions, *related)  # (B, T, E, D)
-        heard = () if mass is None else (mass,)
-        return self.gather(nodes, messages, self.edges, *heard)
+        known = {} if mass is None else {"mass": mass}
+        if relations is not None and getattr(self.gather, "relation", None) is not None:
+            known["relations"] = relations
+        return self.gather(nodes, messages, self.edges, **known)
 
 
 def weighed(nodes: Tensor, mass: Tensor) -> Tensor:

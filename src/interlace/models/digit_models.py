@@ -10,16 +10,11 @@ from torch import nn
 
 from interlace.graph.block import GraphBlock
 from interlace.graph.dyreg import DyReg, RegionKind
-from interlace.graph.motion import Motion, RelativeMotion
-from interlace.graph.regions.content import ContentRegions
 from interlace.graph.regions.dynamic import DynamicRegions
-from interlace.graph.regions.objects import ObjectRegions
-from interlace.graph.regions.simple import GivenRegions
 from interlace.graph.rstg import RSTG, Schedule
-from interlace.graph.space_stage import DotGather
 from interlace.models.backbones.i3d import small_i3d_trunk
 from interlace.models.backbones.resnet import resnet_trunk
-from interlace.models.backbones.small import FrameCNN, ResidualCNN, StridedCNN
+from interlace.models.backbones.small import FrameCNN, StridedCNN
 from interlace.models.baselines import (
     ConvLSTM,
     ConvLSTMBlock,
@@ -84,91 +79,6 @@ def _demo(num_classes: int) -> VideoClassifier:
     backbone = _small_eye(out_channels=128)
     graph = RSTG(128, width=64, rounds=1, residual=True, positional=True, readout="vector")
     return VideoClassifier(backbone, graph, num_classes)
-
-
-def _content(
-    name: str,
-    about: str,
-    regions: Callable[[int], nn.Module | None],
-    *,
-    scale: float | None = None,
-    **options: Any,
-) -> None:
-    """RSTG over nodes that are bound to content, with all that makes it learn fast.
-
-    scale: of steps, cut at 2.5 of the scaled ones.
-    """
-
-    @MODELS.register(name, f"RSTG, {about}", channels=1)
-    def build(num_classes: int) -> VideoClassifier:
-        backbone, width = ResidualCNN(), 96
-        ours = {
-            "width": width,
-            "rounds": 1,
-            "residual": True,
-            "motion": True,
-            "relative_motion": True,
-            "time": "add",
-            "first_weights": "he",
-            "gather": DotGather(width, scaled=True),
-            "readout": "vector",
-        }
-        if scale is not None:
-            reach = 2.5 / scale
-            ours["motion"] = Motion(width, scale=scale, reach=reach)
-            ours["relative_motion"] = RelativeMotion(scale=scale, reach=reach)
-        where = regions(backbone.out_channels)
-        graph = RSTG(backbone.out_channels, regions=where, **{**ours, **options})
-        neck = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(inplace=True))
-        return VideoClassifier(backbone, graph, num_classes, neck=neck)
-
-
-def _grid(channels: int) -> None:
-    """RSTG's own regions."""
-
-
-_content("rstg_content", "a node for each kind of content", ContentRegions)
-_content("rstg_objects", "nodes that follow objects", ObjectRegions, scale=30)
-_content(
-    "rstg_objects_given",
-    "nodes that are told the objects' boxes",
-    lambda _: GivenRegions(16, silent=True),
-    scale=30,
-)
-
-# what each part of `rstg_content` brings: the same without it, or with another value
-_still: dict[str, Any] = {"motion": False, "relative_motion": False}
-_content("rstg_content_no_motion", "content, no motion at all", ContentRegions, **_still)
-_content("rstg_content_own", "content, own motion alone", ContentRegions, relative_motion=False)
-_content("rstg_content_relative", "content, relative motion alone", ContentRegions, motion=False)
-for _scale in (1, 3, 30):
-    _content(
-        f"rstg_content_motion{_scale}",
-        f"content, steps times {_scale}",
-        ContentRegions,
-        scale=_scale,
-    )
-_content(
-    "rstg_content_mean",
-    "content, a mean for memory",
-    ContentRegions,
-    schedule="space-only",
-    time="replace",
-)
-_content("rstg_content_replace", "content, time stages replace", ContentRegions, time="replace")
-_content("rstg_content_torch", "content, torch's weights", ContentRegions, first_weights="torch")
-_content("rstg_content_unscaled", "content, the paper's dot product", ContentRegions, gather=None)
-_content("rstg_grid_motion", "grids, and all else", _grid)
-_content("rstg_grid_sharp", "grids with sharp places, and all else", _grid, sharp=True)
-_content(
-    "rstg_grid_plain",
-    "grids, with nothing that is ours",
-    _grid,
-    **_still,
-    time="replace",
-    first_weights="torch",
-    gather=None,
-)
 
 
 def _lstm(name: str, about: str, kind: type[MeanPoolLSTM] | type[ConvLSTM]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from interlace.models import digit_models, video_models  # noqa: F401, which register theirs
+from interlace.models import content_models, digit_models, video_models  # noqa: F401, which register theirs
 from interlace.models.backbones.timm import PREFIX, timm_network
 from interlace.models.classifier import VideoClassifier
 from interlace.models.named import BACKBONES, MODELS, with_head

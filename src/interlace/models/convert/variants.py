@@ -93,9 +93,14 @@ class AllPairsDotGather(DotGather):
         return logits if self.adjacency is None else logits * self.adjacency
 
     def forward(
-        self, nodes: Tensor, messages: Tensor, edges: Edges, mass: Tensor | None = None
+        self,
+        nodes: Tensor,
+        messages: Tensor,
+        edges: Edges,
+        mass: Tensor | None = None,
+        relations: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        gathered, weights = super().forward(nodes, messages, edges, mass)
+        gathered, weights = super().forward(nodes, messages, edges, mass, relations)
         return (gathered + self.bias).relu(), weights
 
 
