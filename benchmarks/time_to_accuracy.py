@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = (
     "content/small_rstg_content_3digits",  # nodes bound to content, told their motion
     "content/small_ablation_grid",  # the same on a grid
-    "content/small_ablation_grid_plain",  # the paper's RSTG all-temp, same backbone
+    "content/small_ablation_grid_all_temp",  # the paper's RSTG all-temp, same backbone
     "rstg/small_rstg_positional_3digits",  # RSTG positional with lessons, as in the tables
     "rstg/small_mean_lstm_3digits",
 )
