@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -448,6 +449,31 @@ def test_an_evaluation_names_its_videos_its_views_and_their_cost(finished, tmp_p
     run_record = json.loads((finished / "run.json").read_text())
     prints = {record["data"]["fingerprint"] for record in records.values()}
     assert prints == {run_record["clips"]["fingerprint"]}
+
+
+def test_an_evaluation_says_a_line_of_each_clip(finished, tmp_path, capsys):
+    weights, out = finished / "best.safetensors", tmp_path / "out.json"
+    words = ["evaluate", str(weights), "--workers=0", "--precision=fp32", f"--out={out}"]
+    assert main(words) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:] == [str(out), str(tmp_path / "out.csv")]
+    assert "top-5" not in said[0]  # of two classes
+    with (tmp_path / "out.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    with (finished / "held_out.csv").open(newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [(line["path"], line["label"]) for line in lines] == [
+        (line["path"], line["label"]) for line in listed
+    ]
+    root, predictor = Path(read_card(weights)["data"]["path"]), interlace.Predictor(weights)
+    for line in lines:
+        expected = predictor(root / line["path"])
+        assert line["predicted"] == expected.label
+        scores = [float(line[f"score {name}"]) for name in ("left", "right")]
+        assert scores == pytest.approx(expected.scores.tolist(), abs=1e-5)
+    record = json.loads(out.read_text())
+    assert record["top1"] == sum(line["predicted"] == line["label"] for line in lines) / 4
+    assert "top5" not in record
 
 
 def test_regions_are_measured_on_marked_objects(clips, tmp_path):

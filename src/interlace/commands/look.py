@@ -47,7 +47,12 @@ def explain(
     from interlace.models.weights import read_card
     from interlace.reports.held_out import ClipChoice, DigitChoice
     from interlace.reports.run import write_page
-    from interlace.reports.trained import open_trained, takes_files, write_evaluation
+    from interlace.reports.trained import (
+        evaluation_files,
+        open_trained,
+        takes_files,
+        write_evaluation,
+    )
 
     if weights not in (None, source):
         raise ValueError(f"{source} and {weights} are both weights: name a video and one of them")
@@ -57,7 +62,7 @@ def explain(
     told = DigitChoice(digits, num_digits, videos)
     trained = open_trained(source, clips=ClipChoice(classes=classes), digits=told, bf16=bf16)
     result = write_evaluation(trained, path, bf16=bf16)
-    say_result(result, trained.called, path)
+    say_result(result, trained.called, evaluation_files(trained, path))
     title = f"What {Path(source).stem} looks at"
     page = write_page(trained, path.with_name("report.html"), result, title=title, clips=clips)
     say(str(page))
