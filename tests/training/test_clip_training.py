@@ -358,6 +358,72 @@ def test_two_processes_learn_what_one_learns_from_double_batches_also_if_one_is_
     assert ours == pytest.approx(wanted, abs=2e-4)
 
 
+# --- what can be learned from, and not told -------------------------------------------------------
+
+
+def test_with_nothing_held_out_all_are_learned_from_and_the_last_weights_kept(
+    clips, tmp_path, capsys
+):
+    folder, weights = tmp_path / "run", tmp_path / "run/best.safetensors"
+    words = ["--data.held_out=0", "--data.workers=0", "--data.num_frames=2", "--data.size=32"]
+    words += ["--data.short_side=36", "--trainer.precision=fp32", "--trainer.threads=1"]
+    words += ["--recipe.batch_size=4", "--recipe.patience=1", "--model=tsm_r18"]
+    train_it = ["train", f"--data.path={clips}", f"--trainer.out={folder}", *words]
+    assert main([*train_it, "--recipe.epochs=2"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "all clips were learned from, and none held out to measure the weights on: say which with "
+        f"interlace evaluate {weights} --path FOLDER",
+        str(weights),
+    ]
+    assert (folder / "train.csv").read_text().count("\n") == 17
+    assert (folder / "held_out.csv").read_text() == "path,label\n"
+    assert read_card(weights)["step"] == 8  # 16 clips twice, patience or not
+    last = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+    kept = load_file(weights)
+    assert all(torch.equal(last[f"model.{key}"], value) for key, value in kept.items())
+    assert main([*train_it, "--recipe.epochs=3"]) == 0
+    assert read_card(weights)["step"] == 12
+    assert main(["evaluate", str(weights)]) == 1
+    assert "learned from all its videos: say which others" in capsys.readouterr().err
+    assert main(["evaluate", str(weights), f"--path={clips}", "--workers=0"]) == 0
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_to_hold_out_is_none_or_a_part(clips, share, tmp_path):
+    with pytest.raises(ValueError, match=rf"data\.held_out must be in \[0, 1\), got {share}"):
+        run(tmp_path, clips, held_out=share)
+
+
+def test_one_class_is_told_to_be_none_to_tell_apart(tmp_path, caplog):
+    folder = write_clips(tmp_path / "all/clips", count=2)
+    run_clips(data_of(folder.parent), tmp_path / "run")
+    assert f"all videos of {folder.parent} are of one class, clips: there is" in caplog.text
+    caplog.clear()
+    run_clips(data_of(folder), tmp_path / "other")
+    assert not caplog.messages
+
+
+def test_classes_of_which_nothing_is_held_out_are_named(tmp_path, caplog):
+    folder = write_clips(tmp_path / "clips", count=3)
+    write_clips(folder, motions=("apart",), count=1)
+    run_clips(data_of(folder), tmp_path / "run")
+    assert caplog.messages == [
+        "1 class (apart) has a single video, which is learned from: nothing will tell how well "
+        "such a class is known; add some"
+    ]
+    caplog.clear()
+    labels = [f"{motion}/{k}.mp4,{motion},train" for motion in ("left", "right") for k in range(2)]
+    (tmp_path / "labels.csv").write_text(
+        "\n".join(["path,label,split", *labels, "left/2.mp4,left,val"])
+    )
+    run_clips(data_of(folder, labels=str(tmp_path / "labels.csv")), tmp_path / "other")
+    assert caplog.messages == [
+        "1 class (right) has no videos held out: nothing will tell how well such a class is "
+        "known; hold some out"
+    ]
+
+
 # --- what cannot be learned from ------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,14 @@ def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: Traine
     if not is_first():
         return
     if getattr(recipe, "videos", 1) == 0:  # a pre-training: nothing was learnt about videos
+        say(str(weights))
+        return
+    run = json.loads((weights.parent / "run.json").read_text())
+    if not run.get("clips", {}).get("held_out", 1):
+        say(
+            "all clips were learned from, and none held out to measure the weights on: say which "
+            f"with interlace evaluate {weights} --path FOLDER"
+        )
         say(str(weights))
         return
     bf16, path = trainer.precision == "bf16", weights.parent / "evaluation.json"

@@ -133,4 +133,9 @@ def _listed(
             f"where they are with --path, and --labels {held_out}"
         )
     clips = read_list(held_out, root=root, classes=predictor.classes)
+    if not len(clips):
+        raise ValueError(
+            f"the run of {weights} learned from all its videos: say which others to evaluate on "
+            "with --path"
+        )
     return clips, choice.manifest or weights.parent / MANIFEST

@@ -67,7 +67,7 @@ class LastCheckpoint(Checkpoint):
 class BestWeights(Callback):
     """Keeps the weights that were best on the validation videos, as best.safetensors.
 
-    Of those that are right equally often, the ones with the least loss: of a few videos all are
+    Without any such videos these are the last. Of those that are right equally often, the ones with the least loss: of a few videos all are
     right long before the last step.
 
     Args:
@@ -89,6 +89,12 @@ class BestWeights(Callback):
             if trainer.is_global_zero:
                 card = self.card | {"validation": accuracy, "step": trainer.global_step}
                 save_weights(module.model, self.path, card=card)
+
+    def on_train_end(  # type: ignore[override]
+        self, trainer: L.Trainer, module: Training
+    ) -> None:
+        if self.best[0] < 0 and trainer.is_global_zero:
+            save_weights(module.model, self.path, card=self.card | {"step": trainer.global_step})
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}

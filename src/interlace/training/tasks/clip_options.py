@@ -33,7 +33,8 @@ class ClipDataOptions:
         name: that these are video files.
         labels: a file that says what each shows, see docs/data.md.
         held_out_labels: the same for videos to hold out; else `held_out` says how many are.
-        held_out: fraction of each class that is not learned from, where no split is given.
+        held_out: fraction of each class that is not learned from, where no split is given; with 0
+            all are learned from, nothing is measured, and the last weights are kept.
         manifest: from `interlace scan`; else all videos are decoded once before the first step.
             Several processes need one.
         skip_missing: leave out what is listed and not there.
@@ -102,5 +103,7 @@ def check_clip_options(data: ClipDataOptions, recipe: ClipRecipeOptions) -> None
             "data.workers": (data.workers, 0),
         }
     )
+    if not 0 <= data.held_out < 1:
+        raise ValueError(f"data.held_out must be in [0, 1), got {data.held_out}")
     if not 0 <= recipe.dropout < 1:
         raise ValueError(f"recipe.dropout must be in [0, 1), got {recipe.dropout}")

@@ -42,6 +42,9 @@ class ClipBatches:
         data: what is shown of them.
         recipe: how many at once, and how often.
         processes: that share each step.
+
+    Attributes:
+        measures: whether any are held out.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class ClipBatches:
         recipe: ClipRecipeOptions,
         processes: Processes,
     ):
-        if len(clips.held_out) < processes.world:
+        if 0 < len(clips.held_out) < processes.world:
             raise ValueError(
                 f"{len(clips.held_out)} videos are held out, too few for {processes.world} "
                 "processes: hold out more with data.held_out"
@@ -60,6 +63,7 @@ class ClipBatches:
         shape = clip_shape(data)
         self.training = TrainingClips(clips.train, shape, seed=data.seed, mirrored=mirrored)
         self.views = TestViews(clips.held_out, shape)
+        self.measures = len(self.views) > 0
         self.recipe = recipe
         self.seed = data.seed
         self.processes = processes
@@ -126,7 +130,7 @@ class ClipTask(Task):
         super().__init__(model, recipe, stretches, videos_a_step=read.videos_a_step)
         self.read = read
         self.pretrained = pretrained
-        self.patience = recipe.patience
+        self.patience = recipe.patience if read.measures else None
         backbone = model.network
         has_stages = hasattr(backbone, "layer2")
         default = 2 if pretrained and has_stages else 0
