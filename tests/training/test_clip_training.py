@@ -298,6 +298,17 @@ def test_it_stops_when_nothing_gets_better(clips, tmp_path, caplog):
         run(tmp_path / "run", clips, recipe=recipe)
     assert "stops: no better for 1 looks" in caplog.text
     assert losses(tmp_path / "run")[0][-1] == 6  # steps: two epochs of three
+    lines = [line for line in caplog.messages if "of the run" in line]
+    assert re.search(r"1% of the run, \S+ left \(may stop in \S+\): epoch 1 of 30, loss", lines[0])
+    assert re.search(r"7% of the run, .*: epoch 2 of 30, loss .*, validation \d", lines[-1])
+    caplog.clear()
+    with caplog.at_level("INFO"):  # more epochs, and later more looks: it goes on, and stops again
+        run(tmp_path / "run", clips, recipe=replace(recipe, epochs=40))
+        assert losses(tmp_path / "run")[0][-1] == 9
+        run(tmp_path / "run", clips, recipe=replace(recipe, epochs=40, patience=3))
+    assert "recipe.patience is 3 instead of 1: the run goes on until it stops" in caplog.text
+    assert losses(tmp_path / "run")[0][-1] == 15
+    assert caplog.text.count("stops: no better for") == 2
 
 
 def test_gathered_batches_are_one_large_batch(finished, clips, tmp_path):

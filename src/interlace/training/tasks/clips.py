@@ -196,6 +196,11 @@ class ClipTask(Task):
         }
         return task
 
+    def place(self, step: int) -> str:
+        seen = step * self.read.videos_a_step
+        epoch = min(max(1, math.ceil(seen / len(self.read.training))), self.recipe.epochs)
+        return f"epoch {epoch:,} of {self.recipe.epochs:,}"
+
     def batches(self, first: int, device: torch.device) -> Iterator[Clip]:
         return self.read.train(first)
 
