@@ -125,7 +125,7 @@ def test_shares_of_several_processes_add_up(tmp_path):
         assert own == given == count
 
 
-@pytest.mark.parametrize(("classes", "top5"), [(3, None), (5, None), (6, 5 / 6)])
+@pytest.mark.parametrize(("classes", "top5"), [(1, None), (3, None), (5, None), (6, 5 / 6)])
 def test_below_six_classes_there_is_no_top_five(classes, top5):
     class Counting(nn.Module):
         def forward(self, video):

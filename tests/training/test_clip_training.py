@@ -290,6 +290,7 @@ def test_a_finished_run_is_not_trained_again(finished, clips, monkeypatch, caplo
     with caplog.at_level("INFO"):
         run(finished, clips)
     assert "is finished: to train again" in caplog.text
+    assert "to go on, give more recipe.epochs" in caplog.text
 
 
 def test_it_stops_when_nothing_gets_better(clips, tmp_path, caplog):
@@ -300,7 +301,9 @@ def test_it_stops_when_nothing_gets_better(clips, tmp_path, caplog):
     assert losses(tmp_path / "run")[0][-1] == 6  # steps: two epochs of three
     lines = [line for line in caplog.messages if "of the run" in line]
     assert re.search(r"1% of the run, \S+ left \(may stop in \S+\): epoch 1 of 30, loss", lines[0])
-    assert re.search(r"7% of the run, .*: epoch 2 of 30, loss .*, validation \d", lines[-1])
+    assert re.search(
+        r"7% of the run, and no more: epoch 2 of 30, loss .*, validation \d", lines[-1]
+    )
     caplog.clear()
     with caplog.at_level("INFO"):  # more epochs, and later more looks: it goes on, and stops again
         run(tmp_path / "run", clips, recipe=replace(recipe, epochs=40))

@@ -43,7 +43,7 @@ def play(plan, *, first=0, last=100, seconds=1.0, monkeypatch):
     """Runs steps that take `seconds` each by a clock of our own."""
     now = [1000.0]
     monkeypatch.setattr(interlace.training.watch.time, "monotonic", lambda: now[0])
-    trainer = SimpleNamespace(global_step=first, early_stopping_callback=None)
+    trainer = SimpleNamespace(global_step=first, early_stopping_callback=None, should_stop=False)
     task = DigitTask(
         create_model("mean_lstm_small"), plan, DigitRecipeOptions(), pretrained=True, watched=None
     )
@@ -95,7 +95,9 @@ def test_a_terminal_shows_stage_time_left_and_accuracy(plan, monkeypatch):
         create_model("mean_lstm_small"), plan, DigitRecipeOptions(), pretrained=True, watched=None
     )
     seen = {"train/accuracy": 0.25, "validation/accuracy": 0.375, "pretrain/exact": 0.5}
-    trainer = SimpleNamespace(global_step=10, callback_metrics=seen, early_stopping_callback=None)
+    trainer = SimpleNamespace(
+        global_step=10, callback_metrics=seen, early_stopping_callback=None, should_stop=False
+    )
     bar, module = ProgressBar(), SimpleNamespace(task=task)
     bar._pace = Pace(task, 10)
     now[0], trainer.global_step = 1045.0, 55  # a second a step

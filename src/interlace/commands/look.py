@@ -27,7 +27,8 @@ def explain(
     together, right and wrong ones in turn, or the video files that were classified worst.
 
     Args:
-        source: a video, a folder of them, a .txt file with a path a line; or a weights file.
+        source: a video, a folder of them, a .txt file with a path a line, a .csv with a column of
+            paths; or a weights file.
         weights: for videos, a safetensors file with a card, e.g. best.safetensors of a run.
         out: folder for report.html, and for pictures/ of regions: png or jpg, gif and mp4.
         clips: how many videos of several to explain.
@@ -38,7 +39,7 @@ def explain(
         classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
-    if not source.endswith(".safetensors"):
+    if not source.endswith((".safetensors", ".ckpt")):  # of which the weights say what they are
         for name, value in {"digits": digits, "num_digits": num_digits, "videos": videos}.items():
             if value is not None:
                 raise ValueError(f"--{name} is not for video files, such as {source}")
@@ -102,7 +103,8 @@ def predict(
     What cannot be read is named, stops nothing, and ends in exit code 1.
 
     Args:
-        source: a video, a folder of them, or a .txt file with a path a line.
+        source: a video, a folder of them, a .txt file with a path a line, or a .csv with a column
+            of paths.
         weights: a safetensors file with a card, e.g. best.safetensors of a run.
         top: how many classes of each.
         out: a JSON file to write, too.

@@ -125,7 +125,8 @@ class Tally(nn.Module):
 
     def result(self, regions: RegionMetrics | None = None) -> Evaluation:
         """Of all that was added; `scores` and `labels` are of this process alone."""
-        confusion = self.confusion.compute().cpu()  # (num_classes, num_classes)
+        square = self.num_classes, self.num_classes
+        confusion = self.confusion.compute().cpu().reshape(square)  # of one class it is a number
         count, loss = int(confusion.sum()), float(self.loss.compute())
         if count == 0:
             raise ValueError("there are no videos to evaluate on")

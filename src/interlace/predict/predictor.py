@@ -111,9 +111,10 @@ class Predictor:
         """Classifies a video, or several.
 
         Args:
-            source: a video as in `interlace.data.video`: a file, a folder of frames, or
-                uint8 (T, H, W, 3). Several: a folder of videos, a list of paths, or a .txt file
-                with a path a line, below its own folder.
+            source: a video as in `interlace.data.video`: a file, a folder of frames, frames as
+                uint8 (T, H, W, 3) or (T, 3, H, W), a list of PIL's pictures, bytes or an open file.
+                Several: a folder of videos, a list of paths, a .txt file with a path a line, or a
+                .csv with a column of paths, below its own folder or seen from here.
 
         Returns:
             One `Prediction`; of several videos a list, in which what cannot be read has its error.
@@ -211,8 +212,8 @@ class Stream:
         """What the model says of all frames so far.
 
         Args:
-            frames: uint8 (T, H, W, 3), or one, (H, W, 3); as far apart in time as those that the
-                model was trained on. Its boxes are of these frames.
+            frames: uint8 (T, H, W, 3), or one, (H, W, 3), or with the channels first; as far apart
+                in time as those that the model was trained on. Its boxes are of these frames.
         """
         shape, predictor = self._predictor.clips, self._predictor
         video = read_frames(frames[None] if frames.ndim == 3 else frames)

@@ -78,7 +78,11 @@ def claim(options: Options, *, write: bool = True) -> bool:
         raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
     finished = not longer and record.exists() and (folder / "best.safetensors").exists()
     if finished and write:
-        log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
+        more = next(iter(LENGTHS & _flat(stated).keys() - {"recipe.patience"}))
+        log.info(
+            f"the run in {folder} is finished: to train again, choose another trainer.out; to go "
+            f"on, give more {more}"
+        )
     return finished
 
 

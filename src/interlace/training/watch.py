@@ -181,10 +181,9 @@ class ProgressLines(Callback):
         step, task = trainer.global_step, module.task
         shown = _shown({**trainer.callback_metrics, **module.looked}, task.stretch(step - 1).name)
         share, left, stop = self._pace.at(step, _earliest(trainer, step))
+        still = "and no more" if trainer.should_stop else f"{left} left{stop}"
         parts = [f"{name} {value}" for name, value in shown.items()]
-        log.info(
-            ", ".join([f"{share:4.0%} of the run, {left} left{stop}: {task.place(step)}", *parts])
-        )
+        log.info(", ".join([f"{share:4.0%} of the run, {still}: {task.place(step)}", *parts]))
 
 
 class ProgressBar(RichProgressBar):
