@@ -551,6 +551,9 @@ def test_an_evaluation_says_a_line_of_each_clip(finished, tmp_path, capsys):
         assert line["predicted"] == expected.label
         scores = [float(line[f"score {name}"]) for name in ("left", "right")]
         assert scores == pytest.approx(expected.scores.tolist(), abs=1e-5)
+    assert [said.label for said in predictor(finished / "held_out.csv")] == [
+        line["predicted"] for line in lines
+    ]
     record = json.loads(out.read_text())
     assert record["top1"] == sum(line["predicted"] == line["label"] for line in lines) / 4
     assert "top5" not in record

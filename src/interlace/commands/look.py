@@ -72,13 +72,13 @@ def explain(
 def _explain_videos(
     source: str, weights: str, out: str, clips: int, classes: str | None, precision: Precision
 ) -> None:
-    from interlace.data.video.sources import find_sources, is_one
+    from interlace.data.video.sources import is_one
     from interlace.predict.predictor import Predictor
     from interlace.reports.clips import explain_clips, explain_video
 
     at_least_one(clips=clips)
-    sources = find_sources(source)
     predictor = Predictor(weights, classes=classes, bf16=precision == "bf16")
+    sources = predictor.sources(source)
     page = Path(out, "report.html")
     if is_one(source):
         page = explain_video(predictor, source, out)
@@ -113,14 +113,13 @@ def predict(
         classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
-    from interlace.data.video.sources import find_sources
     from interlace.predict.predictor import Predictor
     from interlace.record import write_json
 
     at_least_one(top=top)
-    sources = find_sources(source)
     weights = needed(weights, "predict")
     predictor = Predictor(weights, classes=classes, protocol=protocol, bf16=precision == "bf16")
+    sources = predictor.sources(source)
     said, broken = [], 0
     for prediction in predictor.each(sources):
         said.append(prediction.as_dict(top))

@@ -114,7 +114,8 @@ class Predictor:
             source: a video as in `interlace.data.video`: a file, a folder of frames, frames as
                 uint8 (T, H, W, 3) or (T, 3, H, W), a list of PIL's pictures, bytes or an open file.
                 Several: a folder of videos, a list of paths, a .txt file with a path a line, or a
-                .csv with a column of paths, below its own folder or seen from here.
+                .csv with a column of paths: below its own folder, seen from here, or below the
+                folder that the weights were trained on, as in the lists of a run.
 
         Returns:
             One `Prediction`; of several videos a list, in which what cannot be read has its error.
@@ -122,8 +123,16 @@ class Predictor:
         Raises:
             VideoError: a single video cannot be read.
         """
-        sources = find_sources(source)
+        sources = self.sources(source)
         return self.look(sources[0])[0] if is_one(source) else list(self.each(sources))
+
+    def sources(self, source: Source | Sequence[str | os.PathLike[str]]) -> list[Any]:
+        """All videos of what `__call__` takes.
+
+        Raises:
+            VideoError: a folder or a list names none.
+        """
+        return find_sources(source, root=self.card.get("data", {}).get("path"))
 
     def each(self, sources: Sequence[Source]) -> Iterator[Prediction]:
         """One video after the other; what cannot be read has its error, and stops nothing."""

@@ -33,8 +33,12 @@ def is_one(source: Any) -> bool:
     return path.suffix.lower() not in LISTS
 
 
-def find_sources(source: Source | Sequence[Any]) -> list[Any]:
+def find_sources(source: Source | Sequence[Any], *, root: str | None = None) -> list[Any]:
     """All videos of a source, see `Predictor.__call__`.
+
+    Args:
+        source: one video, or several.
+        root: another folder that paths on a list may be below.
 
     Raises:
         VideoError: a folder or a list names none.
@@ -55,8 +59,9 @@ def find_sources(source: Source | Sequence[Any]) -> list[Any]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise VideoError(f"{path} names no videos; write a path a line")
+    roots = [path.parent, Path(), *([] if root is None else [Path(root)])]
     table = path.suffix.lower() in TABLES
-    found = _in_table(path.parent, lines) if table else [_on_list(path.parent, x) for x in lines]
+    found = _in_table(roots, lines) if table else [_on_list(roots, line) for line in lines]
     if not any(one.exists() for one in found):
         raise VideoError(
             f"none of the {len(found):,} paths in {path} is there, such as {found[0]}; write them "
@@ -65,28 +70,27 @@ def find_sources(source: Source | Sequence[Any]) -> list[Any]:
     return found
 
 
-def _on_list(folder: Path, line: str) -> Path:
+def _on_list(roots: Sequence[Path], line: str) -> Path:
     """The path that a line of a list names: all of it, or all but a label at its end."""
-    whole, without = _placed(folder, line), _placed(folder, line.rsplit(None, 1)[0])
+    whole, without = _below(roots, line), _below(roots, line.rsplit(None, 1)[0])
     return without if without.exists() and not whole.exists() else whole
 
 
-def _in_table(folder: Path, lines: Sequence[str]) -> list[Path]:
+def _in_table(roots: Sequence[Path], lines: Sequence[str]) -> list[Path]:
     """The paths of a table: its column with most of what is there, without its header."""
     separator = max(",;\t", key=lines[0].count)
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
     columns = [
-        [_placed(folder, row[at]) for row in rows if at < len(row) and row[at]]
+        [_below(roots, row[at]) for row in rows if at < len(row) and row[at]]
         for at in range(len(rows[0]))
     ]
     best = max(columns, key=lambda column: sum(path.exists() for path in column))
     return best[1:] if len(best) > 1 and not best[0].exists() else best
 
 
-def _placed(folder: Path, name: str) -> Path:
-    """Below the folder of a list or, where only that is there, as seen from here."""
-    below, here = folder / name, Path(name)
-    return here if here.exists() and not below.exists() else below
+def _below(roots: Sequence[Path], name: str) -> Path:
+    """The path below the first folder in which it is there; else below the first."""
+    return next((root / name for root in roots if (root / name).exists()), roots[0] / name)
 
 
 def source_name(source: Source) -> str:
