@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file
 
 import interlace.training.loop
@@ -32,13 +33,15 @@ from interlace.training.kick_start import graphs_of, regions_of
 from interlace.training.module import Training
 from interlace.training.options import Options, TrainerOptions
 from interlace.training.start import start_from
+from interlace.training.task import Processes
 from interlace.training.tasks.clip_lists import run_clips
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
     ClipRecipeOptions,
 )
-from interlace.training.tasks.clips import ClipTask, first_stages, make_kick_start
+from interlace.training.tasks.clips import ClipTask, first_stages, make_kick_start, rarity
+from interlace.training.tasks.mixup import mixup
 
 MODEL = ClipModelOptions("tsm_r18")
 RECIPE = ClipRecipeOptions(
@@ -221,6 +224,101 @@ def test_a_detector_tells_where_to_look_and_is_in_no_checkpoint(clips, tmp_path,
     boxes = interlace.Predictor(weights)(clips / "left/0.mp4").boxes
     assert all(looked.shape == (2, 9, 4) for looked in boxes.values())
     assert len(boxes) == 1
+
+
+# --- classes of which there are few ---------------------------------------------------------------
+
+
+class Given(torch.nn.Module):
+    """Says the same, whatever it is shown."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, video):
+        return self.logits.to(video.device)
+
+
+LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 1.0, 0.0], [-1.0, 0.0, 3.0]])
+
+
+def loss_of(recipe, labels, **others):
+    task = task_of(create_model("tsm_r18", num_classes=3), recipe, **others)
+    task.looking = Given(LOGITS)
+    video = torch.randint(256, (3, 1, 3, 8, 8), dtype=torch.uint8)
+    loss, _ = task.loss(Clip(video, torch.tensor(labels), torch.arange(3)), 0)
+    return float(loss)
+
+
+def entropies(smoothing=0.0):
+    """[clip][label], of the three clips."""
+    logs = LOGITS.log_softmax(1)
+    return -((1 - smoothing) * logs + smoothing * logs.mean(1, keepdim=True))
+
+
+def test_smoothed_labels_are_partly_all_classes():
+    plain, smooth = loss_of(RECIPE, [0, 1, 2]), replace(RECIPE, label_smoothing=0.2)
+    assert plain == pytest.approx(float(entropies().diagonal().mean()), rel=1e-5)
+    expected = entropies(0.2).diagonal().mean()
+    assert loss_of(smooth, [0, 1, 2]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_rare_classes_weigh_more_in_the_loss():
+    weights = rarity([6, 3, 1])
+    assert weights.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
+    of_each = entropies()[[0, 1, 2], [0, 0, 2]]
+    expected = (of_each * weights[[0, 0, 2]]).sum() / weights[[0, 0, 2]].sum()
+    found = loss_of(RECIPE, [0, 0, 2], class_weights=weights)
+    assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_run_weighs_classes_by_the_clips_it_learns_from(tmp_path, monkeypatch):
+    folder = write_clips(tmp_path / "clips", motions=("left",), count=8)
+    write_clips(folder, motions=("right",), count=4)
+    recipe = replace(RECIPE, class_weights=True)
+    options = Options(MODEL, data_of(folder), recipe, trainer_of(tmp_path / "run"))
+    assert ClipTask.open(options, Processes()).class_weights.tolist() == [0.75, 1.5]  # of 6 and 3
+
+
+def test_mixed_clips_are_learned_as_both():
+    torch.manual_seed(3)
+    video = torch.randint(256, (4, 2, 3, 8, 8), dtype=torch.uint8)
+    mixed, other, share = mixup(video, 0.8)
+    assert sorted(other.tolist()) == [0, 1, 2, 3] != other.tolist()
+    assert 0.5 < share < 1
+    expected = (share * video.double() + (1 - share) * video[other].double()) / 255
+    torch.testing.assert_close(mixed.double(), expected, atol=1e-6, rtol=0)
+    shares = [mixup(video[:, :, :, :1, :1], 0.2).share for _ in range(500)]
+    assert 0.5 <= min(shares) < 0.55
+    assert sum(share > 0.99 for share in shares) > 150  # Beta(0.2, 0.2) mixes little most times
+
+    torch.manual_seed(3)
+    found = loss_of(replace(RECIPE, mixup=0.8), [0, 1, 2])
+    torch.manual_seed(3)
+    task_of(create_model("tsm_r18", num_classes=3), RECIPE)
+    clip = torch.randint(256, (3, 1, 3, 8, 8), dtype=torch.uint8)
+    _, other, share = mixup(clip, 0.8)
+    table = entropies()
+    pairs = [share * table[k, k] + (1 - share) * table[k, other[k]] for k in range(3)]
+    assert found == pytest.approx(float(sum(pairs)) / 3, rel=1e-5)
+
+
+def test_a_run_with_all_of_it_goes_on_to_the_same_bit(clips, tmp_path):
+    recipe = replace(RECIPE, epochs=2, mixup=0.4, label_smoothing=0.1, balanced=True)
+    run(tmp_path / "whole", clips, recipe=recipe)
+    again = tmp_path / "again"
+
+    class Killed(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 5:
+                raise KeyboardInterrupt
+
+    options = {"model": MODEL, "recipe": recipe, "trainer": trainer_of(again)}
+    with pytest.raises(KeyboardInterrupt):
+        train(data_of(clips), callbacks=[Killed()], **options)
+    train(data_of(clips), **options)
+    assert losses(again) == losses(tmp_path / "whole")
 
 
 # --- going on -------------------------------------------------------------------------------------
@@ -482,6 +580,10 @@ def test_an_evaluation_refuses_what_is_broken_unless_told(finished, broken, tmp_
         (["--model", "tsm_r81"], "did you mean 'tsm_r18'"),
         (["--recipe.dropout", "1"], r"recipe.dropout must be in \[0, 1\), got 1.0"),
         (["--recipe.batch_size", "0"], "recipe.batch_size must be at least 1"),
+        (["--recipe.label_smoothing", "1"], r"recipe.label_smoothing must be in \[0, 1\), got 1"),
+        (["--recipe.mixup", "-1"], "recipe.mixup must be at least 0, got -1"),
+        (["--recipe.mixup=1", "--recipe.batch_size=1"], "batch_size must be at least 2, got 1"),
+        (["--recipe.balanced", "--recipe.class_weights"], "leave it or recipe.class_w"),
         (["--data.held_out_labels", "x.csv"], "needs data.labels"),
         (["--data.size", "300"], "short_side must be at least size, 300"),
         (["--trainer.devices", "2"], "interlace scan .* and give data.manifest=manifest.csv"),
