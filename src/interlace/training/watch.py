@@ -226,8 +226,10 @@ class Pace:
             self._old, self._new = self._new, (now, done)
         stop = ""
         if earliest is not None:
-            stop = f" (may stop in {_clock(self.task.frames(earliest) - done, pace)})"
-        return done / total, _clock(total - done, pace), stop
+            soon = None if pace is None else (self.task.frames(earliest) - done) * pace
+            stop = f" (may stop in {_clock(soon)})"
+        left = None if pace is None else (total - done) * pace
+        return done / total, _clock(left), stop
 
 
 def _shown(seen: Mapping[str, Any], stretch: str) -> dict[str, str]:
@@ -245,8 +247,8 @@ def _earliest(trainer: L.Trainer, step: int) -> int | None:
     return stop.earliest(step) if isinstance(stop, StopWhenNoBetter) else None
 
 
-def _clock(frames: int, pace: float | None) -> str:
-    if pace is None:
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
         return "-:--:--"
-    minutes, rest = divmod(round(frames * pace), 60)
+    minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

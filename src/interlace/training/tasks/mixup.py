@@ -34,5 +34,5 @@ def mixup(video: Tensor, alpha: float) -> Mixed:
     drawn = float(torch.distributions.Beta(alpha, alpha).sample())
     share = max(drawn, 1 - drawn)  # a pair is the same either way round
     other = torch.randperm(len(video)).to(video.device)
-    mixed = torch.lerp(video[other] / 255, video / 255, share)
+    mixed = torch.lerp(video / 255, video[other] / 255, 1 - share)  # channels last, as video is
     return Mixed(mixed, other, share)
