@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import interlace
@@ -124,6 +125,19 @@ def test_an_array_and_a_folder_of_frames_are_clips(predictor, clip, tmp_path):
     assert predictor(frames).name == "array"
 
 
+def test_what_is_in_memory_is_a_clip(predictor, clip):
+    expected, frames = predictor(clip), read_frames(clip)
+    pictures = [Image.fromarray(frame) for frame in frames.permute(0, 2, 3, 1).numpy()]
+    with clip.open("rb") as file:
+        sources = {"array": frames, "bytes": clip.read_bytes(), "pictures": pictures}
+        for name, source in (*sources.items(), (str(clip), file)):
+            prediction = predictor(source)
+            torch.testing.assert_close(prediction.scores, expected.scores, **FLOAT32)
+            assert (prediction.name, prediction.frames) == (name, expected.frames)
+    found = predictor([clip.read_bytes(), frames])
+    assert [prediction.name for prediction in found] == ["bytes", "array"]
+
+
 def test_one_graph_that_is_the_whole_body_is_named_graph(clip):
     torch.manual_seed(0)
     graph = interlace.RSTG(3, width=8, rounds=1, readout="vector")
@@ -177,6 +191,41 @@ def test_a_list_names_paths_below_itself_with_or_without_labels(predictor, folde
     torch.testing.assert_close(found[1].scores, predictor(folder / "b/c d.avi").scores)
     names = [folder / "b/c d.avi", str(folder / "a.mp4")]
     assert [prediction.name for prediction in predictor(names)] == [str(name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.csv", "path,label\na.mp4,left\nb/c d.avi,right\n"),
+        ("list.csv", "video\na.mp4\nb/c d.avi\n"),
+        ("list.csv", "a.mp4\nb/c d.avi\n"),
+        ("list.csv", "1;a.mp4\n2;b/c d.avi\n"),
+        ("list.tsv", "label\tfile\nleft\ta.mp4\nright\tb/c d.avi\n"),
+    ],
+)
+def test_a_table_names_paths_in_a_column(predictor, folder, name, text):
+    (folder / name).write_text(text)
+    found = predictor(folder / name)
+    assert [prediction.name for prediction in found] == [f"{folder}/a.mp4", f"{folder}/b/c d.avi"]
+    assert not any(prediction.error for prediction in found)
+
+
+def test_a_line_of_a_table_without_a_file_is_named(predictor, folder):
+    (folder / "list.csv").write_text("path,label\na.mp4,left\nnowhere.mp4,right\n")
+    found = predictor(folder / "list.csv")
+    assert [bool(prediction.error) for prediction in found] == [False, True]
+    assert "nowhere.mp4 does not exist" in found[1].error
+
+
+def test_a_list_may_be_written_as_seen_from_here(predictor, folder, tmp_path, monkeypatch):
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/all.txt").write_text("a.mp4 left\nb/c d.avi\n")
+    with pytest.raises(VideoError, match=r"none of the 2 paths in .*all\.txt is there, such as"):
+        predictor(tmp_path / "lists/all.txt")
+    monkeypatch.chdir(folder)
+    found = predictor(tmp_path / "lists/all.txt")
+    assert [prediction.name for prediction in found] == ["a.mp4", "b/c d.avi"]
+    assert not any(prediction.error for prediction in found)
 
 
 def test_a_source_that_names_nothing_is_refused(predictor, tmp_path):
@@ -360,6 +409,25 @@ def test_predict_writes_json_with_boxes(weights, clip, predictor, tmp_path, caps
     for name, boxes in expected.boxes.items():
         np.testing.assert_allclose(video["boxes"][name], boxes, atol=6e-5)
         assert video["mass"][name] == [[1.0] * boxes.shape[1]] * len(boxes)
+
+
+@pytest.mark.parametrize("command", [["predict", "{clip}", "--weights"], ["evaluate"], ["explain"]])
+def test_what_is_no_weights_is_told_what_to_take(clip, tmp_path, command, capsys):
+    words = [word.format(clip=clip) for word in command]
+    (tmp_path / "last.ckpt").write_bytes(b"PK" * 99)
+    assert main([*words, str(tmp_path / "last.ckpt")]) == 1
+    assert capsys.readouterr().err == (
+        f"interlace: {tmp_path}/last.ckpt is the state that a run goes on from, not its weights: "
+        f"take {tmp_path}/best.safetensors\n"
+    )
+
+
+def test_a_folder_and_a_file_of_torch_are_no_weights(tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf"its weights, {tmp_path}/best\.safetensors"):
+        Predictor(tmp_path)
+    (tmp_path / "a.pth").write_bytes(b"PK" * 99)
+    with pytest.raises(ValueError, match=r"`interlace convert .*a\.pth ours\.safetensors`"):
+        Predictor(tmp_path / "a.pth")
 
 
 def test_predict_without_weights_says_so(clip, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file
 
 import interlace.training.loop
@@ -31,13 +33,15 @@ from interlace.training.kick_start import graphs_of, regions_of
 from interlace.training.module import Training
 from interlace.training.options import Options, TrainerOptions
 from interlace.training.start import start_from
+from interlace.training.task import Processes
 from interlace.training.tasks.clip_lists import run_clips
 from interlace.training.tasks.clip_options import (
     ClipDataOptions,
     ClipModelOptions,
     ClipRecipeOptions,
 )
-from interlace.training.tasks.clips import ClipTask, first_stages, make_kick_start
+from interlace.training.tasks.clips import ClipTask, first_stages, make_kick_start, rarity
+from interlace.training.tasks.mixup import mixup
 
 MODEL = ClipModelOptions("tsm_r18")
 RECIPE = ClipRecipeOptions(
@@ -222,6 +226,101 @@ def test_a_detector_tells_where_to_look_and_is_in_no_checkpoint(clips, tmp_path,
     assert len(boxes) == 1
 
 
+# --- classes of which there are few ---------------------------------------------------------------
+
+
+class Given(torch.nn.Module):
+    """Says the same, whatever it is shown."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, video):
+        return self.logits.to(video.device)
+
+
+LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 1.0, 0.0], [-1.0, 0.0, 3.0]])
+
+
+def loss_of(recipe, labels, **others):
+    task = task_of(create_model("tsm_r18", num_classes=3), recipe, **others)
+    task.looking = Given(LOGITS)
+    video = torch.randint(256, (3, 1, 3, 8, 8), dtype=torch.uint8)
+    loss, _ = task.loss(Clip(video, torch.tensor(labels), torch.arange(3)), 0)
+    return float(loss)
+
+
+def entropies(smoothing=0.0):
+    """[clip][label], of the three clips."""
+    logs = LOGITS.log_softmax(1)
+    return -((1 - smoothing) * logs + smoothing * logs.mean(1, keepdim=True))
+
+
+def test_smoothed_labels_are_partly_all_classes():
+    plain, smooth = loss_of(RECIPE, [0, 1, 2]), replace(RECIPE, label_smoothing=0.2)
+    assert plain == pytest.approx(float(entropies().diagonal().mean()), rel=1e-5)
+    expected = entropies(0.2).diagonal().mean()
+    assert loss_of(smooth, [0, 1, 2]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_rare_classes_weigh_more_in_the_loss():
+    weights = rarity([6, 3, 1])
+    assert weights.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
+    of_each = entropies()[[0, 1, 2], [0, 0, 2]]
+    expected = (of_each * weights[[0, 0, 2]]).sum() / weights[[0, 0, 2]].sum()
+    found = loss_of(RECIPE, [0, 0, 2], class_weights=weights)
+    assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_run_weighs_classes_by_the_clips_it_learns_from(tmp_path, monkeypatch):
+    folder = write_clips(tmp_path / "clips", motions=("left",), count=8)
+    write_clips(folder, motions=("right",), count=4)
+    recipe = replace(RECIPE, class_weights=True)
+    options = Options(MODEL, data_of(folder), recipe, trainer_of(tmp_path / "run"))
+    assert ClipTask.open(options, Processes()).class_weights.tolist() == [0.75, 1.5]  # of 6 and 3
+
+
+def test_mixed_clips_are_learned_as_both():
+    torch.manual_seed(3)
+    video = torch.randint(256, (4, 2, 3, 8, 8), dtype=torch.uint8)
+    mixed, other, share = mixup(video, 0.8)
+    assert sorted(other.tolist()) == [0, 1, 2, 3] != other.tolist()
+    assert 0.5 < share < 1
+    expected = (share * video.double() + (1 - share) * video[other].double()) / 255
+    torch.testing.assert_close(mixed.double(), expected, atol=1e-6, rtol=0)
+    shares = [mixup(video[:, :, :, :1, :1], 0.2).share for _ in range(500)]
+    assert 0.5 <= min(shares) < 0.55
+    assert sum(share > 0.99 for share in shares) > 150  # Beta(0.2, 0.2) mixes little most times
+
+    torch.manual_seed(3)
+    found = loss_of(replace(RECIPE, mixup=0.8), [0, 1, 2])
+    torch.manual_seed(3)
+    task_of(create_model("tsm_r18", num_classes=3), RECIPE)
+    clip = torch.randint(256, (3, 1, 3, 8, 8), dtype=torch.uint8)
+    _, other, share = mixup(clip, 0.8)
+    table = entropies()
+    pairs = [share * table[k, k] + (1 - share) * table[k, other[k]] for k in range(3)]
+    assert found == pytest.approx(float(sum(pairs)) / 3, rel=1e-5)
+
+
+def test_a_run_with_all_of_it_goes_on_to_the_same_bit(clips, tmp_path):
+    recipe = replace(RECIPE, epochs=2, mixup=0.4, label_smoothing=0.1, balanced=True)
+    run(tmp_path / "whole", clips, recipe=recipe)
+    again = tmp_path / "again"
+
+    class Killed(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 5:
+                raise KeyboardInterrupt
+
+    options = {"model": MODEL, "recipe": recipe, "trainer": trainer_of(again)}
+    with pytest.raises(KeyboardInterrupt):
+        train(data_of(clips), callbacks=[Killed()], **options)
+    train(data_of(clips), **options)
+    assert losses(again) == losses(tmp_path / "whole")
+
+
 # --- going on -------------------------------------------------------------------------------------
 
 
@@ -289,6 +388,7 @@ def test_a_finished_run_is_not_trained_again(finished, clips, monkeypatch, caplo
     with caplog.at_level("INFO"):
         run(finished, clips)
     assert "is finished: to train again" in caplog.text
+    assert "to go on, give more recipe.epochs" in caplog.text
 
 
 def test_it_stops_when_nothing_gets_better(clips, tmp_path, caplog):
@@ -297,6 +397,19 @@ def test_it_stops_when_nothing_gets_better(clips, tmp_path, caplog):
         run(tmp_path / "run", clips, recipe=recipe)
     assert "stops: no better for 1 looks" in caplog.text
     assert losses(tmp_path / "run")[0][-1] == 6  # steps: two epochs of three
+    lines = [line for line in caplog.messages if "of the run" in line]
+    assert re.search(r"1% of the run, \S+ left \(may stop in \S+\): epoch 1 of 30, loss", lines[0])
+    assert re.search(
+        r"7% of the run, and no more: epoch 2 of 30, loss .*, validation \d", lines[-1]
+    )
+    caplog.clear()
+    with caplog.at_level("INFO"):  # more epochs, and later more looks: it goes on, and stops again
+        run(tmp_path / "run", clips, recipe=replace(recipe, epochs=40))
+        assert losses(tmp_path / "run")[0][-1] == 9
+        run(tmp_path / "run", clips, recipe=replace(recipe, epochs=40, patience=3))
+    assert "recipe.patience is 3 instead of 1: the run goes on until it stops" in caplog.text
+    assert losses(tmp_path / "run")[0][-1] == 15
+    assert caplog.text.count("stops: no better for") == 2
 
 
 def test_gathered_batches_are_one_large_batch(finished, clips, tmp_path):
@@ -357,6 +470,72 @@ def test_two_processes_learn_what_one_learns_from_double_batches_also_if_one_is_
     assert ours == pytest.approx(wanted, abs=2e-4)
 
 
+# --- what can be learned from, and not told -------------------------------------------------------
+
+
+def test_with_nothing_held_out_all_are_learned_from_and_the_last_weights_kept(
+    clips, tmp_path, capsys
+):
+    folder, weights = tmp_path / "run", tmp_path / "run/best.safetensors"
+    words = ["--data.held_out=0", "--data.workers=0", "--data.num_frames=2", "--data.size=32"]
+    words += ["--data.short_side=36", "--trainer.precision=fp32", "--trainer.threads=1"]
+    words += ["--recipe.batch_size=4", "--recipe.patience=1", "--model=tsm_r18"]
+    train_it = ["train", f"--data.path={clips}", f"--trainer.out={folder}", *words]
+    assert main([*train_it, "--recipe.epochs=2"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "all clips were learned from, and none held out to measure the weights on: say which with "
+        f"interlace evaluate {weights} --path FOLDER",
+        str(weights),
+    ]
+    assert (folder / "train.csv").read_text().count("\n") == 17
+    assert (folder / "held_out.csv").read_text() == "path,label\n"
+    assert read_card(weights)["step"] == 8  # 16 clips twice, patience or not
+    last = torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+    kept = load_file(weights)
+    assert all(torch.equal(last[f"model.{key}"], value) for key, value in kept.items())
+    assert main([*train_it, "--recipe.epochs=3"]) == 0
+    assert read_card(weights)["step"] == 12
+    assert main(["evaluate", str(weights)]) == 1
+    assert "learned from all its videos: say which others" in capsys.readouterr().err
+    assert main(["evaluate", str(weights), f"--path={clips}", "--workers=0"]) == 0
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_to_hold_out_is_none_or_a_part(clips, share, tmp_path):
+    with pytest.raises(ValueError, match=rf"data\.held_out must be in \[0, 1\), got {share}"):
+        run(tmp_path, clips, held_out=share)
+
+
+def test_one_class_is_told_to_be_none_to_tell_apart(tmp_path, caplog):
+    folder = write_clips(tmp_path / "all/clips", count=2)
+    run_clips(data_of(folder.parent), tmp_path / "run")
+    assert f"all videos of {folder.parent} are of one class, clips: there is" in caplog.text
+    caplog.clear()
+    run_clips(data_of(folder), tmp_path / "other")
+    assert not caplog.messages
+
+
+def test_classes_of_which_nothing_is_held_out_are_named(tmp_path, caplog):
+    folder = write_clips(tmp_path / "clips", count=3)
+    write_clips(folder, motions=("apart",), count=1)
+    run_clips(data_of(folder), tmp_path / "run")
+    assert caplog.messages == [
+        "1 class (apart) has a single video, which is learned from: nothing will tell how well "
+        "such a class is known; add some"
+    ]
+    caplog.clear()
+    labels = [f"{motion}/{k}.mp4,{motion},train" for motion in ("left", "right") for k in range(2)]
+    (tmp_path / "labels.csv").write_text(
+        "\n".join(["path,label,split", *labels, "left/2.mp4,left,val"])
+    )
+    run_clips(data_of(folder, labels=str(tmp_path / "labels.csv")), tmp_path / "other")
+    assert caplog.messages == [
+        "1 class (right) has no videos held out: nothing will tell how well such a class is "
+        "known; hold some out"
+    ]
+
+
 # --- what cannot be learned from ------------------------------------------------------------------
 
 
@@ -401,6 +580,10 @@ def test_an_evaluation_refuses_what_is_broken_unless_told(finished, broken, tmp_
         (["--model", "tsm_r81"], "did you mean 'tsm_r18'"),
         (["--recipe.dropout", "1"], r"recipe.dropout must be in \[0, 1\), got 1.0"),
         (["--recipe.batch_size", "0"], "recipe.batch_size must be at least 1"),
+        (["--recipe.label_smoothing", "1"], r"recipe.label_smoothing must be in \[0, 1\), got 1"),
+        (["--recipe.mixup", "-1"], "recipe.mixup must be at least 0, got -1"),
+        (["--recipe.mixup=1", "--recipe.batch_size=1"], "batch_size must be at least 2, got 1"),
+        (["--recipe.balanced", "--recipe.class_weights"], "leave it or recipe.class_w"),
         (["--data.held_out_labels", "x.csv"], "needs data.labels"),
         (["--data.size", "300"], "short_side must be at least size, 300"),
         (["--trainer.devices", "2"], "interlace scan .* and give data.manifest=manifest.csv"),
@@ -448,6 +631,34 @@ def test_an_evaluation_names_its_videos_its_views_and_their_cost(finished, tmp_p
     run_record = json.loads((finished / "run.json").read_text())
     prints = {record["data"]["fingerprint"] for record in records.values()}
     assert prints == {run_record["clips"]["fingerprint"]}
+
+
+def test_an_evaluation_says_a_line_of_each_clip(finished, tmp_path, capsys):
+    weights, out = finished / "best.safetensors", tmp_path / "out.json"
+    words = ["evaluate", str(weights), "--workers=0", "--precision=fp32", f"--out={out}"]
+    assert main(words) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:] == [str(out), str(tmp_path / "out.csv")]
+    assert "top-5" not in said[0]  # of two classes
+    with (tmp_path / "out.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    with (finished / "held_out.csv").open(newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [(line["path"], line["label"]) for line in lines] == [
+        (line["path"], line["label"]) for line in listed
+    ]
+    root, predictor = Path(read_card(weights)["data"]["path"]), interlace.Predictor(weights)
+    for line in lines:
+        expected = predictor(root / line["path"])
+        assert line["predicted"] == expected.label
+        scores = [float(line[f"score {name}"]) for name in ("left", "right")]
+        assert scores == pytest.approx(expected.scores.tolist(), abs=1e-5)
+    assert [said.label for said in predictor(finished / "held_out.csv")] == [
+        line["predicted"] for line in lines
+    ]
+    record = json.loads(out.read_text())
+    assert record["top1"] == sum(line["predicted"] == line["label"] for line in lines) / 4
+    assert "top5" not in record
 
 
 def test_regions_are_measured_on_marked_objects(clips, tmp_path):

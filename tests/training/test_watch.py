@@ -15,7 +15,13 @@ from interlace.models.weights import read_card
 from interlace.training.lessons import Phase, Plan
 from interlace.training.tasks.digit_options import DigitRecipeOptions
 from interlace.training.tasks.digits import DigitTask
-from interlace.training.watch import BestWeights, Pace, ProgressBar, ProgressLines
+from interlace.training.watch import (
+    BestWeights,
+    Pace,
+    ProgressBar,
+    ProgressLines,
+    StopWhenNoBetter,
+)
 
 STEPS = [10, 20, 70]  # frames of a step: 4 x 2, then 8 x 4
 TOTAL = 10 * 8 + 90 * 32
@@ -37,7 +43,7 @@ def play(plan, *, first=0, last=100, seconds=1.0, monkeypatch):
     """Runs steps that take `seconds` each by a clock of our own."""
     now = [1000.0]
     monkeypatch.setattr(interlace.training.watch.time, "monotonic", lambda: now[0])
-    trainer = SimpleNamespace(global_step=first)
+    trainer = SimpleNamespace(global_step=first, early_stopping_callback=None, should_stop=False)
     task = DigitTask(
         create_model("mean_lstm_small"), plan, DigitRecipeOptions(), pretrained=True, watched=None
     )
@@ -89,7 +95,9 @@ def test_a_terminal_shows_stage_time_left_and_accuracy(plan, monkeypatch):
         create_model("mean_lstm_small"), plan, DigitRecipeOptions(), pretrained=True, watched=None
     )
     seen = {"train/accuracy": 0.25, "validation/accuracy": 0.375, "pretrain/exact": 0.5}
-    trainer = SimpleNamespace(global_step=10, callback_metrics=seen)
+    trainer = SimpleNamespace(
+        global_step=10, callback_metrics=seen, early_stopping_callback=None, should_stop=False
+    )
     bar, module = ProgressBar(), SimpleNamespace(task=task)
     bar._pace = Pace(task, 10)
     now[0], trainer.global_step = 1045.0, 55  # a second a step
@@ -118,3 +126,57 @@ def test_lines_get_rarer_in_long_runs(plan, monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "interlace"):
         play(plan, monkeypatch=monkeypatch, seconds=600.0)
     assert len(caplog.messages) < 80
+
+
+# --- when a run may stop ------------------------------------------------------------------------
+
+
+class TenLooks:
+    """A hundred steps of a frame each, a look after every tenth."""
+
+    steps, patience = 100, 3
+
+    def boundaries(self):
+        return list(range(10, 101, 10))
+
+    def frames(self, step):
+        return self.steps if step is None else step
+
+
+@pytest.mark.parametrize(
+    ("step", "waited", "expected"),
+    [
+        (0, 0, 30),  # the first three looks
+        (25, 2, 30),
+        (25, 0, 50),
+        (30, 1, 40),  # the look at 30 is still to come
+        (75, 0, None),  # 80, 90, and 100 is the end
+        (85, 2, 90),
+        (95, 2, None),
+    ],
+)
+def test_a_run_may_stop_when_no_look_that_is_left_is_better(step, waited, expected):
+    stop = StopWhenNoBetter(TenLooks())
+    stop.wait_count = waited
+    assert stop.earliest(step) == expected
+
+
+def test_the_time_to_where_it_may_stop_is_told(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(interlace.training.watch.time, "monotonic", lambda: now[0])
+    pace = Pace(TenLooks(), 0)
+    now[0] = 40.0  # two seconds a step
+    assert pace.at(20, 50) == (0.2, "0:02:40", " (may stop in 0:01:00)")
+    assert pace.at(20) == (0.2, "0:02:40", "")
+
+
+def test_a_run_that_became_longer_is_waited_for_anew():
+    stopped = StopWhenNoBetter(TenLooks())
+    stopped.wait_count, stopped.stopped_epoch, stopped.best_score = 3, 7, torch.tensor(0.5)
+    same, longer = StopWhenNoBetter(TenLooks()), StopWhenNoBetter(TenLooks())
+    longer.task.steps, longer.patience = 200, 8
+    for other in (same, longer):
+        other.load_state_dict(stopped.state_dict())
+        assert (other.stopped_epoch, float(other.best_score)) == (0, 0.5)
+    assert (same.wait_count, same.patience) == (3, 3)
+    assert (longer.wait_count, longer.patience) == (0, 8)

@@ -6,6 +6,7 @@ What is slow to import is imported inside them, so that --help answers at once.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -28,10 +29,14 @@ def at_least_one(**counts: int) -> None:
             raise ValueError(f"{name} must be at least 1, got {count}")
 
 
-def say_result(result: Evaluation, what: str, path: Path, *, held_out: bool = True) -> None:
+def say_result(
+    result: Evaluation, what: str, written: Sequence[Path], *, held_out: bool = True
+) -> None:
     """One line on an evaluation, one on its regions, and where it is written."""
     kind = "held-out accuracy" if held_out else "accuracy"
-    say(f"{kind} {result.top1:.1%} (top-5 {result.top5:.1%}) on {result.count:,} {what}")
+    five = "" if result.top5 is None else f" (top-5 {result.top5:.1%})"
+    say(f"{kind} {result.top1:.1%}{five} on {result.count:,} {what}")
     if (found := result.regions) is not None:
         say(f"regions: Dist {found.dist:.3f} of the frame, recall {found.recall:.1%} of the digits")
-    say(str(path))
+    for path in written:
+        say(str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: Traine
     """
     from interlace.reports.held_out import ClipChoice
     from interlace.reports.run import write_page
-    from interlace.reports.trained import open_trained, write_evaluation
+    from interlace.reports.trained import evaluation_files, open_trained, write_evaluation
     from interlace.training import train
     from interlace.training.loop import is_first
 
@@ -34,13 +35,21 @@ def train(model: ModelOptions, data: Any, recipe: RecipeOptions, trainer: Traine
     if getattr(recipe, "videos", 1) == 0:  # a pre-training: nothing was learnt about videos
         say(str(weights))
         return
+    run = json.loads((weights.parent / "run.json").read_text())
+    if not run.get("clips", {}).get("held_out", 1):
+        say(
+            "all clips were learned from, and none held out to measure the weights on: say which "
+            f"with interlace evaluate {weights} --path FOLDER"
+        )
+        say(str(weights))
+        return
     bf16, path = trainer.precision == "bf16", weights.parent / "evaluation.json"
     on_files, clips = data.name == "clips", ClipChoice()
     if on_files:
         clips = ClipChoice(skip_bad=True, batch_size=recipe.batch_size, workers=data.workers)
     trained = open_trained(weights, clips=clips, bf16=bf16)
     result = write_evaluation(trained, path, bf16=bf16)
-    say_result(result, trained.called, path)
+    say_result(result, trained.called, evaluation_files(trained, path))
     page = write_page(trained, path.with_name("report.html"), result, clips=6 if on_files else 4)
     say(str(page))
 
@@ -65,6 +74,7 @@ def evaluate(
 ) -> None:
     """Evaluate weights on held-out videos, or on a folder of yours; write one JSON.
 
+    Of video files, a CSV file beside it says what each was taken for, with all scores.
     Without `path`, on the videos that the run of the weights held out. From `path` to `workers`
     options are for weights that take video files, from `digits` to `videos` for those that take
     synthetic videos.
@@ -88,7 +98,12 @@ def evaluate(
         precision: "bf16" is autocast to bfloat16.
     """
     from interlace.reports.held_out import ClipChoice, DigitChoice
-    from interlace.reports.trained import open_trained, takes_files, write_evaluation
+    from interlace.reports.trained import (
+        evaluation_files,
+        open_trained,
+        takes_files,
+        write_evaluation,
+    )
 
     bf16 = precision == "bf16"
     trained = open_trained(
@@ -102,4 +117,5 @@ def evaluate(
     named = f".{protocol}.evaluation.json" if takes_files(trained.card) else ".evaluation.json"
     json_file = Path(out) if out else Path(weights).with_suffix(named)
     result = write_evaluation(trained, json_file, bf16=bf16)
-    say_result(result, trained.called, json_file, held_out=path is None)
+    written = evaluation_files(trained, json_file)
+    say_result(result, trained.called, written, held_out=path is None)

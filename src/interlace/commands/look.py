@@ -27,7 +27,8 @@ def explain(
     together, right and wrong ones in turn, or the video files that were classified worst.
 
     Args:
-        source: a video, a folder of them, a .txt file with a path a line; or a weights file.
+        source: a video, a folder of them, a .txt file with a path a line, a .csv with a column of
+            paths; or a weights file.
         weights: for videos, a safetensors file with a card, e.g. best.safetensors of a run.
         out: folder for report.html, and for pictures/ of regions: png or jpg, gif and mp4.
         clips: how many videos of several to explain.
@@ -38,7 +39,7 @@ def explain(
         classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
-    if not source.endswith(".safetensors"):
+    if not source.endswith((".safetensors", ".ckpt")):  # of which the weights say what they are
         for name, value in {"digits": digits, "num_digits": num_digits, "videos": videos}.items():
             if value is not None:
                 raise ValueError(f"--{name} is not for video files, such as {source}")
@@ -47,7 +48,12 @@ def explain(
     from interlace.models.weights import read_card
     from interlace.reports.held_out import ClipChoice, DigitChoice
     from interlace.reports.run import write_page
-    from interlace.reports.trained import open_trained, takes_files, write_evaluation
+    from interlace.reports.trained import (
+        evaluation_files,
+        open_trained,
+        takes_files,
+        write_evaluation,
+    )
 
     if weights not in (None, source):
         raise ValueError(f"{source} and {weights} are both weights: name a video and one of them")
@@ -57,7 +63,7 @@ def explain(
     told = DigitChoice(digits, num_digits, videos)
     trained = open_trained(source, clips=ClipChoice(classes=classes), digits=told, bf16=bf16)
     result = write_evaluation(trained, path, bf16=bf16)
-    say_result(result, trained.called, path)
+    say_result(result, trained.called, evaluation_files(trained, path))
     title = f"What {Path(source).stem} looks at"
     page = write_page(trained, path.with_name("report.html"), result, title=title, clips=clips)
     say(str(page))
@@ -66,13 +72,13 @@ def explain(
 def _explain_videos(
     source: str, weights: str, out: str, clips: int, classes: str | None, precision: Precision
 ) -> None:
-    from interlace.data.video.sources import find_sources, is_one
+    from interlace.data.video.sources import is_one
     from interlace.predict.predictor import Predictor
     from interlace.reports.clips import explain_clips, explain_video
 
     at_least_one(clips=clips)
-    sources = find_sources(source)
     predictor = Predictor(weights, classes=classes, bf16=precision == "bf16")
+    sources = predictor.sources(source)
     page = Path(out, "report.html")
     if is_one(source):
         page = explain_video(predictor, source, out)
@@ -97,7 +103,8 @@ def predict(
     What cannot be read is named, stops nothing, and ends in exit code 1.
 
     Args:
-        source: a video, a folder of them, or a .txt file with a path a line.
+        source: a video, a folder of them, a .txt file with a path a line, or a .csv with a column
+            of paths.
         weights: a safetensors file with a card, e.g. best.safetensors of a run.
         top: how many classes of each.
         out: a JSON file to write, too.
@@ -106,14 +113,13 @@ def predict(
         classes: file of their names, one a line or labels.json, where the card has none.
         precision: "bf16" is autocast to bfloat16.
     """
-    from interlace.data.video.sources import find_sources
     from interlace.predict.predictor import Predictor
     from interlace.record import write_json
 
     at_least_one(top=top)
-    sources = find_sources(source)
     weights = needed(weights, "predict")
     predictor = Predictor(weights, classes=classes, protocol=protocol, bf16=precision == "bf16")
+    sources = predictor.sources(source)
     said, broken = [], 0
     for prediction in predictor.each(sources):
         said.append(prediction.as_dict(top))

@@ -20,18 +20,21 @@ class Evaluation:
 
     Args:
         confusion: int64 (num_classes, num_classes): videos by true (row), predicted class (column).
-        top5: fraction of videos whose class is among the five with the highest scores.
+        top5: fraction of videos whose class is among the five with the highest scores; None below
+            six classes, of which five say little or nothing.
         loss: mean cross entropy, in nats.
         regions: how well the regions of its graph sit on the objects; None if that was not asked
             for, or there are no regions or no objects.
-        given: the probability that each video's class was given, in the order of the videos.
+        scores: (videos, num_classes), the probability of each class, in the order of the videos.
+        labels: int64 (videos), the true ones.
     """
 
     confusion: Tensor
-    top5: float
+    top5: float | None
     loss: float
     regions: RegionMetrics | None = None
-    given: tuple[float, ...] = field(default=(), repr=False)
+    scores: Tensor = field(default_factory=lambda: torch.zeros(0, 0), repr=False)
+    labels: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64), repr=False)
 
     @property
     def count(self) -> int:
@@ -48,6 +51,11 @@ class Evaluation:
         """Fraction of videos of the class that most of them have: what a guess gets right."""
         return float(self.confusion.sum(1).max()) / max(self.count, 1)
 
+    @property
+    def given(self) -> list[float]:
+        """The probability that each video's class was given."""
+        return self.scores.gather(1, self.labels[:, None])[:, 0].tolist()
+
     def per_class(self, names: Iterable[str]) -> dict[str, float | None]:
         """Fraction of each class's videos that were right; None where there was no such video."""
         seen, right = self.confusion.sum(1).tolist(), self.confusion.diagonal().tolist()
@@ -55,14 +63,16 @@ class Evaluation:
 
     def worst(self, count: int) -> list[int]:
         """The videos whose class was given the least probability, the least first."""
-        return sorted(range(len(self.given)), key=self.given.__getitem__)[:count]
+        given = self.given
+        return sorted(range(len(given)), key=given.__getitem__)[:count]
 
     def as_dict(self, names: list[str]) -> dict[str, Any]:
-        """For JSON; "regions" is there if they were measured."""
+        """For JSON; "top5" and "regions" are there if they were measured."""
+        five = {} if self.top5 is None else {"top5": self.top5}
         measured = {} if self.regions is None else {"regions": self.regions.as_dict()}
         return {
             "top1": self.top1,
-            "top5": self.top5,
+            **five,
             "loss": self.loss,
             "count": self.count,
             **measured,
@@ -86,12 +96,13 @@ class Tally(nn.Module):
         self.num_classes = num_classes
         options: dict[str, Any] = {"validate_args": False, "sync_on_compute": shared}
         self.confusion = MulticlassConfusionMatrix(num_classes, **options)
-        self.five_best = MulticlassStatScores(
-            num_classes, top_k=min(5, num_classes), average="micro", **options
-        )
+        self.five_best: MulticlassStatScores | None = None
+        if num_classes > 5:
+            self.five_best = MulticlassStatScores(num_classes, top_k=5, average="micro", **options)
         # A sum in float64, as a mean in float32 stands still after many videos.
         self.loss = SumMetric("disable", sync_on_compute=shared).set_dtype(torch.float64)
-        self.given: list[float] = []
+        self.scores: list[Tensor] = []
+        self.labels: list[Tensor] = []
 
     def add(self, scores: Tensor, labels: Tensor) -> None:
         """Scores (B, num_classes), logarithms of probabilities, and labels (B).
@@ -106,18 +117,22 @@ class Tally(nn.Module):
             )
         scores, labels = scores.to(self.loss.device), labels.to(self.loss.device)
         self.confusion.update(scores, labels)
-        self.five_best.update(scores, labels)
+        if self.five_best is not None:
+            self.five_best.update(scores, labels)
         self.loss.update(nn.functional.nll_loss(scores, labels, reduction="sum"))
-        self.given += scores.gather(1, labels[:, None])[:, 0].exp().tolist()
+        self.scores.append(scores.exp().cpu())
+        self.labels.append(labels.cpu())
 
     def result(self, regions: RegionMetrics | None = None) -> Evaluation:
-        """Of all that was added; `given` is of this process alone."""
-        confusion = self.confusion.compute().cpu()  # (num_classes, num_classes)
-        among_five, loss = int(self.five_best.compute()[0]), float(self.loss.compute())
-        count = int(confusion.sum())
+        """Of all that was added; `scores` and `labels` are of this process alone."""
+        square = self.num_classes, self.num_classes
+        confusion = self.confusion.compute().cpu().reshape(square)  # of one class it is a number
+        count, loss = int(confusion.sum()), float(self.loss.compute())
         if count == 0:
             raise ValueError("there are no videos to evaluate on")
-        return Evaluation(confusion, among_five / count, loss / count, regions, tuple(self.given))
+        top5 = None if self.five_best is None else int(self.five_best.compute()[0]) / count
+        scores, labels = torch.cat(self.scores), torch.cat(self.labels)
+        return Evaluation(confusion, top5, loss / count, regions, scores, labels)
 
 
 def check_labels(labels: Tensor, num_classes: int) -> None:

@@ -48,7 +48,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
         with safe_open(_existing(path), framework="pt") as file:
             text = (file.metadata() or {}).get("card", "{}")
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a complete safetensors file ({error})") from error
+        raise ValueError(f"{path} {_instead(Path(path), error)}") from error
     try:
         card = json.loads(text)
     except json.JSONDecodeError as error:
@@ -56,6 +56,16 @@ def read_card(path: str | Path) -> dict[str, Any]:
     if not isinstance(card, dict):
         raise ValueError(f"the card of {path} is damaged (no names in it): take another copy")
     return card
+
+
+def _instead(path: Path, error: Exception) -> str:
+    """Why a file holds no weights of ours, and what to take instead."""
+    if path.suffix == ".ckpt":
+        best = path.with_name("best.safetensors")
+        return f"is the state that a run goes on from, not its weights: take {best}"
+    if path.suffix in (".pt", ".pth", ".tar"):
+        return f"is no safetensors file: make one with `interlace convert {path} ours.safetensors`"
+    return f"is not a complete safetensors file ({error})"
 
 
 def load_weights(model: nn.Module, path: str | Path, *, name: str, part: str = "") -> None:
@@ -106,6 +116,10 @@ def _check_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
+    if path.is_dir():
+        raise FileNotFoundError(
+            f"{path} is a folder: name its weights, {path / 'best.safetensors'}"
+        )
     if not path.is_file():
         raise FileNotFoundError(f"there are no weights at {path}: check the path")
     return path

@@ -111,9 +111,11 @@ class Predictor:
         """Classifies a video, or several.
 
         Args:
-            source: a video as in `interlace.data.video`: a file, a folder of frames, or
-                uint8 (T, H, W, 3). Several: a folder of videos, a list of paths, or a .txt file
-                with a path a line, below its own folder.
+            source: a video as in `interlace.data.video`: a file, a folder of frames, frames as
+                uint8 (T, H, W, 3) or (T, 3, H, W), a list of PIL's pictures, bytes or an open file.
+                Several: a folder of videos, a list of paths, a .txt file with a path a line, or a
+                .csv with a column of paths: below its own folder, seen from here, or below the
+                folder that the weights were trained on, as in the lists of a run.
 
         Returns:
             One `Prediction`; of several videos a list, in which what cannot be read has its error.
@@ -121,8 +123,16 @@ class Predictor:
         Raises:
             VideoError: a single video cannot be read.
         """
-        sources = find_sources(source)
+        sources = self.sources(source)
         return self.look(sources[0])[0] if is_one(source) else list(self.each(sources))
+
+    def sources(self, source: Source | Sequence[str | os.PathLike[str]]) -> list[Any]:
+        """All videos of what `__call__` takes.
+
+        Raises:
+            VideoError: a folder or a list names none.
+        """
+        return find_sources(source, root=self.card.get("data", {}).get("path"))
 
     def each(self, sources: Sequence[Source]) -> Iterator[Prediction]:
         """One video after the other; what cannot be read has its error, and stops nothing."""
@@ -211,8 +221,8 @@ class Stream:
         """What the model says of all frames so far.
 
         Args:
-            frames: uint8 (T, H, W, 3), or one, (H, W, 3); as far apart in time as those that the
-                model was trained on. Its boxes are of these frames.
+            frames: uint8 (T, H, W, 3), or one, (H, W, 3), or with the channels first; as far apart
+                in time as those that the model was trained on. Its boxes are of these frames.
         """
         shape, predictor = self._predictor.clips, self._predictor
         video = read_frames(frames[None] if frames.ndim == 3 else frames)

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from interlace.data.video.read import Source, VideoError, VideoInfo, read_frames, video_info
+from interlace.data.video.sources import source_name
 from interlace.graph.trace import Trace
 from interlace.predict.prediction import Prediction, Shown
 from interlace.predict.predictor import GRAPH, Predictor
@@ -126,8 +127,7 @@ def clip_reports(
         try:
             yield _short_report(predictor, path, label)
         except VideoError as error:
-            name = Path(str(path)).name if isinstance(path, str | os.PathLike) else "array"
-            yield ClipReport(f"{name} cannot be read", [f"{error}."])
+            yield ClipReport(f"{Path(source_name(path)).name} cannot be read", [f"{error}."])
 
 
 def _short_report(predictor: Predictor, source: Source, label: int | None) -> ClipReport:

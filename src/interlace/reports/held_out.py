@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Trained(ABC):
         called: what people call the videos, "videos" of digits or "clips".
         about: the videos, in a few words.
         shown: which of them `explain` takes, in a few words.
+        names: of the videos, in their order, where they are files.
     """
 
     weights: Path
@@ -38,6 +40,7 @@ class Trained(ABC):
     called: str
     about: str
     shown: str
+    names: Sequence[str] = ()
 
     @abstractmethod
     def evaluate(self, *, bf16: bool) -> tuple[Evaluation, dict[str, Any]]:

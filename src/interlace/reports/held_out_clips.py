@@ -58,6 +58,7 @@ class HeldOutClips(Trained):
         self.clips = without_broken(clips, self.rows, skip=choice.skip_bad)
         self.skipped = len(clips) - len(self.clips)
         check_classes(self.clips, all_used=False)
+        self.names = [item.name for item in self.clips.items]
         self.classes = list(self.clips.classes)
         self.about = f"{Path(clips.root).name}, {len(self.classes)} classes"
 
@@ -132,4 +133,9 @@ def _listed(
             f"where they are with --path, and --labels {held_out}"
         )
     clips = read_list(held_out, root=root, classes=predictor.classes)
+    if not len(clips):
+        raise ValueError(
+            f"the run of {weights} learned from all its videos: say which others to evaluate on "
+            "with --path"
+        )
     return clips, choice.manifest or weights.parent / MANIFEST

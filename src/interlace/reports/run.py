@@ -58,7 +58,7 @@ def write_page(
     about = environment()
     summary = {
         "Held-out accuracy": f"{result.top1:.1%}",
-        "Top-5": f"{result.top5:.1%}",
+        **({} if result.top5 is None else {"Top-5": f"{result.top5:.1%}"}),
         f"Held-out {trained.called}": f"{result.count:,}",
         "Most frequent class": f"{result.most_frequent:.1%}",
         **_training_time(run / "run.json"),

@@ -14,6 +14,7 @@ from interlace.record import environment, write_json
 from interlace.reports.digits import HeldOutDigits
 from interlace.reports.held_out import ClipChoice, DigitChoice, Path_, Trained
 from interlace.reports.held_out_clips import HeldOutClips
+from interlace.reports.said import write_said
 
 
 def open_trained(
@@ -58,6 +59,8 @@ def takes_files(card: dict[str, Any]) -> bool:
 def write_evaluation(trained: Trained, path: Path_, *, bf16: bool) -> Evaluation:
     """Classifies all the videos, and writes one JSON with all that made the numbers.
 
+    Of video files, what was said of each goes into a CSV file beside it.
+
     Args:
         trained: a model and its videos.
         path: of the JSON.
@@ -74,7 +77,16 @@ def write_evaluation(trained: Trained, path: Path_, *, bf16: bool) -> Evaluation
         "environment": environment(),
     }
     write_json(path, record)
+    for lines in evaluation_files(trained, path)[1:]:
+        write_said(lines, trained.names, trained.classes, result)
     return result
+
+
+def evaluation_files(trained: Trained, path: Path_) -> list[Path]:
+    """What `write_evaluation` writes: the JSON and, of video files, the lines on each clip."""
+    path = Path(path)
+    lines = path.with_name(path.name.removesuffix(".json") + ".csv")
+    return [path, lines] if trained.names else [path]
 
 
 def weights_seed(weights: Path, card: dict[str, Any]) -> int | None:

@@ -21,7 +21,7 @@ HOW_IT_IS_RUN = {
         for name in ("out", "device", "threads", "save_every", "log_every", "logger", "callbacks")
     ),
 }
-LENGTHS = {"recipe.videos", "recipe.epochs"}  # may grow
+LENGTHS = {"recipe.videos", "recipe.epochs", "recipe.patience"}  # may grow
 PATHS = {
     *(f"data.{name}" for name in ("path", "labels", "held_out_labels", "manifest", "digits")),
     *(f"model.{name}" for name in ("weights", "backbone", "detector")),
@@ -60,10 +60,12 @@ def claim(options: Options, *, write: bool = True) -> bool:
                 )
             longer = True
             if write:
-                log.info(
-                    f"{key} is {now:,} instead of {then:,}: from here on the learning rate comes "
-                    "down over the new length"
+                what_follows = (
+                    "the run goes on until it stops, or ends"
+                    if key == "recipe.patience"
+                    else "from here on the learning rate comes down over the new length"
                 )
+                log.info(f"{key} is {now:,} instead of {then:,}: {what_follows}")
     try:
         if write:
             if longer:
@@ -76,7 +78,11 @@ def claim(options: Options, *, write: bool = True) -> bool:
         raise OSError(f"cannot write to {folder} ({error}): choose another trainer.out") from error
     finished = not longer and record.exists() and (folder / "best.safetensors").exists()
     if finished and write:
-        log.info(f"the run in {folder} is finished: to train again, choose another trainer.out")
+        more = next(iter(LENGTHS & _flat(stated).keys() - {"recipe.patience"}))
+        log.info(
+            f"the run in {folder} is finished: to train again, choose another trainer.out; to go "
+            f"on, give more {more}"
+        )
     return finished
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
+from lightning.pytorch.callbacks import Callback, Timer
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -28,7 +28,13 @@ from interlace.training.options import Options, TrainerOptions, check_options
 from interlace.training.task import Processes, Task
 from interlace.training.tasks.clips import ClipTask
 from interlace.training.tasks.digits import DigitTask
-from interlace.training.watch import BestWeights, LastCheckpoint, ProgressBar, ProgressLines
+from interlace.training.watch import (
+    BestWeights,
+    LastCheckpoint,
+    ProgressBar,
+    ProgressLines,
+    StopWhenNoBetter,
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +61,7 @@ def run(options: Options, callbacks: Sequence[Callback] = ()) -> Path:
     module, timer = Training(task, trainer.seed), Timer()
     callbacks += [timer, BestWeights(best, task.card), LastCheckpoint(last, trainer.save_every)]
     if task.patience is not None:
-        callbacks.append(EarlyStopping("validation/accuracy", mode="max", patience=task.patience))
+        callbacks.append(StopWhenNoBetter(task))
     in_terminal = sys.stderr.isatty() and is_first()
     if is_first():
         callbacks.append(ProgressBar() if in_terminal else ProgressLines())

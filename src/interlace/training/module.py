@@ -104,7 +104,8 @@ class Training(L.LightningModule):
     def val_dataloader(self) -> Any:
         if self.global_step < self.task.first_look < self.task.steps:
             return []  # after a pre-training there is nothing to see yet
-        return Batches(*self.task.validation_batches(self.device))
+        batches, count = self.task.validation_batches(self.device)
+        return Batches(batches, count) if count else []  # nothing may be held out
 
     def on_validation_epoch_start(self) -> None:
         self._sums: dict[str, float] = {}

@@ -81,6 +81,10 @@ class Task(ABC):
             self.stretches[-1],
         )
 
+    def place(self, step: int) -> str:
+        """Where in the run so many steps are, for people."""
+        return self.stretch(step - 1).name
+
     def frames(self, step: int | None) -> int:
         """That are shown in so many steps; None: in all."""
         done, left = 0, self.steps if step is None else step

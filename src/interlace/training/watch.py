@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, RichProgressBar
 
 from interlace.files import writing
 from interlace.models.weights import save_weights
@@ -68,7 +68,7 @@ class BestWeights(Callback):
     """Keeps the weights that were best on the validation videos, as best.safetensors.
 
     Of those that are right equally often, the ones with the least loss: of a few videos all are
-    right long before the last step.
+    right long before the last step. Without any such videos they are the last.
 
     Args:
         path: of the file.
@@ -90,11 +90,47 @@ class BestWeights(Callback):
                 card = self.card | {"validation": accuracy, "step": trainer.global_step}
                 save_weights(module.model, self.path, card=card)
 
+    def on_train_end(  # type: ignore[override]
+        self, trainer: L.Trainer, module: Training
+    ) -> None:
+        if self.best[0] < 0 and trainer.is_global_zero:
+            save_weights(module.model, self.path, card=self.card | {"step": trainer.global_step})
+
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = tuple(state_dict["best"])
+
+
+class StopWhenNoBetter(EarlyStopping):
+    """Ends a run when several looks at the validation videos in a row show nothing better.
+
+    In a run that became longer looks are counted anew.
+
+    Args:
+        task: with its patience, and its length.
+    """
+
+    def __init__(self, task: Task):
+        super().__init__("validation/accuracy", mode="max", patience=task.patience or 1)
+        self.task = task
+
+    def earliest(self, step: int) -> int | None:
+        """The step at which the run ends if nothing gets better any more; None: at its last."""
+        looks = [look for look in self.task.boundaries() if look >= step]
+        left = max(1, self.patience - self.wait_count)
+        return looks[left - 1] if left < len(looks) else None
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"steps": self.task.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        patience = self.patience
+        super().load_state_dict(state_dict)
+        self.patience, self.stopped_epoch = patience, 0  # what stopped goes on
+        if state_dict.get("steps", self.task.steps) != self.task.steps:
+            self.wait_count = 0
 
 
 SHOWN = {  # name -> what people read
@@ -138,15 +174,16 @@ class ProgressLines(Callback):
     def on_train_end(  # type: ignore[override]
         self, trainer: L.Trainer, module: Training
     ) -> None:
-        if trainer.global_step == module.task.steps:  # with what the last look showed
+        if trainer.global_step == module.task.steps or trainer.should_stop:  # with the last look
             self._say(trainer, module)
 
     def _say(self, trainer: L.Trainer, module: Training) -> None:
-        step = trainer.global_step
-        stretch, (share, left) = module.task.stretch(step - 1).name, self._pace.at(step)
-        shown = _shown({**trainer.callback_metrics, **module.looked}, stretch)
+        step, task = trainer.global_step, module.task
+        shown = _shown({**trainer.callback_metrics, **module.looked}, task.stretch(step - 1).name)
+        share, left, stop = self._pace.at(step, _earliest(trainer, step))
+        still = "and no more" if trainer.should_stop else f"{left} left{stop}"
         parts = [f"{name} {value}" for name, value in shown.items()]
-        log.info(", ".join([f"{share:4.0%} of the run, {left} left: {stretch}", *parts]))
+        log.info(", ".join([f"{share:4.0%} of the run, {still}: {task.place(step)}", *parts]))
 
 
 class ProgressBar(RichProgressBar):
@@ -157,9 +194,10 @@ class ProgressBar(RichProgressBar):
         super().on_train_start(trainer, module)
 
     def get_metrics(self, trainer: L.Trainer, module: Training) -> dict[str, Any]:  # type: ignore[override]
-        share, left = self._pace.at(trainer.global_step)
-        stretch = module.task.stretch(trainer.global_step).name
-        return {stretch: f"{share:.0%}", "left": left, **_shown(trainer.callback_metrics, stretch)}
+        step, task = trainer.global_step, module.task
+        share, left, stop = self._pace.at(step, _earliest(trainer, step))
+        shown = _shown(trainer.callback_metrics, task.stretch(step).name)
+        return {task.place(step + 1): f"{share:.0%}", "left": left + stop, **shown}
 
 
 class Pace:
@@ -174,14 +212,24 @@ class Pace:
         self.task = task
         self._old = self._new = time.monotonic(), task.frames(step)
 
-    def at(self, step: int) -> tuple[float, str]:
-        """The share of the run that is done, and the time left."""
+    def at(self, step: int, earliest: int | None = None) -> tuple[float, str, str]:
+        """The share of the run that is done, the time left, and when it may stop, in words.
+
+        Args:
+            step: so far.
+            earliest: at which the run may stop, before its end.
+        """
         now, done, total = time.monotonic(), self.task.frames(step), self.task.frames(None)
         (then, before), (newer, _) = self._old, self._new
-        left = (total - done) * (now - then) / (done - before) if done > before else None
+        pace = (now - then) / (done - before) if done > before else None  # seconds a frame
         if now - newer > WINDOW:
             self._old, self._new = self._new, (now, done)
-        return done / total, _clock(left)
+        stop = ""
+        if earliest is not None:
+            soon = None if pace is None else (self.task.frames(earliest) - done) * pace
+            stop = f" (may stop in {_clock(soon)})"
+        left = None if pace is None else (total - done) * pace
+        return done / total, _clock(left), stop
 
 
 def _shown(seen: Mapping[str, Any], stretch: str) -> dict[str, str]:
@@ -191,6 +239,12 @@ def _shown(seen: Mapping[str, Any], stretch: str) -> dict[str, str]:
         for key, name in SHOWN.items()
         if key in seen and (stretch == "pre-training") == key.startswith("pretrain")
     }
+
+
+def _earliest(trainer: L.Trainer, step: int) -> int | None:
+    """The step at which a run may stop, see `StopWhenNoBetter`."""
+    stop = trainer.early_stopping_callback
+    return stop.earliest(step) if isinstance(stop, StopWhenNoBetter) else None
 
 
 def _clock(seconds: float | None) -> str:

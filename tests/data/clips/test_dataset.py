@@ -145,6 +145,22 @@ def test_processes_together_see_what_one_with_their_batches_sees(world):
     assert together == alone
 
 
+@pytest.mark.parametrize("counts", [(6, 1), (5, 3, 1)])
+def test_classes_take_turns_where_they_are_balanced(counts):
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    length, classes = len(labels), len(counts)
+    order = Order(length, 2, 0, 40, balance=labels)
+    turns = [turn for batch in order for turn in batch]
+    assert len(set(turns)) == len(turns) == 40 * length // 2 * 2  # never drawn the same twice
+    seen = [index for _, index in turns]
+    for epoch in range(40):
+        found = np.bincount([labels[k] for k in seen[epoch * length : (epoch + 1) * length]])
+        assert found.max() - found.min() <= 1
+    common = np.bincount(seen)[: counts[0]]  # each clip of the largest class about as often
+    assert common.min() > 0.5 * 40 * length / classes / counts[0]
+    assert list(Order(length, 2, 0, 40, balance=labels, start_step=7)) == list(order)[7:]
+
+
 def test_a_run_goes_on_at_any_step():
     whole = list(Order(5, 2, 0, 4))
     for start in (0, 3, 10):

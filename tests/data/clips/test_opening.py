@@ -249,7 +249,7 @@ def test_a_split_depends_on_names_and_seed_alone():
 def test_what_cannot_be_split():
     with pytest.raises(ValueError, match="no class of clips has two videos"):
         split_clips(made([1, 1]))
-    with pytest.raises(ValueError, match="between 0 and 1, got 1"):
+    with pytest.raises(ValueError, match="from 0 to below 1, got 1"):
         split_clips(made([4]), fraction=1)
 
 

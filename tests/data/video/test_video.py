@@ -1,4 +1,5 @@
 import gc
+import io
 import os
 import sys
 from dataclasses import replace
@@ -8,11 +9,13 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from interlace.data.video import VideoError, check_video, read_frames, video_info
 from interlace.data.video import file as video_file
 from interlace.data.video import folder as video_folder
 from interlace.data.video.file import read_file
+from interlace.data.video.sources import find_videos
 from videos import cut, numbered, numbers, write, write_picture
 
 # times in 1/100 s: frames that last 0.01 s, and frames that last 0.3 s
@@ -161,6 +164,46 @@ def test_rotation_and_mirroring_are_applied(tmp_path, suffix, rotation, mirrored
     assert abs(difference).mean() < 8
 
 
+def two_streams(path, dispositions=(0, 0)):
+    """The first of 80 x 48 pixels, and at half its rate another of 160 x 96."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for rate, size, disposition in zip(
+            (20, 10), ((80, 48), (160, 96)), dispositions, strict=True
+        ):
+            stream = container.add_stream("libx264", rate=rate)
+            stream.width, stream.height = size
+            stream.pix_fmt, stream.disposition = "yuv420p", disposition
+            streams.append((stream, size, 20 // rate))
+        for index in range(20):
+            for stream, size, every in streams:
+                if index % every == 0:
+                    picture = numbered(index // every, size)
+                    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                    container.mux(stream.encode(frame))
+        for stream, *_ in streams:
+            container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts"])
+def test_of_several_streams_the_largest_is_read(tmp_path, suffix):
+    path = two_streams(tmp_path / f"a.{suffix}")
+    info = video_info(path)
+    assert (info.frames, info.width, info.height) == (10, 160, 96)
+    assert check_video(path) == info
+    assert numbers(read_frames(path)) == list(range(10))
+    assert numbers(read_file(path, [7, 2], seek=True)) == [7, 2]
+
+
+def test_of_several_streams_a_default_is_read(tmp_path):
+    marked = two_streams(tmp_path / "a.mkv", dispositions=(1, 0))
+    first = two_streams(tmp_path / "a.mp4")  # in which the first is one, where none is said to be
+    for path in (marked, first):
+        assert video_info(path).width == 80
+        assert numbers(read_frames(path)) == list(range(20))
+
+
 def test_one_frame(tmp_path):
     for name in ("a.mp4", "a.webm", "a.avi", "a.gif"):
         path = write(tmp_path / name, 1)
@@ -231,6 +274,38 @@ def test_a_folder_of_frames_in_the_order_people_count(tmp_path, suffix):
         assert np.array_equal(read_frames(tmp_path)[5].permute(1, 2, 0), numbered(5, (81, 47)))
 
 
+@pytest.mark.parametrize("suffix", ["bmp", "webp", "tif", "tiff", "png"])
+def test_pictures_of_other_kinds_are_frames(tmp_path, suffix):
+    for index in range(3):
+        picture = Image.fromarray(numbered(index, (81, 47)))
+        picture.save(
+            tmp_path / f"{index}.{suffix}", **({"lossless": True} if suffix == "webp" else {})
+        )
+    info = video_info(tmp_path)
+    assert (info.frames, info.width, info.height) == (3, 81, 47)
+    expected = torch.tensor(np.stack([numbered(index, (81, 47)) for index in range(3)]))
+    assert torch.equal(read_frames(tmp_path).permute(0, 2, 3, 1), expected)
+    assert find_videos(tmp_path) == ["."]
+    for share in (0.9, 0.4, 0):
+        cut(tmp_path / f"0.{suffix}", share, f"1.{suffix}")
+        with pytest.raises(VideoError, match=rf"{tmp_path}/1.{suffix} .* again"):
+            read_frames(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 1), (8, 3)])
+def test_a_picture_is_turned_as_a_camera_says(tmp_path, suffix, orientation, turns):
+    upright = numbered(0b0100110101, (96, 64))
+    upright[:, :20] = (0, 0, 255)
+    said = Image.Exif()
+    said[0x0112] = orientation
+    options = {"tiffinfo": {0x0112: orientation}} if suffix == "tif" else {"exif": said}
+    picture = Image.fromarray(np.rot90(upright, turns).copy())  # to be turned clockwise
+    picture.save(tmp_path / f"0.{suffix}", **options)
+    difference = read_frames(tmp_path)[0].permute(1, 2, 0).numpy().astype(int) - upright
+    assert abs(difference).mean() < 8
+
+
 def test_what_is_wrong_with_a_folder_is_named(tmp_path):
     with pytest.raises(VideoError, match=rf"{tmp_path} holds no frames; put pictures"):
         video_info(tmp_path)
@@ -260,7 +335,9 @@ def test_a_truncated_picture_is_named(tmp_path, suffix, share):
 def test_arrays():
     clip = np.stack([numbered(index) for index in range(6)])
     clip.setflags(write=False)
-    for array in (clip, torch.tensor(clip), clip[:, ::-1, ::-1][:, ::-1, ::-1]):
+    first = clip.transpose(0, 3, 1, 2)  # channels
+    arrays = [clip, torch.tensor(clip), clip[:, ::-1, ::-1][:, ::-1, ::-1], first]
+    for array in (*arrays, torch.tensor(first), torch.tensor(first.copy()), read_frames(clip)):
         info = video_info(array)
         assert (info.name, info.frames, info.width, info.height) == ("array", 6, 80, 48)
         assert numbers(read_frames(array, [4, 4, 1])) == [4, 4, 1]
@@ -268,12 +345,76 @@ def test_arrays():
         assert check_video(array) == info
     with pytest.raises(VideoError, match="frame 6 was asked for"):
         read_frames(clip, [6])
-    with pytest.raises(VideoError, match=r"uint8 \(T, H, W, 3\), got float32 .*channels last"):
+    with pytest.raises(VideoError, match=r"uint8 \(T, H, W, 3\), or \(T, 3, H, W\), got float32"):
         read_frames(clip.astype(np.float32))
-    with pytest.raises(VideoError, match=r"got torch.uint8 \(6, 3, 48, 80\)"):
-        video_info(torch.tensor(clip).permute(0, 3, 1, 2))
+    with pytest.raises(VideoError, match=r"got torch.uint8 \(3, 6, 48, 80\)"):
+        video_info(torch.tensor(clip).permute(3, 0, 1, 2))
     with pytest.raises(VideoError, match="no frames"):
         video_info(clip[:0])
+
+
+def test_channels_are_last_where_they_may_be_either():
+    clip = torch.randint(256, (4, 3, 5, 3), dtype=torch.uint8)
+    assert torch.equal(read_frames(clip), clip.permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("name", ["mp4", "webm", "avi", "gif", "transport stream"])
+def test_a_file_in_memory_is_the_file(files, name):
+    path = files[name]
+    content, expected = path.read_bytes(), replace(video_info(path), name="bytes")
+    for held in (content, bytearray(content), memoryview(content)):
+        assert video_info(held) == expected
+    assert check_video(content) == expected
+    assert torch.equal(read_frames(content, [39, 0, 7]), read_frames(path, [39, 0, 7]))
+    with path.open("rb") as file:
+        for _ in range(2):  # from its start, wherever it was read to
+            assert video_info(file) == replace(expected, name=str(path))
+            assert torch.equal(read_frames(file, [5]), read_frames(path, [5]))
+    assert numbers(read_frames(io.BytesIO(content), [3])) == [3]
+
+
+def test_what_is_wrong_with_a_file_in_memory_is_said(files):
+    content = files["mp4"].read_bytes()
+    with pytest.raises(VideoError, match="bytes is truncated: "):
+        read_frames(content[:-100])
+    with pytest.raises(VideoError, match="bytes is empty"):
+        read_frames(b"")
+    with pytest.raises(VideoError, match="bytes cannot be read as a video"):
+        read_frames(b"no video" * 99)
+    with (
+        files["mp4"].open(encoding="latin-1") as file,
+        pytest.raises(VideoError, match=r"a\.mp4 is open as text; open it with .*'rb'"),
+    ):
+        read_frames(file)
+    with pytest.raises(VideoError, match="int is no video; give a path, frames or bytes"):
+        read_frames(5)
+
+
+def test_pictures_of_pil_are_frames():
+    pictures = [Image.fromarray(numbered(index)) for index in range(4)]
+    assert numbers(read_frames(pictures, [3, 0])) == [3, 0]
+    assert numbers(read_frames(tuple(pictures))) == [0, 1, 2, 3]
+    assert video_info(pictures).frames == 4
+    grey = [picture.convert("L") for picture in pictures]
+    assert torch.equal(read_frames(grey)[:, 0], read_frames(grey)[:, 2])
+    with pytest.raises(VideoError, match="frame 2 of the pictures has 20x48 pixels"):
+        read_frames([*pictures[:2], pictures[2].resize((20, 48))])
+    with pytest.raises(VideoError, match="one picture is no video; give a list of its frames"):
+        read_frames(pictures[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a.jpg", "it is one picture: name the folder of all frames, or a video file"),
+        ("last.ckpt", "it holds a model: give that as the weights, and here a video"),
+        ("a.bin", "if it is one, copy or download it again"),
+    ],
+)
+def test_what_is_named_in_place_of_a_video_is_told_what_to_do(tmp_path, name, says):
+    write_picture(tmp_path / "a.jpg", numbered(1)).rename(tmp_path / name)
+    with pytest.raises(VideoError, match=rf"{name} cannot be read as a video .*; {says}"):
+        read_frames(tmp_path / name)
 
 
 # --- what cannot be read --------------------------------------------------------------------------

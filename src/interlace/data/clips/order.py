@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
+from itertools import cycle, islice
 
 import torch
 from torch.utils.data import Sampler
 
 from interlace.data.counter_random import draw, stream_key
 
-Turn = tuple[int, int]  # (epoch, index): which clip, for which time
+Turn = tuple[int, int]  # (time, index): which clip, for which time, such as the epoch
 
 
 @dataclass(eq=False)
@@ -31,6 +32,8 @@ class Order(Sampler[list[Turn]]):
         rank: number of this process, from 0.
         world_size: how many processes there are.
         start_step: the first batch to give; a run that goes on gives the steps it has made.
+        balance: the label of each clip, for epochs of as many clips in which the classes take
+            turns, so that each is seen equally often, clips of rare ones again and again.
 
     Example:
         >>> order = Order(5, 2, seed=0, epochs=2)
@@ -46,6 +49,7 @@ class Order(Sampler[list[Turn]]):
     rank: int = 0
     world_size: int = 1
     start_step: int = 0
+    balance: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -67,13 +71,32 @@ class Order(Sampler[list[Turn]]):
         for step in range(self.start_step, self.steps):
             first = (step * self.world_size + self.rank) * self.batch_size
             numbers = range(first, first + self.batch_size)
-            places = (divmod(number, self.length) for number in numbers)
-            yield [(epoch, shuffled(epoch)[place]) for epoch, place in places]
+            yield [self._turn(number, shuffled) for number in numbers]
+
+    def _turn(self, number: int, shuffled: Callable[[int], list[int]]) -> Turn:
+        epoch, place = divmod(number, self.length)
+        time = epoch if self.balance is None else number  # a clip may come twice an epoch
+        return time, shuffled(epoch)[place]
 
     def _shuffle(self, epoch: int) -> list[int]:
         """The clips of an epoch in their order, the same on every machine."""
         numbers = draw(stream_key(self.seed, epoch), torch.arange(self.length), 1)[:, 0]
-        return numbers.argsort(stable=True).tolist()
+        shuffled = numbers.argsort(stable=True).tolist()
+        return shuffled if self.balance is None else _taking_turns(shuffled, self.balance)
+
+
+def _taking_turns(shuffled: Sequence[int], labels: Sequence[int]) -> list[int]:
+    """As many clips, one of each class after the other.
+
+    Example:
+        >>> _taking_turns([0, 1, 2, 3, 4], [0, 0, 0, 0, 1])
+        [0, 4, 1, 4, 2]
+    """
+    by_class: dict[int, list[int]] = {}
+    for index in shuffled:
+        by_class.setdefault(labels[index], []).append(index)
+    classes = cycle(map(cycle, by_class.values()))
+    return [next(clips) for clips in islice(classes, len(shuffled))]
 
 
 def in_turn(length: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> list[list[int]]:

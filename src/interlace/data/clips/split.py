@@ -22,25 +22,26 @@ def split_clips(
     """Some videos of each class to learn from, and some to hold out.
 
     Which is which depends on names and seed alone, not on their order or on the machine. A class
-    of two videos or more is in both parts.
+    of two videos or more is in both parts, unless nothing is to be held out.
 
     Args:
         clips: all of them.
-        fraction: to hold out, of each class, rounded.
+        fraction: to hold out, of each class, rounded; 0: none.
         seed: another one holds out others.
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction to hold out must be between 0 and 1, got {fraction}")
+    if not 0 <= fraction < 1:
+        raise ValueError(f"fraction to hold out must be from 0 to below 1, got {fraction}")
     by_class: dict[int, list[Item]] = {}
     for item in sorted(clips.items, key=lambda item: _shuffled(item.name, seed)):
         by_class.setdefault(item.label, []).append(item)
     held_out = set()
-    for items in by_class.values():
+    for items in by_class.values() if fraction else ():
         count = max(1, round(fraction * len(items)))
         held_out.update(items[: min(count, len(items) - 1)])
-    if not held_out:
+    if fraction and not held_out:
         raise ValueError(
-            f"no class of {clips.root} has two videos, so that none can be held out; add some"
+            f"no class of {clips.root} has two videos, so that none can be held out; add some, or "
+            "hold out 0 to learn from all"
         )
     ordered = sorted(clips.items, key=lambda item: natural(item.name))
     kept = tuple(item for item in ordered if item not in held_out)

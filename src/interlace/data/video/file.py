@@ -11,28 +11,38 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from torch import Tensor
 
+from interlace.data.video.folder import PICTURES
 from interlace.data.video.indices import Choose, beyond, check_size, chosen, collect
 from interlace.data.video.info import VideoError, VideoInfo, need_av
+from interlace.data.video.memory import FileInMemory
 from interlace.data.video.truncation import check_whole
 from interlace.data.video.upright import Upright
 
 _AGAIN = "copy or download it again, or write it anew with ffmpeg"
+_PICTURE = "it is one picture: name the folder of all frames, or a video file"
+_WEIGHTS = "it holds a model: give that as the weights, and here a video"
+_OTHERS = {  # suffixes of what may be named by mistake -> what to do
+    **dict.fromkeys(PICTURES, _PICTURE),
+    **dict.fromkeys((".safetensors", ".ckpt", ".pt", ".pth", ".onnx"), _WEIGHTS),
+}
 # What is opened: no playlists, which name other files, and no pictures or texts
 _FORMATS = (
     "mov,matroska,avi,gif,apng,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,ivf,h264,hevc,m4v,"
     "mp3,wav,flac,aac"  # to say that they are audio
 )
 _SEEKABLE = ("mov", "matroska")  # formats whose key frames are marked, and found by timestamp
+File = Path | FileInMemory
 Frames = Iterator[tuple[int, Any]]
 Groups = Sequence[
     tuple[int | None, list[int]]
 ]  # a key frame to seek to, if any, and frames after it
 Made = TypeVar("Made")
+_DEFAULT, _COVER = 0x1, 0x400  # AV_DISPOSITION_DEFAULT, AV_DISPOSITION_ATTACHED_PIC
 _TURNING_BACK = 4  # frames that could be decoded in the time of a seek
 
 
@@ -55,13 +65,13 @@ class _Table:
     packets: int
 
 
-def file_info(path: Path) -> VideoInfo:
+def file_info(path: File) -> VideoInfo:
     """What is known of a file; decodes one frame, or all where nothing else tells their count."""
     with _naming(path):
         return _info(path, _count(path, _table(path)))
 
 
-def check_file(path: Path) -> VideoInfo:
+def check_file(path: File) -> VideoInfo:
     """Decodes every frame, and raises a `VideoError` where one is missing, damaged or resized."""
     with _naming(path):
         table = _table(path)
@@ -77,7 +87,7 @@ def check_file(path: Path) -> VideoInfo:
         return _info(path, count)
 
 
-def read_file(path: Path, choose: Choose, *, seek: bool | None = None) -> Tensor:
+def read_file(path: File, choose: Choose, *, seek: bool | None = None) -> Tensor:
     """Reads frames as `interlace.data.video.read_frames` does.
 
     Args:
@@ -104,37 +114,43 @@ def read_file(path: Path, choose: Choose, *, seek: bool | None = None) -> Tensor
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _naming(path: File) -> Iterator[None]:
     """Turns what FFmpeg says of a file into a `VideoError`, and finds truncated ones first."""
     av = need_av()
     try:
         check_whole(path)
         yield
     except (av.error.FFmpegError, OSError) as error:
-        raise VideoError(
-            f"{path} cannot be read as a video ({error.strerror}); if it is one, {_AGAIN}"
-        ) from error
+        suffix = PurePath(str(path)).suffix.lower()
+        mend = _OTHERS.get(suffix, f"if it is one, {_AGAIN}")
+        raise VideoError(f"{path} cannot be read as a video ({error.strerror}); {mend}") from error
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its first stream of pictures that is no cover of a song."""
+def _opened(path: File) -> Iterator[tuple[Any, Any]]:
+    """The container and its stream of pictures: of several, the one that ffmpeg takes."""
     av = need_av()
     with av.open(
-        f"file:{path}",
+        f"file:{path}" if isinstance(path, Path) else path.open(),
         metadata_errors="ignore",
         options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
     ) as container:
-        for stream in container.streams.video:
-            if not int(stream.disposition) & 0x400:  # AV_DISPOSITION_ATTACHED_PIC
-                stream.codec_context.thread_count = 1  # workers are what runs side by side
-                yield container, stream
-                return
+        streams = [s for s in container.streams.video if not int(s.disposition) & _COVER]
+        if streams:
+            stream = max(streams, key=_pixels)  # the first of equal ones
+            stream.codec_context.thread_count = 1  # workers are what runs side by side
+            yield container, stream
+            return
         kinds = sorted({stream.type for stream in container.streams}) or ["empty"]
         raise VideoError(f"{path} holds no video, only {', '.join(kinds)}; take it off the list")
 
 
-def _table(path: Path) -> _Table:
+def _pixels(stream: Any) -> int:
+    """By which ffmpeg chooses among streams: of a frame, and five million more for a default."""
+    return stream.width * stream.height + 5_000_000 * bool(int(stream.disposition) & _DEFAULT)
+
+
+def _table(path: File) -> _Table:
     pts: list[int | None] = []
     keys: set[int] = set()
     with _opened(path) as (container, stream):
@@ -154,7 +170,7 @@ def _table(path: Path) -> _Table:
     return _Table(known if told else None, sorted(keys) if seekable else [], len(pts))
 
 
-def _count(path: Path, table: _Table) -> int:
+def _count(path: File, table: _Table) -> int:
     if table.pts is not None:
         return len(table.pts)
     with _opened(path) as (container, stream):
@@ -164,7 +180,7 @@ def _count(path: Path, table: _Table) -> int:
     return count
 
 
-def _info(path: Path, count: int) -> VideoInfo:
+def _info(path: File, count: int) -> VideoInfo:
     with _opened(path) as (container, stream):
         frame = next(container.decode(stream), None)
         if frame is None:
@@ -186,7 +202,7 @@ def _info(path: Path, count: int) -> VideoInfo:
 # --- the way to a frame ---------------------------------------------------------------------------
 
 
-def _surely(use: Callable[[Frames], Made], path: Path, table: _Table, groups: Groups) -> Made:
+def _surely(use: Callable[[Frames], Made], path: File, table: _Table, groups: Groups) -> Made:
     """What is made of the wanted frames, by the first way that is sure to find them."""
     try:
         return use(_frames(path, table, groups))
@@ -196,7 +212,7 @@ def _surely(use: Callable[[Frames], Made], path: Path, table: _Table, groups: Gr
         return _surely(use, path, left, straight)
 
 
-def _frames(path: Path, table: _Table, groups: Groups) -> Frames:
+def _frames(path: File, table: _Table, groups: Groups) -> Frames:
     """(index, frame) of all that are wanted, ascending; known by timestamp, or else counted.
 
     Unsure where a frame has no timestamp of the table, or does not follow its key frame.

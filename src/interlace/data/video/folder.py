@@ -13,7 +13,8 @@ from interlace.data.video.info import VideoError, VideoInfo, need_av
 from interlace.data.video.truncation import check_whole
 from interlace.data.video.upright import Upright
 
-PICTURES = (".jpg", ".jpeg", ".png")
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_FORMATS = "jpeg_pipe,png_pipe,bmp_pipe,webp_pipe,tiff_pipe"
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -73,7 +74,7 @@ def _read(path: Path) -> tuple[Tensor, str]:
         with av.open(
             io.BytesIO(path.read_bytes()),
             metadata_errors="ignore",
-            options={"format_whitelist": "jpeg_pipe,png_pipe"},
+            options={"format_whitelist": _FORMATS},
         ) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1

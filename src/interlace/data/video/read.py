@@ -7,7 +7,9 @@ what it needs: nothing stays in memory or open, and workers may be forked at any
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 import torch
@@ -17,10 +19,11 @@ from interlace.data.video.file import check_file, file_info, read_file
 from interlace.data.video.folder import check_folder, folder_info, read_folder
 from interlace.data.video.indices import Choose, chosen
 from interlace.data.video.info import VideoError, VideoInfo
+from interlace.data.video.memory import FileInMemory, in_memory
 
 __all__ = ["Source", "VideoError", "VideoInfo", "check_video", "read_frames", "video_info"]
 
-Source = str | os.PathLike[str] | np.ndarray | Tensor
+Source = str | os.PathLike[str] | np.ndarray | Tensor | bytes | BinaryIO | Sequence[Any]
 
 
 def video_info(source: Source) -> VideoInfo:
@@ -28,7 +31,9 @@ def video_info(source: Source) -> VideoInfo:
 
     Args:
         source: path of a video file (mp4, webm, avi, mkv, mov, gif, ...: what PyAV reads) or of a
-            folder of pictures, whose names sort as people count; or uint8 (T, H, W, 3).
+            folder of pictures, whose names sort as people count; or uint8 (T, H, W, 3) or
+            (T, 3, H, W), as `read_frames` returns; a list of PIL's pictures; or what stands in a
+            video file: bytes, or an open file.
 
     Raises:
         VideoError: it is missing, empty, truncated, or no video.
@@ -37,11 +42,11 @@ def video_info(source: Source) -> VideoInfo:
         >>> video_info(np.zeros((5, 48, 64, 3), np.uint8)).frames
         5
     """
-    if isinstance(source, np.ndarray | Tensor):
-        frames, height, width, _ = _array(source)
+    held = _held(source)
+    if isinstance(held, np.ndarray | Tensor):
+        frames, height, width, _ = held.shape
         return VideoInfo("array", frames, width, height)
-    path = _existing(source)
-    return folder_info(path) if path.is_dir() else file_info(path)
+    return folder_info(held) if _is_folder(held) else file_info(held)
 
 
 def check_video(source: Source) -> VideoInfo:
@@ -50,10 +55,10 @@ def check_video(source: Source) -> VideoInfo:
     Raises:
         VideoError: also where a frame in the middle is missing or damaged.
     """
-    if isinstance(source, np.ndarray | Tensor):
-        return video_info(source)
-    path = _existing(source)
-    return check_folder(path) if path.is_dir() else check_file(path)
+    held = _held(source)
+    if isinstance(held, np.ndarray | Tensor):
+        return video_info(held)
+    return check_folder(held) if _is_folder(held) else check_file(held)
 
 
 def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
@@ -79,28 +84,24 @@ def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
         >>> read_frames(clip, lambda frames: range(0, frames, 2)).shape
         torch.Size([3, 3, 1, 1])
     """
-    choose = range if indices is None else indices
-    if isinstance(source, np.ndarray | Tensor):
-        numbers = chosen(choose, _array(source)[0], "the array")
-        return torch.as_tensor(source[np.array(numbers, np.int64)]).permute(0, 3, 1, 2)
-    path = _existing(source)
-    return read_folder(path, choose) if path.is_dir() else read_file(path, choose)
+    choose, held = range if indices is None else indices, _held(source)
+    if isinstance(held, np.ndarray | Tensor):
+        numbers = np.array(chosen(choose, len(held), "the array"), np.int64)
+        return torch.as_tensor(held[numbers]).contiguous().permute(0, 3, 1, 2)
+    return read_folder(held, choose) if _is_folder(held) else read_file(held, choose)
 
 
-def _array(source: np.ndarray | Tensor) -> tuple[int, ...]:
-    """The shape (T, H, W, 3) of an array that is a video."""
-    shape = tuple(source.shape)
-    if str(source.dtype).removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[3] != 3:
-        raise VideoError(
-            f"an array must be uint8 (T, H, W, 3), got {source.dtype} {shape}; "
-            "scale to 0..255 and put the channels last"
-        )
-    if not shape[0]:
-        raise VideoError("the array has no frames; give it at least one")
-    return shape
+def _is_folder(held: Path | FileInMemory) -> TypeGuard[Path]:
+    return isinstance(held, Path) and held.is_dir()
 
 
-def _existing(source: str | os.PathLike[str]) -> Path:
+def _held(source: Source) -> np.ndarray | Tensor | FileInMemory | Path:
+    """Frames (T, H, W, 3), a file in memory, or a path that exists."""
+    held = in_memory(source)
+    if held is not None:
+        return held
+    if not isinstance(source, str | os.PathLike):
+        raise VideoError(f"{type(source).__name__} is no video; give a path, frames or bytes")
     path = Path(source).expanduser()
     if not path.exists():
         raise VideoError(f"{path} does not exist; check the name, or where it was downloaded to")

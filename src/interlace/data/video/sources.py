@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 from interlace.data.video.folder import PICTURES, list_pictures, natural
 from interlace.data.video.info import VideoError
+from interlace.data.video.memory import memory_name
 from interlace.data.video.read import Source
 
 VIDEOS = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv", ".avi", ".gif"),
     *(".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
 )
-LISTS = (".txt", ".lst")
+TABLES = (".csv", ".tsv")
+LISTS = (".txt", ".lst", *TABLES)
 
 
 def is_one(source: Any) -> bool:
-    """Whether a source is one video: an array, a file that is no list, or a folder of frames."""
-    if isinstance(source, np.ndarray | Tensor):
+    """Whether a source is one video: in memory, a file that is no list, or a folder of frames."""
+    if memory_name(source) is not None:
         return True
     if not isinstance(source, str | os.PathLike):
         return False
@@ -33,8 +33,12 @@ def is_one(source: Any) -> bool:
     return path.suffix.lower() not in LISTS
 
 
-def find_sources(source: Source | Sequence[Any]) -> list[Any]:
+def find_sources(source: Source | Sequence[Any], *, root: str | None = None) -> list[Any]:
     """All videos of a source, see `Predictor.__call__`.
+
+    Args:
+        source: one video, or several.
+        root: another folder that paths on a list may be below.
 
     Raises:
         VideoError: a folder or a list names none.
@@ -48,23 +52,50 @@ def find_sources(source: Source | Sequence[Any]) -> list[Any]:
         return [path / name for name in find_videos(path)]
     if not path.is_file():
         raise VideoError(f"{path} does not exist; name a list of paths, a folder or a video")
-    named = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    found = [_on_list(path.parent, line) for line in named if line]
-    if not found:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise VideoError(f"{path} is no text in UTF-8 ({error.reason}); save it as such") from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
         raise VideoError(f"{path} names no videos; write a path a line")
+    roots = [path.parent, Path(), *([] if root is None else [Path(root)])]
+    table = path.suffix.lower() in TABLES
+    found = _in_table(roots, lines) if table else [_on_list(roots, line) for line in lines]
+    if not any(one.exists() for one in found):
+        raise VideoError(
+            f"none of the {len(found):,} paths in {path} is there, such as {found[0]}; write them "
+            f"as seen from {path.parent} or from here, or in full"
+        )
     return found
 
 
-def _on_list(folder: Path, line: str) -> Path:
+def _on_list(roots: Sequence[Path], line: str) -> Path:
     """The path that a line of a list names: all of it, or all but a label at its end."""
-    whole = folder / line
-    without = folder / line.rsplit(None, 1)[0]
+    whole, without = _below(roots, line), _below(roots, line.rsplit(None, 1)[0])
     return without if without.exists() and not whole.exists() else whole
+
+
+def _in_table(roots: Sequence[Path], lines: Sequence[str]) -> list[Path]:
+    """The paths of a table: its column with most of what is there, without its header."""
+    separator = max(",;\t", key=lines[0].count)
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    columns = [
+        [_below(roots, row[at]) for row in rows if at < len(row) and row[at]]
+        for at in range(len(rows[0]))
+    ]
+    best = max(columns, key=lambda column: sum(path.exists() for path in column))
+    return best[1:] if len(best) > 1 and not best[0].exists() else best
+
+
+def _below(roots: Sequence[Path], name: str) -> Path:
+    """The path below the first folder in which it is there; else below the first."""
+    return next((root / name for root in roots if (root / name).exists()), roots[0] / name)
 
 
 def source_name(source: Source) -> str:
     """What it is called, for people."""
-    return "array" if isinstance(source, np.ndarray | Tensor) else str(source)
+    return memory_name(source) or str(source)
 
 
 def find_videos(root: Path) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from interlace.data.video.info import VideoError
+from interlace.data.video.memory import FileInMemory
 
 # top-level boxes of mp4 and mov; what follows them is junk that players ignore, too
 _BOXES = frozenset(
@@ -15,16 +16,17 @@ _BOXES = frozenset(
 )
 
 
-def check_whole(path: Path) -> None:
+def check_whole(path: Path | FileInMemory) -> None:
     """Raises a `VideoError` where the file is empty, or shorter than its own header says.
 
     Args:
-        path: mp4, mov, webm, mkv, avi, gif or jpg; other kinds pass.
+        path: mp4, mov, webm, mkv, avi, gif, jpg, bmp or webp; other kinds pass.
     """
-    size = path.stat().st_size
-    if size == 0:
-        raise VideoError(f"{path} is empty; copy or download it again")
     with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            raise VideoError(f"{path} is empty; copy or download it again")
+        file.seek(0)
         announced = _announced(file, size)
     if announced > size:
         raise VideoError(
@@ -40,7 +42,9 @@ def _announced(file: BinaryIO, size: int) -> int:
         return _boxes(file, size)
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return _matroska(file)
-    if head[:4] == b"RIFF" and head[8:] == b"AVI ":
+    if head[:2] == b"BM" and len(head) == 12 and head[6:10] == bytes(4):
+        return int(struct.unpack("<I", head[2:6])[0])
+    if head[:4] == b"RIFF" and head[8:] in (b"AVI ", b"WEBP"):
         return 8 + int(struct.unpack("<I", head[4:8])[0])
     end = {b"GIF": b"\x3b", b"\xff\xd8\xff": b"\xff\xd9"}.get(head[:3])
     if end is not None:  # the last kilobyte, as some programs append what is no picture

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from interlace.data.video.info import need_av
 
+# degrees against the clock -> the matrix that turns so
+_TURNS = {90: (0, -1, 1, 0), -90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), -180: (-1, 0, 0, -1)}
+
 
 class Upright:
     """Decoded frames of one video as uint8 (H, W, 3), red first, turned as the file asks for.
@@ -36,7 +39,10 @@ class Upright:
         if self._matrix is None:
             self._matrix = 1, 0, 0, 1
             small = self._reformat(frame, width=16, height=16, format="gray")
-            data = small.side_data.get("DISPLAYMATRIX")
+            try:
+                data = small.side_data.get("DISPLAYMATRIX")
+            except ValueError:  # PyAV does not know all that FFmpeg tells, such as Exif of pictures
+                data, self._matrix = None, _TURNS.get(small.rotation, self._matrix)
             if data is not None:
                 values = np.frombuffer(bytes(data), np.int32)
                 a, b, c, d = (int(values[k]) for k in (0, 1, 3, 4))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from interlace.data.clips.clip_list import ClipList, check_classes
+from interlace.data.clips.clip_list import ClipList, check_classes, several
 from interlace.data.clips.manifest import (
     clips_fingerprint,
     read_manifest,
@@ -19,6 +20,8 @@ from interlace.data.clips.scan import scan
 from interlace.data.clips.split import split_clips, write_list
 from interlace.data.labels.files import read_labels
 from interlace.training.tasks.clip_options import ClipDataOptions
+
+log = logging.getLogger(__name__)
 
 TRAIN, HELD_OUT, MANIFEST = "train.csv", "held_out.csv", "manifest.csv"
 
@@ -72,6 +75,8 @@ def run_clips(
     train, held_out = (without_broken(part, rows, skip=True) for part in parts)
     check_classes(train)
     check_classes(held_out, all_used=False)
+    if write:
+        _doubt(train, held_out)
     skipped = sum(map(len, parts)) - len(train) - len(held_out)
     return RunClips(train, held_out, skipped, clips_fingerprint(held_out, rows))
 
@@ -117,6 +122,32 @@ def _open(
         classes=classes,
         skip_missing=options.skip_missing,
     )
+
+
+def _doubt(train: ClipList, held_out: ClipList) -> None:
+    """Says in the log what can be learned from, and will not tell what it was meant to."""
+    if len(train.classes) == 1:
+        log.warning(
+            f"all videos of {train.root} are of one class, {train.classes[0]}: there is nothing to "
+            "tell apart, and every model is right; put the videos of each class into a folder of "
+            "its name, and name the folder that these are in"
+        )
+    if not len(held_out):
+        return
+    counts = zip(train.classes, train.counts(), held_out.counts(), strict=True)
+    unseen = [(name, learned) for name, learned, held in counts if not held]
+    alone = [name for name, learned in unseen if learned == 1]
+    others = [name for name, learned in unseen if learned > 1]
+    if alone:
+        log.warning(
+            f"{several(alone, 'class', 'classes')} a single video, which is learned from: nothing "
+            "will tell how well such a class is known; add some"
+        )
+    if others:
+        log.warning(
+            f"{several(others, 'class', 'classes')} no videos held out: nothing will tell how "
+            "well such a class is known; hold some out"
+        )
 
 
 def _write(path: Path, clips: ClipList, *, begun: bool) -> None:

@@ -33,7 +33,8 @@ class ClipDataOptions:
         name: that these are video files.
         labels: a file that says what each shows, see docs/data.md.
         held_out_labels: the same for videos to hold out; else `held_out` says how many are.
-        held_out: fraction of each class that is not learned from, where no split is given.
+        held_out: fraction of each class that is not learned from, where no split is given; with 0
+            all are learned from, nothing is measured, and the last weights are kept.
         manifest: from `interlace scan`; else all videos are decoded once before the first step.
             Several processes need one.
         skip_missing: leave out what is listed and not there.
@@ -77,6 +78,11 @@ class ClipRecipeOptions(RecipeOptions):
         freeze: stages of a ResNet that stay as they are, 1 is its stem, 5 is all; 2 if
             pre-trained, 0 if fresh.
         freeze_norm: whether batch norms stay as they are; yes if pre-trained, no if fresh.
+        balanced: show each class equally often, clips of rare ones several times an epoch.
+        class_weights: weigh the loss of a clip by how rare its class is, instead.
+        label_smoothing: share of each label that is given to all classes alike.
+        mixup: alpha of Beta(alpha, alpha), by which a clip is mixed with another one of its batch
+            and learned as both (Zhang et al., 2018), such as 0.2; 0 mixes none.
     """
 
     batch_size: int = 8
@@ -88,6 +94,10 @@ class ClipRecipeOptions(RecipeOptions):
     dropout: float = 0.5
     freeze: int | None = None
     freeze_norm: bool | None = None
+    balanced: bool = False
+    class_weights: bool = False
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
 
 
 def check_clip_options(data: ClipDataOptions, recipe: ClipRecipeOptions) -> None:
@@ -99,8 +109,23 @@ def check_clip_options(data: ClipDataOptions, recipe: ClipRecipeOptions) -> None
             "recipe.epochs": (recipe.epochs, 1),
             "recipe.patience": (recipe.patience, 1),
             "recipe.freeze": (recipe.freeze, 0),
+            "recipe.mixup": (recipe.mixup, 0),
             "data.workers": (data.workers, 0),
         }
     )
+    if not 0 <= data.held_out < 1:
+        raise ValueError(f"data.held_out must be in [0, 1), got {data.held_out}")
     if not 0 <= recipe.dropout < 1:
         raise ValueError(f"recipe.dropout must be in [0, 1), got {recipe.dropout}")
+    if not 0 <= recipe.label_smoothing < 1:
+        smoothing = recipe.label_smoothing
+        raise ValueError(f"recipe.label_smoothing must be in [0, 1), got {smoothing}")
+    if recipe.balanced and recipe.class_weights:
+        raise ValueError(
+            "recipe.balanced shows all classes equally often, so that none is rare: leave it or "
+            "recipe.class_weights out"
+        )
+    if recipe.mixup and recipe.batch_size < 2:
+        raise ValueError(
+            "recipe.mixup mixes clips of a batch: recipe.batch_size must be at least 2, got 1"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
 
@@ -32,6 +32,7 @@ from interlace.training.tasks.clip_options import (
     ClipRecipeOptions,
     check_clip_options,
 )
+from interlace.training.tasks.mixup import mixup
 
 
 class ClipBatches:
@@ -51,7 +52,7 @@ class ClipBatches:
         recipe: ClipRecipeOptions,
         processes: Processes,
     ):
-        if len(clips.held_out) < processes.world:
+        if 0 < len(clips.held_out) < processes.world:
             raise ValueError(
                 f"{len(clips.held_out)} videos are held out, too few for {processes.world} "
                 "processes: hold out more with data.held_out"
@@ -60,6 +61,7 @@ class ClipBatches:
         shape = clip_shape(data)
         self.training = TrainingClips(clips.train, shape, seed=data.seed, mirrored=mirrored)
         self.views = TestViews(clips.held_out, shape)
+        self.labels = [item.label for item in clips.train.items]
         self.recipe = recipe
         self.seed = data.seed
         self.processes = processes
@@ -95,6 +97,7 @@ class ClipBatches:
             rank=self.processes.rank,
             world_size=self.processes.world,
             start_step=first,
+            balance=self.labels if self.recipe.balanced else None,
         )
 
 
@@ -108,6 +111,7 @@ class ClipTask(Task):
         pretrained: whether the backbone has learnt before.
         kick_start: what graphs learn their regions from at first, if from anything.
         detector: what tells the model where to look, if it must be told; it learns nothing.
+        class_weights: (num_classes), of the loss; None: all alike.
     """
 
     recipe: ClipRecipeOptions
@@ -121,12 +125,12 @@ class ClipTask(Task):
         pretrained: bool,
         kick_start: KickStart | None = None,
         detector: nn.Module | None = None,
+        class_weights: Tensor | None = None,
     ):
         stretches = [Stretch("training", read.steps, read.frames_a_step)]
         super().__init__(model, recipe, stretches, videos_a_step=read.videos_a_step)
         self.read = read
         self.pretrained = pretrained
-        self.patience = recipe.patience
         backbone = model.network
         has_stages = hasattr(backbone, "layer2")
         default = 2 if pretrained and has_stages else 0
@@ -140,6 +144,7 @@ class ClipTask(Task):
         self.kick_start = kick_start
         self.looking = model if detector is None else WithDetector(model, detector)
         model.dropout.p = recipe.dropout
+        self.class_weights = class_weights
 
     @staticmethod
     def check(options: Options, processes: Processes) -> None:
@@ -172,7 +177,9 @@ class ClipTask(Task):
             pretrained=model.pretrained,
             kick_start=make_kick_start(model),
             detector=None if model.detector is None else BoxDetector(model.detector),
+            class_weights=rarity(clips.train.counts()) if recipe.class_weights else None,
         )
+        task.patience = recipe.patience if len(clips.held_out) else None
         videos = options.trainer.validate_every or len(clips.train)
         task.look_every = math.ceil(videos / task.read.videos_a_step)
         task.card = {
@@ -192,6 +199,11 @@ class ClipTask(Task):
         }
         return task
 
+    def place(self, step: int) -> str:
+        seen = step * self.read.videos_a_step
+        epoch = min(max(1, math.ceil(seen / len(self.read.training))), self.recipe.epochs)
+        return f"epoch {epoch:,} of {self.recipe.epochs:,}"
+
     def batches(self, first: int, device: torch.device) -> Iterator[Clip]:
         return self.read.train(first)
 
@@ -206,12 +218,22 @@ class ClipTask(Task):
             module.eval()  # what does not learn does not count frames either
         start = self.kick_start
         copied = 0.0 if start is None else start.weight(step, self.steps)
+        video, other, share = batch.video, None, 1.0
+        if self.recipe.mixup:
+            video, other, share = mixup(video, self.recipe.mixup)
         with regions_of(self.model) as regions:
-            logits = self.looking.to(batch.video.device)(batch.video).float()
-        loss = nn.functional.cross_entropy(logits, batch.label)
+            logits = self.looking.to(video.device)(video).float()
+        loss = self._entropy(logits, batch.label)
+        if other is not None:
+            loss = share * loss + (1 - share) * self._entropy(logits, batch.label[other])
         if start is not None and copied:
-            loss = loss + copied * start(batch.video, regions)
+            loss = loss + copied * start(video, regions)
         return loss, {"train/accuracy": (logits.argmax(1) == batch.label).float().mean()}
+
+    def _entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        weights = None if self.class_weights is None else self.class_weights.to(logits)
+        smoothing = self.recipe.label_smoothing
+        return nn.functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
 
     def look(self, batch: Clip) -> tuple[Tensor, dict[str, Tensor]]:
         count = batch.video.shape[1]
@@ -231,6 +253,17 @@ class ClipTask(Task):
 def clip_shape(data: ClipDataOptions) -> ClipShape:
     """What the options show of a video."""
     return ClipShape(data.num_frames, data.size, data.short_side, data.sampling, data.step)
+
+
+def rarity(counts: Sequence[int]) -> Tensor:
+    """Weights of classes, (num_classes), that make each weigh the same in all: 1 on average.
+
+    Example:
+        >>> rarity([1, 4]).tolist()
+        [2.5, 0.625]
+    """
+    number = torch.tensor(counts, dtype=torch.float32)
+    return number.sum() / (len(counts) * number)
 
 
 def make_network(model: ClipModelOptions, num_classes: int) -> VideoClassifier:
