@@ -407,7 +407,9 @@ CSV_LABELS = {
 
 
 def test_published_numbers_are_those_of_the_list():
-    of_papers = [(name, row) for name, row in ROWS if name not in ("content", "ablation", "schedules")]
+    of_papers = [
+        (name, row) for name, row in ROWS if name not in ("content", "ablation", "schedules")
+    ]
     rows = {(name, row.label): row for name, row in of_papers}
     assert len(rows) == len(of_papers) == 15 + 5 + 5 + 15 + 2 + 5 + 6 + 2
     checked = 0

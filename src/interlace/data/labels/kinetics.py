@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from interlace.data.labels.labels import SPLITS, Labels, Line
+from interlace.data.labels.labels import Labels, Line, need_split
 
 _COLUMNS = ("youtube_id", "time_start", "time_end")
+_OTHERS = ("label", "split", "is_cc", "")  # the third says nothing of what is shown
 
 
 def is_kinetics(header: Sequence[str]) -> bool:
@@ -27,6 +28,12 @@ def kinetics_labels(path: Path, rows: Sequence[tuple[int, Sequence[str]]]) -> La
         Names such as "dQw4w9WgXcQ_000012_000022", of files in any folder.
     """
     header = rows[0][1]
+    strange = [column for column in header if column not in (*_COLUMNS, *_OTHERS)]
+    if strange:
+        raise ValueError(
+            f"{path} has a column {strange[0]!r}, which no table of Kinetics has, and which may "
+            "change what a line means; take it out"
+        )
     lines = []
     for number, row in rows[1:]:
         said = dict(zip(header, row, strict=False))
@@ -38,6 +45,7 @@ def kinetics_labels(path: Path, rows: Sequence[tuple[int, Sequence[str]]]) -> La
                 f"{path}, line {number}, must have {', '.join(header)}, got {','.join(row)!r}; "
                 "mend it, or take it out"
             ) from error
-        split = said.get("split", "").lower()
-        lines.append(Line(name, said.get("label") or None, SPLITS.get(split, split) or None))
+        word = said.get("split", "")
+        split = need_split(word, f"{path}, line {number}") if word else None
+        lines.append(Line(name, said.get("label") or None, split))
     return Labels(tuple(lines), anywhere=True)

@@ -23,10 +23,66 @@ def natural(name: str) -> tuple[list[str | int], str]:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The frames of a folder, in order; hidden files are left out."""
+    """All pictures of a folder, in order; hidden files are left out."""
     found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
     shown = (path for path in found if not path.name.startswith("."))
     return sorted(shown, key=lambda path: natural(path.name))
+
+
+def list_frames(folder: Path) -> list[Path]:
+    """The pictures of a folder that are the frames of its video, in order.
+
+    Pictures whose names differ in more than their number are of different sequences. Of several,
+    as img_00001.jpg and flow_x_00001.jpg, the one that is called as frames are is taken.
+
+    Raises:
+        VideoError: several sequences may be meant.
+    """
+    sequences = list_sequences(folder)
+    if len(sequences) < 2:
+        return [path for paths in sequences.values() for path in paths]
+    plain = [name for name in sequences if _is_plain(name)]
+    if len(plain) != 1:
+        named = ", ".join(list(sequences)[:3]) + (", ..." if len(sequences) > 3 else "")
+        raise VideoError(
+            f"{folder} holds {len(sequences):,} sequences of pictures, not one video: {named}; put "
+            "each into a folder of its own, or name the frames img_00001.jpg, img_00002.jpg, ..."
+        )
+    return sequences[plain[0]]
+
+
+def list_sequences(folder: Path) -> dict[str, list[Path]]:
+    """The pictures of a folder by their name without its number, "img_*.jpg"."""
+    found: dict[str, list[Path]] = {}
+    for path in list_pictures(folder):
+        found.setdefault(without_number(path.name), []).append(path)
+    return found
+
+
+_NUMBER = re.compile(r"\d+(?:[-_.: ]\d+){2,}|\d+")  # or a time, as 12-00-05 and 0001_0.033
+_PLAIN = ("img", "image", "frame", "frames", "rgb", "color", "colour")  # without flow, masks, depth
+
+
+def without_number(name: str) -> str:
+    """What pictures of one sequence share.
+
+    Example:
+        >>> [without_number(name) for name in ("flow_x_00012.jpg", "cam2_7.PNG", "a.jpeg")]
+        ['flow_x_*.jpg', 'cam2_*.png', 'a.jpg']
+    """
+    stem, _, suffix = name.lower().rpartition(".")
+    suffix = "jpg" if suffix == "jpeg" else suffix
+    numbers = list(_NUMBER.finditer(stem))
+    if numbers:
+        stem = f"{stem[: numbers[-1].start()]}*{stem[numbers[-1].end() :]}"
+    return f"{stem}.{suffix}"
+
+
+def _is_plain(sequence: str) -> bool:
+    """Whether a sequence is called as frames are called."""
+    stem = sequence.rpartition(".")[0]
+    words = re.findall(r"[^\W_]+", stem.replace("*", " "))
+    return "*" in stem and (not words or (len(words) == 1 and words[0] in _PLAIN))
 
 
 def folder_info(folder: Path) -> VideoInfo:
@@ -56,7 +112,7 @@ def read_folder(folder: Path, choose: Choose) -> Tensor:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    paths = list_pictures(folder)
+    paths = list_frames(folder)
     if not paths:
         raise VideoError(
             f"{folder} holds no frames; put pictures ({', '.join(PICTURES)}) right into it, or "

@@ -14,10 +14,12 @@ from interlace.data.clips.manifest import (
     without_broken,
     write_manifest,
 )
-from interlace.data.clips.opening import SplitName, given_splits, open_clips
+from interlace.data.clips.opening import given_splits, open_clips
 from interlace.data.clips.scan import scan
 from interlace.data.clips.split import split_clips, write_list
 from interlace.data.labels.files import read_labels
+from interlace.data.labels.labels import SplitName
+from interlace.data.video.below import Below
 from interlace.training.tasks.clip_options import ClipDataOptions
 
 TRAIN, HELD_OUT, MANIFEST = "train.csv", "held_out.csv", "manifest.csv"
@@ -88,7 +90,12 @@ def find_clips(options: ClipDataOptions) -> tuple[ClipList, ClipList]:
         train = _open(options)
         return train, _open(replace(options, labels=options.held_out_labels), classes=train.classes)
     splits = _given(options)
-    if "train" not in splits:
+    if splits and "train" not in splits:
+        raise ValueError(
+            f"{options.labels or options.path} has {' and '.join(sorted(splits))} and nothing to "
+            "train on; mark some as train, or leave the splits out"
+        )
+    if not splits:
         return split_clips(_open(options), fraction=options.held_out, seed=options.seed)
     train = _open(options, split="train")
     for other in ("validation", "test"):  # the first there is
@@ -101,7 +108,8 @@ def _given(options: ClipDataOptions) -> set[str]:
     """The splits that the folder, or its file of labels, tells apart."""
     if options.labels is None:
         return set(given_splits(options.path))
-    return {line.split for line in read_labels(Path(options.labels)).lines if line.split}
+    labels = read_labels(Path(options.labels).expanduser(), Below(Path(options.path).expanduser()))
+    return {line.split for line in labels.lines if line.split}
 
 
 def _open(

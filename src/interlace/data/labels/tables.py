@@ -1,0 +1,249 @@
+"""Tables: what their columns are called, and what each of them means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from interlace.data.labels.labels import Labels, Line, need_split
+from interlace.data.labels.words import one_to_one
+from interlace.data.video.below import Below
+from interlace.data.video.sources import VIDEOS
+
+Rows = Sequence[tuple[int, Sequence[str]]]  # lines and their numbers
+
+_PATHS = (
+    *("path", "file", "filename", "file_name", "filepath", "file_path", "video", "video_path"),
+    *("video_file", "video_name", "clip", "clip_path", "clip_name", "folder", "frame_dir"),
+    *("name", "id", "video_id", "clip_id"),
+)
+_LABELS = (
+    *("label", "class", "category", "template", "action", "target", "label_name", "class_name"),
+    *("label_id", "class_id", "class_index", "label_index"),
+)
+_SPLITS = ("split", "subset", "set", "partition")
+# what may stand in a table and says nothing of what a line means
+_UNUSED = (
+    *("frames", "num_frames", "n_frames", "frame_count", "total_frames", "length", "duration"),
+    *(
+        "fps",
+        "rate",
+        "frame_rate",
+        "width",
+        "height",
+        "codec",
+        "checksum",
+        "md5",
+        "sha256",
+        "error",
+    ),
+    *("index", "idx", "unnamed:_0", "url", "license", "comment", "comments", "note", "notes"),
+    "is_cc",
+)
+KNOWN = (
+    f"the path: {', '.join(_PATHS[:6])}, ...; the class: {', '.join(_LABELS[:5])}, ...; "
+    f"{', '.join(_SPLITS)}"
+)
+
+
+def read_table(path: Path, rows: Rows, below: Below) -> Labels:
+    """What a table says whose lines are a path and a label, or whose header says what they are.
+
+    Args:
+        path: of the table, for errors.
+        rows: its lines.
+        below: the videos, which tell what is a path.
+
+    Raises:
+        ValueError: a column is not known, or a line lacks a cell.
+    """
+    columns = _columns(path, rows, below)
+    if columns is None:
+        return _without_header(path, rows, below)
+    rows = rows[1:]
+    if not rows:
+        raise ValueError(f"{path} has a header and nothing below it; write a line for each video")
+    return Labels(tuple(_lines(path, rows, columns)), taken=columns.taken)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where a table has what."""
+
+    width: int
+    name: int
+    label: int
+    split: int | None = None
+    taken: str = ""
+
+
+def _lines(path: Path, rows: Rows, columns: _Columns) -> list[Line]:
+    lines, unmarked = [], []
+    for number, row in rows:
+        where = f"{path}, line {number}"
+        if any(row[columns.width :]):
+            raise ValueError(
+                f"{where}, has {len(row)} cells, and those above have {columns.width}: "
+                f"{_joined(row)!r}; put cells with commas into quotes"
+            )
+        cells = [*row, *[""] * columns.width]
+        name, label = cells[columns.name], cells[columns.label]
+        if not name or not label:
+            raise ValueError(
+                f"{where}, must have a path and a label, got {' '.join(row)!r}; mend it, or take "
+                "it out"
+            )
+        word = "" if columns.split is None else cells[columns.split]
+        if not word:
+            unmarked.append(number)
+        lines.append(Line(name, label, need_split(word, where) if word else None))
+    if unmarked and len(unmarked) < len(lines) and columns.split is not None:
+        numbers = ", ".join(map(str, unmarked[:3])) + (", ..." if len(unmarked) > 3 else "")
+        raise ValueError(
+            f"{path} has {len(unmarked):,} of {len(lines):,} lines without a split (line "
+            f"{numbers}), which nothing would use; mark or remove them"
+        )
+    return lines
+
+
+# --- with a header --------------------------------------------------------------------------------
+
+
+def has_header(first: Sequence[str]) -> bool:
+    """Whether a first line has two names of columns; one may be a video's, or a class's.
+
+    Example:
+        >>> has_header(["Video Path", "label"]), has_header(["file", "opening"])
+        (True, False)
+    """
+    return len(_called(_plain(first), (*_PATHS, *_LABELS, *_SPLITS))) > 1
+
+
+def _plain(first: Sequence[str]) -> list[str]:
+    return [re.sub(r"[\s-]+", "_", word.strip().lower()) for word in first]
+
+
+def _columns(path: Path, rows: Rows, below: Below) -> _Columns | None:
+    """What a header says; None where the first line is none."""
+    first = rows[0][1]
+    words = _plain(first)
+    names, labels = _called(words, _PATHS), _called(words, _LABELS)
+    if not has_header(first):
+        return None
+    body = [row for _, row in rows[1:]]
+
+    def column(k: int) -> list[str]:
+        return [row[k] if k < len(row) else "" for row in body]
+
+    if not names or not labels:
+        lacks = "path" if not names else "class"
+        raise ValueError(
+            f"{path} has the columns {_joined(first)!r}, and none of them is the {lacks}; call it "
+            f"by a name that is known ({KNOWN})"
+        )
+    name = max(names, key=lambda k: sum(map(below.has, filter(None, column(k)))))
+    label = _one_label(path, first, [(k, column(k)) for k in labels])
+    splits = _called(words, _SPLITS)
+    known = {*names, *labels, *splits[:1]}
+    unused = [
+        k for k, word in enumerate(words) if k not in known and _says_nothing(word, column(k))
+    ]
+    strange = [first[k] for k in range(len(first)) if k not in known and k not in unused]
+    if strange:
+        called = f"columns {_joined(strange)!r}" if len(strange) > 1 else f"a column {strange[0]!r}"
+        raise ValueError(
+            f"{path} has {called}, not known, which may change what a line means; take it out, or "
+            f"rename it to what it is ({KNOWN})"
+        )
+    left = [
+        first[k] for k in range(len(first)) if k in unused or k in {*names, *labels} - {name, label}
+    ]
+    left = [word for word in left if word]
+    taken = (
+        f"paths are in its column {first[name]!r}, classes in {first[label]!r}; "
+        f"{', '.join(left)} not used"
+    )
+    split = splits[0] if splits else None
+    return _Columns(len(first), name, label, split, taken if left else "")
+
+
+def _called(words: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Where one of the known words is, those that are known best first."""
+    return [k for word in known for k in range(len(words)) if words[k] == word]
+
+
+def _one_label(path: Path, first: Sequence[str], columns: list[tuple[int, list[str]]]) -> int:
+    """The column of classes; of several that say the same, one that has names."""
+    (chosen, cells), *others = columns
+    for k, other in others:
+        if other == cells:
+            continue
+        if not one_to_one(cells, other):
+            raise ValueError(
+                f"{path} has two columns of classes, {first[chosen]!r} and {first[k]!r}, which do "
+                "not say the same; take one out, or rename it to note"
+            )
+        if all(cell.isdecimal() for cell in cells):
+            chosen, cells = k, other
+    return chosen
+
+
+def _says_nothing(word: str, cells: Sequence[str]) -> bool:
+    """Whether a column may be left aside: known so, empty, or numbers of lines without a name."""
+    if word in _UNUSED or not any(cells):
+        return True
+    return not word and all(c.isdecimal() for c in cells) and len({*cells}) == len(cells)
+
+
+# --- without one ----------------------------------------------------------------------------------
+
+
+def _without_header(path: Path, rows: Rows, below: Below) -> Labels:
+    """`path,label`, or `label,path`, or paths alone in folders of classes."""
+    number, first = rows[0]
+    shown = f"{path}, line {number}, {_joined(first)!r}"
+    mend = f"write a first line that says what each column is ({KNOWN})"
+    width = max(len([*filter(None, row)]) for _, row in rows)
+    if width > 2:
+        raise ValueError(
+            f"{shown}, is no header that is known, and has {len(first)} columns; {mend}"
+        )
+    if width == 1:
+        return _alone(path, rows, below)
+    swapped = not any(below.has(row[0]) for _, row in rows) and any(
+        len(row) > 1 and below.has(row[1]) for _, row in rows
+    )
+    name, label = (1, 0) if swapped else (0, 1)
+    if len(rows) > 1 and len(first) > 1 and _looks_like_header(rows, name, label, below):
+        raise ValueError(f"{shown}, is neither a video of {below.root} nor a known header; {mend}")
+    taken = f"{_joined(first)!r} is read as class, path" if swapped else ""
+    lines = _lines(path, rows, _Columns(max(2, len(first)), name, label))
+    return Labels(tuple(lines), taken=taken)
+
+
+def _looks_like_header(rows: Rows, name: int, label: int, below: Below) -> bool:
+    """Whether the first line is no video, by its looks, and says a class that no other does."""
+    (_, first), *others = rows
+    if below.has(first[name]) or first[name].lower().endswith(VIDEOS):
+        return False
+    if re.search(r"[/\\]", first[name]) or first[label].isdecimal():
+        return False
+    return all(len(row) <= label or row[label] != first[label] for _, row in others)
+
+
+def _alone(path: Path, rows: Rows, below: Below) -> Labels:
+    names = [row[0].replace("\\", "/") for _, row in rows]
+    for (number, row), name in zip(rows, names, strict=True):
+        if len(PurePosixPath(name).parts) < 2 or not any(map(below.has, names)):
+            raise ValueError(
+                f"{path}, line {number}, must have a path and a label, got {_joined(row)!r}; mend "
+                "it, or take it out"
+            )
+    lines = (Line(name, PurePosixPath(name).parts[-2]) for name in names)
+    return Labels(tuple(lines), taken="a line is a path alone, its folder is the class")
+
+
+def _joined(cells: Sequence[str]) -> str:
+    return ",".join(cells)
