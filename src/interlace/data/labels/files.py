@@ -18,8 +18,9 @@ def read_labels(path: Path, below: Below) -> Labels:
     """What a file of labels says.
 
     Args:
-        path: lines of words (.txt, .lst), with # before notes; a table (.csv, .tsv) with or without a header, also
-            of Kinetics or Something-Something v1; or a .json file of Something-Something v2.
+        path: lines of words (.txt, .lst), with # before notes; a table (.csv, .tsv) with or
+            without a header, also of Kinetics or Something-Something v1; or a .json file of
+            Something-Something v2.
         below: the videos, which tell what in a line is a path.
 
     Raises:

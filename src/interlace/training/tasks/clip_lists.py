@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from interlace.data.clips.clip_list import ClipList, check_classes
+from interlace.data.clips.copies import copies_in_words, listed_on
 from interlace.data.clips.manifest import (
     clips_fingerprint,
     read_manifest,
@@ -21,6 +23,8 @@ from interlace.data.labels.files import read_labels
 from interlace.data.labels.labels import SplitName
 from interlace.data.video.below import Below
 from interlace.training.tasks.clip_options import ClipDataOptions
+
+log = logging.getLogger(__name__)
 
 TRAIN, HELD_OUT, MANIFEST = "train.csv", "held_out.csv", "manifest.csv"
 
@@ -74,6 +78,8 @@ def run_clips(
     train, held_out = (without_broken(part, rows, skip=True) for part in parts)
     check_classes(train)
     check_classes(held_out, all_used=False)
+    for line in copies_in_words(listed_on({"train": train, "held out": held_out}, rows)):
+        log.warning(line)
     skipped = sum(map(len, parts)) - len(train) - len(held_out)
     return RunClips(train, held_out, skipped, clips_fingerprint(held_out, rows))
 
@@ -98,6 +104,8 @@ def find_clips(options: ClipDataOptions) -> tuple[ClipList, ClipList]:
     if not splits:
         return split_clips(_open(options), fraction=options.held_out, seed=options.seed)
     train = _open(options, split="train")
+    if {"validation", "test"} <= splits:
+        log.info("what is marked test is left for `interlace evaluate --split test`")
     for other in ("validation", "test"):  # the first there is
         if other in splits:
             return train, _open(options, split=other, classes=train.classes)
