@@ -4,10 +4,23 @@ import logging
 
 import pytest
 
-from interlace.data.clips import Item, open_clips
+from interlace.data.clips import (
+    ClipList,
+    ClipShape,
+    Item,
+    TrainingClips,
+    open_clips,
+    read_list,
+    split_clips,
+    write_list,
+)
+from interlace.data.clips.dataset import read_views
+from interlace.data.clips.manifest import clips_fingerprint, fingerprint, without_broken
+from interlace.data.clips.scan import scan
 from interlace.data.labels.class_names import read_classes
 from interlace.data.labels.labels import split_of
-from videos import numbered, write, write_picture
+from interlace.data.video import Excerpt, Span, read_frames
+from videos import numbered, numbers, write, write_picture
 
 
 @pytest.fixture
@@ -296,3 +309,111 @@ def test_sequences_right_in_the_folder_of_a_class(root):
         ValueError, match="left holds pictures of no video; put those of each video"
     ):
         open_clips(root)
+
+
+# --- stretches of videos --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        (
+            "path,start,end,label\na.mp4,0.0,1.5,left\na.mp4,90.5,92,right\nb.mp4,,,left\n",
+            "seconds",
+        ),
+        ("path,t_start,t_end,label\na,0,1.5,left\na,1:30.5,0:01:32,right\nb,,,left\n", "seconds"),
+        ("file,start_frame,end_frame,class\na,0,8,left\na,8,16,right\nb,,,left\n", "frames"),
+    ],
+)
+def test_a_line_may_be_a_stretch_of_a_video(root, log, text, unit):
+    put(root, "a.mp4", "b.mp4")
+    opened(root, text, "list.csv")
+    clips = open_clips(root, labels=root.parent / "list.csv")
+    spans = {"seconds": [(0, 1.5), (90.5, 92)], "frames": [(0, 8), (8, 16)]}[unit]
+    assert clips.items == (
+        Item("a.mp4", 0, Span(*spans[0], unit)),
+        Item("a.mp4", 1, Span(*spans[1], unit)),
+        Item("b.mp4", 0),
+    )
+    assert clips.source(1) == Excerpt(root / "a.mp4", clips.items[1].span)
+    assert clips.source(2) == root / "b.mp4"
+    assert f"of its video, in {unit}" in log.text
+    written = write_list(root.parent / "written.csv", clips)
+    assert read_list(written, root=root, classes=clips.classes) == clips
+    assert open_clips(root, labels=written) == clips
+
+
+def test_both_units_are_seconds_of_files_and_frames_of_folders(root):
+    put(root, "a.mp4", "b/1.jpg")
+    text = "path,start,end,start_frame,end_frame,label\n{},1,2,25,50,left\n"
+    for name, span in (("a", Span(1, 2, "seconds")), ("b", Span(25, 50, "frames"))):
+        opened(root, text.format(name), "list.csv")
+        (item,) = open_clips(root, labels=root.parent / "list.csv").items
+        assert item.span == span
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("path,start,label\na,1,x\n", "has a column 'start', and none that is called end; a stret"),
+        ("path,end_frame,label\na,1,x\n", "a column 'end_frame', and none that is called start_f"),
+        (
+            "path,start,end,label\na,2,1,x\n",
+            "line 2, says that its clip is from '2' and '1', which",
+        ),
+        ("path,start,end,label\na,1,,x\n", "'1' and '', which must be two seconds, or as 1:02.5"),
+        ("path,start,end,label\na,-1,1,x\n", "'-1' and '1', which must be two"),
+        ("path,start_frame,end_frame,label\na,0.5,1,x\n", "'0.5' and '1', .* whole numbers"),
+        ("path,start,end,label\na,0,1,x\na,0,1,y\n", r"1 video \(a.mp4 \(0 to 1 s\)\) has several"),
+        ("path,start,end\na,0,1\n", "none of them is the class"),
+    ],
+)
+def test_stretches_that_are_none(root, text, says):
+    put(root, "a.mp4")
+    with pytest.raises(ValueError, match=says):
+        opened(root, text, "list.csv")
+
+
+def test_stretches_beyond_the_end_are_broken(root, caplog):
+    root.mkdir()
+    write(root / "a.mp4", 40)
+    text = "path,start,end,label\na,0,1,left\na,0,40,left\na,2,3,left\n"
+    opened(root, text, "list.csv")
+    clips = open_clips(root, labels=root.parent / "list.csv")
+    rows = scan(root, names=[item.name for item in clips.items], workers=0)
+    assert len(rows) == 1
+    assert without_broken(clips, rows, skip=True).items == clips.items[:1]
+    assert "2 of 3 videos" in caplog.text
+    assert "a.mp4 is 1.6 s long, and 0 to 40 s are asked for; if these are numbers" in caplog.text
+    whole = clips.select([0])
+    assert clips_fingerprint(whole, rows) != fingerprint(rows)
+
+
+def test_stretches_of_one_video_are_held_out_together(root, caplog):
+    put(root, *(f"{k}.mp4" for k in range(10)))
+    lines = [f"{k},{s},{s + 1},{'xy'[s % 2]}" for k in range(10) for s in range(4)]
+    opened(root, "\n".join(["path,start,end,label", *lines]), "list.csv")
+    clips = open_clips(root, labels=root.parent / "list.csv")
+    kept, held_out = split_clips(clips)
+    assert held_out.counts() == [4, 4]
+    assert not {item.name for item in kept.items} & {item.name for item in held_out.items}
+    assert {*kept.items, *held_out.items} == {*clips.items}
+    assert not caplog.text
+    one = clips.select([k for k, item in enumerate(clips.items) if item.name == "3.mp4"])
+    kept, held_out = split_clips(one)
+    assert (kept.counts(), held_out.counts()) == ([1, 1], [1, 1])
+    assert "clips of one video of" in caplog.text
+
+
+def test_a_stretch_is_what_a_model_is_shown(root):
+    root.mkdir()
+    write(root / "a.mp4", 40)
+    clips = ClipList(root, (Item("a.mp4", 0, Span(10, 18, "frames")),), ("x",))
+    shape = ClipShape(num_frames=4, size=48, short_side=48)
+    video, index, _ = read_views(clips.source(0), shape, "central")
+    assert numbers(video) == [11, 13, 15, 17]
+    assert index.tolist() == [1, 3, 5, 7]
+    seen = TrainingClips(clips, shape)[0, 0].video
+    whole = read_frames(root / "a.mp4", range(10, 18))
+    assert all(any((frame == w[:, :, left : left + 48]).all() for w in whole for left in range(33))
+               for frame in seen)  # fmt: skip

@@ -74,8 +74,8 @@ def listed_on(parts: dict[str, ClipList], entries: Iterable[Entry]) -> list[List
     checksums = {entry.path: entry.checksum for entry in entries}
     return [
         Listed(
-            item.name,
-            checksums.get(item.name) or item.name,
+            str(item),
+            (checksums.get(item.name) or item.name, item.span),
             clips.classes[item.label] if item.label >= 0 else None,
             part,
         )

@@ -177,13 +177,14 @@ def _by_file(
         if label is None:
             unknown.append(f"{line.label!r} of {line.name}")
         else:
-            items.append(Item(name, label))
+            items.append(Item(name, label, line.span))
     if unknown:
         raise ValueError(
             f"{file} has {len(unknown):,} labels that are none of the {len(classes)} classes "
             f"({few(classes)}): {few(unknown)}; mend them, or give the right classes"
         )
-    twice = [name for name, count in Counter(item.name for item in items).items() if count > 1]
+    counts = Counter(str(item) for item in items)
+    twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise ValueError(f"{several(twice, 'video')} several lines in {file}; leave one of each")
     if not items:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from interlace.data.video.excerpt import Span
+
 SplitName = Literal["train", "validation", "test"]
 
 
@@ -15,11 +17,13 @@ class Line(NamedTuple):
         name: of the video, as the file has it.
         label: of its class, as the file has it: a name or a number; None where it is not said.
         split: that it belongs to; None where nothing is said.
+        span: the stretch of the video that is meant; None: all of it.
     """
 
     name: str
     label: str | None = None
     split: SplitName | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from interlace.data.labels.labels import Labels, Line, need_split
 from interlace.data.labels.words import one_to_one
 from interlace.data.video.below import Below
+from interlace.data.video.excerpt import Span, Unit
 from interlace.data.video.sources import VIDEOS
 
 Rows = Sequence[tuple[int, Sequence[str]]]  # lines and their numbers
@@ -23,6 +24,14 @@ _LABELS = (
     *("label", "class", "category", "template", "action", "target", "label_name", "class_name"),
     *("label_id", "class_id", "class_index", "label_index"),
 )
+_SPANS: dict[Unit, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "seconds": (
+        ("start", "start_time", "time_start", "start_sec", "start_seconds", "t_start"),
+        ("end", "end_time", "time_end", "end_sec", "end_seconds", "t_end", "stop", "stop_time"),
+    ),
+    "frames": (("start_frame", "frame_start"), ("end_frame", "frame_end", "stop_frame")),
+}
+_SPAN_WORDS = tuple(word for starts, ends in _SPANS.values() for word in (*starts, *ends))
 _SPLITS = ("split", "subset", "set", "partition")
 # what may stand in a table and says nothing of what a line means
 _UNUSED = (
@@ -44,7 +53,7 @@ _UNUSED = (
 )
 KNOWN = (
     f"the path: {', '.join(_PATHS[:6])}, ...; the class: {', '.join(_LABELS[:5])}, ...; "
-    f"{', '.join(_SPLITS)}"
+    f"{', '.join(_SPLITS)}; start and end in seconds, start_frame and end_frame"
 )
 
 
@@ -76,6 +85,8 @@ class _Columns:
     name: int
     label: int
     split: int | None = None
+    span: tuple[int, int] | None = None
+    unit: Unit = "seconds"
     taken: str = ""
 
 
@@ -98,7 +109,8 @@ def _lines(path: Path, rows: Rows, columns: _Columns) -> list[Line]:
         word = "" if columns.split is None else cells[columns.split]
         if not word:
             unmarked.append(number)
-        lines.append(Line(name, label, need_split(word, where) if word else None))
+        split = need_split(word, where) if word else None
+        lines.append(Line(name, label, split, _span(cells, columns, where)))
     if unmarked and len(unmarked) < len(lines) and columns.split is not None:
         numbers = ", ".join(map(str, unmarked[:3])) + (", ..." if len(unmarked) > 3 else "")
         raise ValueError(
@@ -106,6 +118,32 @@ def _lines(path: Path, rows: Rows, columns: _Columns) -> list[Line]:
             f"{numbers}), which nothing would use; mark or remove them"
         )
     return lines
+
+
+def _span(cells: Sequence[str], columns: _Columns, where: str) -> Span | None:
+    """The stretch that a line means; None where both of its cells are empty."""
+    if columns.span is None or not any(cells[k] for k in columns.span):
+        return None
+    start, end = (_number(cells[k], columns.unit) for k in columns.span)
+    if start is None or end is None or not start < end:
+        unit = "whole numbers" if columns.unit == "frames" else "seconds, or as 1:02.5"
+        said = " and ".join(repr(cells[k]) for k in columns.span)
+        raise ValueError(
+            f"{where}, says that its clip is from {said}, which must be two {unit}, the first the "
+            "smaller; mend it, or leave both empty for the whole video"
+        )
+    return Span(start, end, columns.unit)
+
+
+def _number(cell: str, unit: str) -> float | None:
+    """Seconds, also as 0:01:02.5, or a frame; None where a cell is none."""
+    pattern = r"\d+(\.0*)?" if unit == "frames" else r"(\d+:){0,2}\d+(\.\d*)?"
+    if not re.fullmatch(pattern, cell):
+        return None
+    seconds = 0.0
+    for part in cell.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
 
 
 # --- with a header --------------------------------------------------------------------------------
@@ -118,7 +156,7 @@ def has_header(first: Sequence[str]) -> bool:
         >>> has_header(["Video Path", "label"]), has_header(["file", "opening"])
         (True, False)
     """
-    return len(_called(_plain(first), (*_PATHS, *_LABELS, *_SPLITS))) > 1
+    return len(_called(_plain(first), (*_PATHS, *_LABELS, *_SPLITS, *_SPAN_WORDS))) > 1
 
 
 def _plain(first: Sequence[str]) -> list[str]:
@@ -146,9 +184,13 @@ def _columns(path: Path, rows: Rows, below: Below) -> _Columns | None:
     name = max(names, key=lambda k: sum(map(below.has, filter(None, column(k)))))
     label = _one_label(path, first, [(k, column(k)) for k in labels])
     splits = _called(words, _SPLITS)
-    known = {*names, *labels, *splits[:1]}
+    folders = any((below.root / at).is_dir() for cell in column(name) for at in below.find(cell))
+    span, unit = _span_columns(path, first, words, folders)
+    known = {*names, *labels, *splits[:1], *(span or ())}
     unused = [
-        k for k, word in enumerate(words) if k not in known and _says_nothing(word, column(k))
+        k
+        for k, word in enumerate(words)
+        if k not in known and (_says_nothing(word, column(k)) or (span and word in _SPAN_WORDS))
     ]
     strange = [first[k] for k in range(len(first)) if k not in known and k not in unused]
     if strange:
@@ -161,12 +203,35 @@ def _columns(path: Path, rows: Rows, below: Below) -> _Columns | None:
         first[k] for k in range(len(first)) if k in unused or k in {*names, *labels} - {name, label}
     ]
     left = [word for word in left if word]
-    taken = (
-        f"paths are in its column {first[name]!r}, classes in {first[label]!r}; "
-        f"{', '.join(left)} not used"
-    )
+    notes = []
+    if left:
+        notes.append(f"paths are in its column {first[name]!r}, classes in {first[label]!r}; ")
+        notes[0] += f"{', '.join(left)} not used"
+    if span is not None:
+        start, end = (first[k] for k in span)
+        notes.append(f"a clip is from {start!r} to {end!r} of its video, in {unit}")
     split = splits[0] if splits else None
-    return _Columns(len(first), name, label, split, taken if left else "")
+    return _Columns(len(first), name, label, split, span, unit, "; ".join(notes))
+
+
+def _span_columns(
+    path: Path, first: Sequence[str], words: Sequence[str], folders: bool
+) -> tuple[tuple[int, int] | None, Unit]:
+    """Where the stretch of a video is said, and in what; frames of folders, else seconds."""
+    found: dict[Unit, tuple[int, int]] = {}
+    for unit, (starts, ends) in _SPANS.items():
+        start, end = _called(words, starts), _called(words, ends)
+        if start and end:
+            found[unit] = start[0], end[0]
+        elif start or end:
+            one, other = (start, ends[0]) if start else (end, starts[0])
+            raise ValueError(
+                f"{path} has a column {first[one[0]]!r}, and none that is called {other}; a "
+                "stretch of a video needs both"
+            )
+    if "frames" in found and (folders or len(found) < 2):
+        return found["frames"], "frames"
+    return found.get("seconds"), "seconds"
 
 
 def _called(words: Sequence[str], known: Sequence[str]) -> list[int]:

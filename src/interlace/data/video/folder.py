@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from interlace.data.video.excerpt import Excerpt, Span
 from interlace.data.video.indices import Choose, check_size, chosen, collect
 from interlace.data.video.info import VideoError, VideoInfo, need_av
 from interlace.data.video.truncation import check_whole
@@ -85,9 +86,9 @@ def _is_plain(sequence: str) -> bool:
     return "*" in stem and (not words or (len(words) == 1 and words[0] in _PLAIN))
 
 
-def folder_info(folder: Path) -> VideoInfo:
+def folder_info(folder: Path, span: Span | None = None) -> VideoInfo:
     """What is known of a folder of frames; decodes the first."""
-    paths = _pictures(folder)
+    paths = _within(folder, _pictures(folder), span)
     picture, codec = _read(paths[0])
     height, width, _ = picture.shape
     return VideoInfo(str(folder), len(paths), width, height, codec=codec)
@@ -102,13 +103,22 @@ def check_folder(folder: Path) -> VideoInfo:
     return info
 
 
-def read_folder(folder: Path, choose: Choose) -> Tensor:
-    """Reads frames as `interlace.data.video.read_frames` does."""
-    paths = _pictures(folder)
-    indices = chosen(choose, len(paths), str(folder))
+def read_folder(
+    folder: Path, choose: Choose, *, span: Span | None = None
+) -> tuple[Tensor, list[int]]:
+    """Reads frames of a stretch of a folder, and says which they are, counted from its first."""
+    paths = _within(folder, _pictures(folder), span)
+    indices = chosen(choose, len(paths), str(folder if span is None else Excerpt(folder, span)))
     wanted = sorted(set(indices)) or [0]
     pictures = ((index, _read(paths[index])[0]) for index in wanted)
-    return collect(pictures, indices or [0], str(folder))[: len(indices)]
+    return collect(pictures, indices or [0], str(folder))[: len(indices)], indices
+
+
+def _within(folder: Path, paths: list[Path], span: Span | None) -> list[Path]:
+    if span is None:
+        return paths
+    within = span.within(str(folder), len(paths), None)
+    return paths[within.start : within.stop]
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -7,20 +7,30 @@ what it needs: nothing stays in memory or open, and workers may be forked at any
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from interlace.data.video.file import check_file, file_info, read_file
+from interlace.data.video.excerpt import Excerpt, Span
+from interlace.data.video.file import check_file, file_info, read_span
 from interlace.data.video.folder import check_folder, folder_info, read_folder
 from interlace.data.video.indices import Choose, chosen
 from interlace.data.video.info import VideoError, VideoInfo
 
-__all__ = ["Source", "VideoError", "VideoInfo", "check_video", "read_frames", "video_info"]
+__all__ = [
+    "Source",
+    "VideoError",
+    "VideoInfo",
+    "check_video",
+    "read_frames",
+    "read_moments",
+    "video_info",
+]
 
-Source = str | os.PathLike[str] | np.ndarray | Tensor
+Source = str | os.PathLike[str] | Excerpt | np.ndarray | Tensor
 
 
 def video_info(source: Source) -> VideoInfo:
@@ -28,7 +38,8 @@ def video_info(source: Source) -> VideoInfo:
 
     Args:
         source: path of a video file (mp4, webm, avi, mkv, mov, gif, ...: what PyAV reads) or of a
-            folder of pictures, whose names sort as people count; or uint8 (T, H, W, 3).
+            folder of pictures, whose names sort as people count; an `Excerpt` of one; or uint8
+            (T, H, W, 3).
 
     Raises:
         VideoError: it is missing, empty, truncated, or no video.
@@ -40,8 +51,9 @@ def video_info(source: Source) -> VideoInfo:
     if isinstance(source, np.ndarray | Tensor):
         frames, height, width, _ = _array(source)
         return VideoInfo("array", frames, width, height)
-    path = _existing(source)
-    return folder_info(path) if path.is_dir() else file_info(path)
+    path, span = _existing(source)
+    info = folder_info(path, span) if path.is_dir() else file_info(path, span)
+    return info if span is None else replace(info, name=str(source))
 
 
 def check_video(source: Source) -> VideoInfo:
@@ -52,8 +64,9 @@ def check_video(source: Source) -> VideoInfo:
     """
     if isinstance(source, np.ndarray | Tensor):
         return video_info(source)
-    path = _existing(source)
-    return check_folder(path) if path.is_dir() else check_file(path)
+    path, span = _existing(source)
+    whole = check_folder(path) if path.is_dir() else check_file(path)
+    return whole if span is None else video_info(source)
 
 
 def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
@@ -79,12 +92,35 @@ def read_frames(source: Source, indices: Choose | None = None) -> Tensor:
         >>> read_frames(clip, lambda frames: range(0, frames, 2)).shape
         torch.Size([3, 3, 1, 1])
     """
-    choose = range if indices is None else indices
+    return _read(source, range if indices is None else indices, by_time=False)[0]
+
+
+def read_moments(source: Source, choose: Choose) -> tuple[Tensor, Tensor]:
+    """Reads frames by time: k of n is what is shown at the k-th of n moments equally far apart.
+
+    Where the rate does not vary, as in most videos, that is frame k. A phone's video may have half
+    of its frames in a tenth of its time.
+
+    Args:
+        source: as in `video_info`.
+        choose: which moments, from 0, of as many as the video has frames; as in `read_frames`.
+
+    Returns:
+        uint8 (N, 3, H, W), as `read_frames` gives them, and which frames these are, int64 (N,).
+    """
+    frames, numbers = _read(source, choose, by_time=True)
+    return frames, torch.tensor(numbers, dtype=torch.int64)
+
+
+def _read(source: Source, choose: Choose, *, by_time: bool) -> tuple[Tensor, list[int]]:
     if isinstance(source, np.ndarray | Tensor):
         numbers = chosen(choose, _array(source)[0], "the array")
-        return torch.as_tensor(source[np.array(numbers, np.int64)]).permute(0, 3, 1, 2)
-    path = _existing(source)
-    return read_folder(path, choose) if path.is_dir() else read_file(path, choose)
+        frames = torch.as_tensor(source[np.array(numbers, np.int64)]).permute(0, 3, 1, 2)
+        return frames, numbers
+    path, span = _existing(source)
+    if path.is_dir():
+        return read_folder(path, choose, span=span)
+    return read_span(path, choose, span=span, by_time=by_time)
 
 
 def _array(source: np.ndarray | Tensor) -> tuple[int, ...]:
@@ -100,10 +136,12 @@ def _array(source: np.ndarray | Tensor) -> tuple[int, ...]:
     return shape
 
 
-def _existing(source: str | os.PathLike[str]) -> Path:
-    path = Path(source).expanduser()
+def _existing(source: str | os.PathLike[str] | Excerpt) -> tuple[Path, Span | None]:
+    """Where a video is, and which stretch of it is meant."""
+    whole, span = (source.path, source.span) if isinstance(source, Excerpt) else (source, None)
+    path = Path(whole).expanduser()
     if not path.exists():
         raise VideoError(f"{path} does not exist; check the name, or where it was downloaded to")
     if not path.is_dir() and not path.is_file():
         raise VideoError(f"{path} is neither a file nor a folder; name one of them")
-    return path
+    return path, span

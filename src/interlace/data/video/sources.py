@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from interlace.data.video.excerpt import Excerpt
 from interlace.data.video.folder import PICTURES, list_pictures, natural
 from interlace.data.video.info import VideoError
 from interlace.data.video.read import Source
@@ -23,7 +24,7 @@ LISTS = (".txt", ".lst")
 
 def is_one(source: Any) -> bool:
     """Whether a source is one video: an array, a file that is no list, or a folder of frames."""
-    if isinstance(source, np.ndarray | Tensor):
+    if isinstance(source, np.ndarray | Tensor | Excerpt):
         return True
     if not isinstance(source, str | os.PathLike):
         return False
@@ -39,7 +40,7 @@ def find_sources(source: Source | Sequence[Any]) -> list[Any]:
     Raises:
         VideoError: a folder or a list names none.
     """
-    if is_one(source):
+    if isinstance(source, Excerpt) or is_one(source):
         return [source]
     if not isinstance(source, str | os.PathLike):
         return list(source)
