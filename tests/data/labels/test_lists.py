@@ -87,6 +87,8 @@ def test_labels_of_several_words(root, log):
     assert opened(root, "a train opening the box\nb training closing it\n") == said
     assert opened(root, "a 8 train opening the box\nb 5 training closing it\n") == said
     assert opened(root, "a opening the box train\nb closing it training\n") == said
+    assert opened(root, "a 8 train\nb 5 plane\n") == [("a", "train"), ("b", "plane")]
+    assert opened(root, 'a "left"\nb "right"\n') == [("a", "left"), ("b", "right")]
     assert opened(root, "a left hand\nb right hand\n") == [("a", "left hand"), ("b", "right hand")]
 
 
@@ -115,6 +117,8 @@ def test_frames_of_files_are_counted(root, log):
         ("a 8 0 3\nb 5 1 2\n", "nothing tells which of its 3 numbers is the class"),
         ("a 8 0\nb 5 1 2\n", "different numbers of words"),
         ("x 8 0\ny 5 1\n", "none of the 2 videos of .*: its first line is 'x 8 0'; check the f"),
+        ("a train x\nb pool x\n", "line 2, has 'pool' where others have 'train': if that is a spl"),
+        ("name what\na x\nb y\n", "line 1, 'name what', is neither a video of .* nor a known head"),
         ("a left 0\nb left 1\n", "'a left 0', and 0 is not how many frames a has"),
     ],
 )
@@ -143,6 +147,28 @@ def test_paths_alone_are_of_the_class_of_their_folder(root, log):
     put(root, "c.mp4")
     with pytest.raises(ValueError, match=r"line 1, must have a path and a label, got 'c\.mp4'"):
         opened(root, "c.mp4\n")
+
+
+def test_paths_below_the_folder_above(root):
+    put(root, "a.mp4", "b.mp4")
+    for text in ("clips/a.mp4 x\nclips/b.mp4 y\n", "clips/a.mp4 8 x\nclips/b.mp4 8 y\n"):
+        with pytest.raises(
+            ValueError, match=f"they are below {root.parent}, so give that as the f"
+        ):
+            opened(root, text)
+
+
+def test_long_lists(root):
+    frames(root, a=8, **{"b 1": 5})
+    text = "a 8 x\n" * 600 + "b 1 5 y\n" * 600
+    with pytest.raises(ValueError, match=r"2 videos \(a, b 1\) have several lines"):
+        opened(root, text)
+
+
+def test_classes_that_differ_in_case_alone(root, log):
+    put(root, "a.mp4", "b.mp4")
+    opened(root, "a.mp4 Left\nb.mp4 left\n")
+    assert "has the classes 'Left' and 'left'; if they are one, write them alike" in log.text
 
 
 def test_lists_of_hmdb51_are_named(root):
@@ -417,3 +443,14 @@ def test_a_stretch_is_what_a_model_is_shown(root):
     whole = read_frames(root / "a.mp4", range(10, 18))
     assert all(any((frame == w[:, :, left : left + 48]).all() for w in whole for left in range(33))
                for frame in seen)  # fmt: skip
+
+
+# --- folders --------------------------------------------------------------------------------------
+
+
+def test_folders_of_flow_are_no_videos(root):
+    frames(root, **{"left/a/rgb": 3, "left/a/flow_x": 3})
+    with pytest.raises(
+        ValueError, match=r"left/a/flow_x in .* are called as optical flow, depth or"
+    ):
+        open_clips(root)

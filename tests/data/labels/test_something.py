@@ -89,6 +89,19 @@ def test_labels_under_their_long_names(v2):
     assert [item.label for item in clips.items] == [1, 2]
 
 
+def test_a_part_of_it_under_another_name(v2, caplog):
+    caplog.set_level("INFO")
+    labels = v2.parent / "labels"
+    (labels / "train.json").rename(labels / "mine.json")
+    (labels / "mine.csv").write_text("path,label\n")  # no classes, whatever its name
+    clips = open_clips(v2, labels=labels / "mine.json")
+    assert clips.classes == (CLASSES[1], CLASSES[2])  # in the order of labels.json
+    assert [item.label for item in clips.items] == [0, 1]
+    (labels / "labels.json").unlink()
+    assert open_clips(v2, labels=labels / "mine.json").classes == (CLASSES[1], CLASSES[2])
+    assert "no labels.json beside it names the classes" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "said", "says"),
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -18,12 +19,13 @@ from interlace.data.labels.numbers import name_numbers
 from interlace.data.video.below import Below
 from interlace.data.video.folder import list_frames, list_sequences, natural, without_number
 from interlace.data.video.info import VideoError
-from interlace.data.video.sources import find_videos
+from interlace.data.video.sources import VIDEOS, find_videos
 
 Root = str | os.PathLike[str]
 
 log = logging.getLogger(__name__)
 
+_FLOW = re.compile(r"(optical_?)?flow(_?[xyuv])?s?|depths?|masks?")  # folders beside frames
 _BY_CLASS = "put the videos of each class into a folder of its name, or give a file of labels"
 
 
@@ -129,6 +131,12 @@ def _by_folder(root: Path, split: SplitName | None, classes: Sequence[str] | Non
                 f"({few(list(numbers))}); rename or remove it"
             )
         items.append(Item(top + found, numbers[name]))
+    flow = [i.name for i in items if _FLOW.fullmatch(PurePosixPath(i.name).name.lower())]
+    if flow:
+        raise ValueError(
+            f"{few(flow)} in {root} are called as optical flow, depth or masks are, and are no "
+            "videos of their class; move them elsewhere, or list the videos in a file of labels"
+        )
     used = {item.label for item in items}
     empty = [n for n in _folders(root / top) if n in numbers and numbers[n] not in used]
     if empty:
@@ -140,9 +148,8 @@ def _by_folder(root: Path, split: SplitName | None, classes: Sequence[str] | Non
 
 def _said(clips: ClipList) -> ClipList:
     """The same, after a note on the first folder of frames that has other pictures, too."""
-    folder = next(
-        (clips.root / i.name for i in clips.items if (clips.root / i.name).is_dir()), None
-    )
+    named = (item.name for item in clips.items if not item.name.lower().endswith(VIDEOS))
+    folder = next((clips.root / name for name in named if (clips.root / name).is_dir()), None)
     sequences = [] if folder is None else list(list_sequences(folder))
     if folder is not None and len(sequences) > 1:
         taken = without_number(list_frames(folder)[0].name)
@@ -187,6 +194,13 @@ def _by_file(
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise ValueError(f"{several(twice, 'video')} several lines in {file}; leave one of each")
+    alike: dict[str, str] = {}
+    for name in classes:
+        if alike.setdefault(name.lower(), name) != name:
+            log.warning(
+                f"{file} has the classes {alike[name.lower()]!r} and {name!r}; if they are one, "
+                "write them alike"
+            )
     if not items:
         raise VideoError(f"{root} holds none of the videos of {file}; check both")
     return _said(ClipList(root, tuple(items), classes))
@@ -232,6 +246,7 @@ def _existing(
     if missing:
         absent = f"{len(missing):,} of {len(lines):,} videos in {file} are not below {root}"
         if not (anywhere or skip_missing):
-            raise VideoError(f"{absent}: {few(missing)}; check the folder, or skip what is missing")
+            hint = below.hint(missing)
+            raise VideoError(f"{absent}: {few(missing)}; {hint}, or skip what is missing")
         log.warning(f"{absent}, and are left out: {few(missing)}")
     return [names[0] if names else None for names in candidates]

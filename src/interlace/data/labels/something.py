@@ -68,7 +68,8 @@ _SPLIT = re.compile(r"(train|validation|test|test-answers)$")
 def _classes(path: Path, lines: Sequence[Line]) -> tuple[str, ...] | None:
     """Those of the list beside a file, which is called as it is but for the split.
 
-    A file that somebody made of these has another name: then of any list that has its templates.
+    A file that somebody made of these has another name: then of any list that has its templates,
+    and only these.
     """
     stem = _SPLIT.sub("labels", path.stem)
     if stem != path.stem:
@@ -83,5 +84,5 @@ def _classes(path: Path, lines: Sequence[Line]) -> tuple[str, ...] | None:
         except ValueError:
             continue  # another data set's
         if said <= {*classes}:
-            return classes
+            return tuple(name for name in classes if name in said)
     return None

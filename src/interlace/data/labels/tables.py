@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from interlace.data.labels.labels import Labels, Line, need_split
-from interlace.data.labels.words import one_to_one
+from interlace.data.labels.words import looks_like_header, one_to_one
 from interlace.data.video.below import Below
 from interlace.data.video.excerpt import Span, Unit
-from interlace.data.video.sources import VIDEOS
 
 Rows = Sequence[tuple[int, Sequence[str]]]  # lines and their numbers
 
@@ -52,7 +51,7 @@ _UNUSED = (
     "is_cc",
 )
 KNOWN = (
-    f"the path: {', '.join(_PATHS[:6])}, ...; the class: {', '.join(_LABELS[:5])}, ...; "
+    f"the path: {', '.join(_PATHS)}; the class: {', '.join(_LABELS)}; "
     f"{', '.join(_SPLITS)}; start and end in seconds, start_frame and end_frame"
 )
 
@@ -181,11 +180,12 @@ def _columns(path: Path, rows: Rows, below: Below) -> _Columns | None:
             f"{path} has the columns {_joined(first)!r}, and none of them is the {lacks}; call it "
             f"by a name that is known ({KNOWN})"
         )
-    name = max(names, key=lambda k: sum(map(below.has, filter(None, column(k)))))
+    name = names[0]
+    if len(names) > 1:
+        name = max(names, key=lambda k: sum(map(below.has, filter(None, column(k)))))
     label = _one_label(path, first, [(k, column(k)) for k in labels])
     splits = _called(words, _SPLITS)
-    folders = any((below.root / at).is_dir() for cell in column(name) for at in below.find(cell))
-    span, unit = _span_columns(path, first, words, folders)
+    span, unit = _span_columns(path, first, words, lambda: _folders(column(name), below))
     known = {*names, *labels, *splits[:1], *(span or ())}
     unused = [
         k
@@ -215,7 +215,7 @@ def _columns(path: Path, rows: Rows, below: Below) -> _Columns | None:
 
 
 def _span_columns(
-    path: Path, first: Sequence[str], words: Sequence[str], folders: bool
+    path: Path, first: Sequence[str], words: Sequence[str], folders: Callable[[], bool]
 ) -> tuple[tuple[int, int] | None, Unit]:
     """Where the stretch of a video is said, and in what; frames of folders, else seconds."""
     found: dict[Unit, tuple[int, int]] = {}
@@ -229,9 +229,14 @@ def _span_columns(
                 f"{path} has a column {first[one[0]]!r}, and none that is called {other}; a "
                 "stretch of a video needs both"
             )
-    if "frames" in found and (folders or len(found) < 2):
+    if "frames" in found and (len(found) < 2 or folders()):
         return found["frames"], "frames"
     return found.get("seconds"), "seconds"
+
+
+def _folders(names: Sequence[str], below: Below) -> bool:
+    """Whether any video is a folder of frames."""
+    return any((below.root / path).is_dir() for name in names for path in below.find(name))
 
 
 def _called(words: Sequence[str], known: Sequence[str]) -> list[int]:
@@ -281,21 +286,12 @@ def _without_header(path: Path, rows: Rows, below: Below) -> Labels:
         len(row) > 1 and below.has(row[1]) for _, row in rows
     )
     name, label = (1, 0) if swapped else (0, 1)
-    if len(rows) > 1 and len(first) > 1 and _looks_like_header(rows, name, label, below):
+    names, labels = ([row[k] if k < len(row) else "" for _, row in rows] for k in (name, label))
+    if looks_like_header(names, labels, below):
         raise ValueError(f"{shown}, is neither a video of {below.root} nor a known header; {mend}")
     taken = f"{_joined(first)!r} is read as class, path" if swapped else ""
     lines = _lines(path, rows, _Columns(max(2, len(first)), name, label))
     return Labels(tuple(lines), taken=taken)
-
-
-def _looks_like_header(rows: Rows, name: int, label: int, below: Below) -> bool:
-    """Whether the first line is no video, by its looks, and says a class that no other does."""
-    (_, first), *others = rows
-    if below.has(first[name]) or first[name].lower().endswith(VIDEOS):
-        return False
-    if re.search(r"[/\\]", first[name]) or first[label].isdecimal():
-        return False
-    return all(len(row) <= label or row[label] != first[label] for _, row in others)
 
 
 def _alone(path: Path, rows: Rows, below: Below) -> Labels:

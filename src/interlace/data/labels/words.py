@@ -13,8 +13,10 @@ from typing import NamedTuple
 from interlace.data.labels.labels import Labels, Line, SplitName, split_of
 from interlace.data.video.below import Below
 from interlace.data.video.info import VideoError
+from interlace.data.video.sources import VIDEOS
 
 _LOOKED_AT = 16  # videos whose frames are counted
+_TRIED = 500  # lines that a path is looked for in
 _WIDEST = 12  # words beside a path
 _WRITE = "write a table (.csv) with a header that says what each column is: path,label,..."
 
@@ -42,6 +44,12 @@ def word_list(path: Path, rows: Sequence[tuple[int, str]], below: Below) -> Labe
     """
     _not_hmdb(path, rows)
     found, first = _apart(path, [_Row(*row) for row in rows], below)
+    names = [row.name for row in found]
+    if looks_like_header(names, [" ".join(row.rest) for row in found], below):
+        raise ValueError(
+            f"{path}, line {found[0].number}, {found[0].text!r}, is neither a video of "
+            f"{below.root} nor a known header; take it out, or name its columns path and label"
+        )
     widths = {len(row.rest) for row in found}
     if widths == {0}:
         return _by_folder(path, found)
@@ -53,7 +61,7 @@ def word_list(path: Path, rows: Sequence[tuple[int, str]], below: Below) -> Labe
             )
     if widths == {1}:
         taken = "" if first else "class, path"
-        lines = tuple(Line(row.name, row.rest[0]) for row in found)
+        lines = tuple(Line(row.name, _bare(row.rest[0])) for row in found)
         return Labels(lines, taken=_shown(found[0], taken))
     return _Meaning(path, found, below, first).labels()
 
@@ -95,7 +103,7 @@ def _apart(path: Path, rows: list[_Row], below: Below) -> tuple[list[_Row], bool
     if min(counts) > 2:
         raise VideoError(
             f"none of the {len(rows):,} videos of {path} is below {below.root}: its first line is "
-            f"{rows[0].text!r}; check the folder"
+            f"{rows[0].text!r}; {below.hint([_cut(rows[0], at_first, most).name])}"
         )
     return [_cut(row, at_first, 1) for row in rows], True
 
@@ -117,6 +125,12 @@ def _bare(name: str) -> str:
 def _constant(rows: Sequence[_Row], split: _Split, most: int, below: Below) -> list[_Row | None]:
     """Lines with as many other words each, of the count that finds most videos."""
     best: list[_Row | None] = [None] * len(rows)
+    some = rows[:: max(1, len(rows) // _TRIED)]
+    for count in range(1, most + 1):  # of a long list, a look at some of it will do
+        if all(below.has(_cut(row, split, count).name) for row in some):
+            cut = [_cut(row, split, count) for row in rows]
+            if all(len(row.rest) == count for row in cut):
+                return [*cut]
     for count in range(1, most + 1):
         cut = [_cut(row, split, count) for row in rows]
         fit = [row if len(row.rest) == count and below.has(row.name) else None for row in cut]
@@ -170,7 +184,7 @@ class _Meaning:
 
     def __init__(self, path: Path, rows: Sequence[_Row], below: Below, first: bool):
         self.path, self.below, self.first = path, below, first
-        self.rows, self.splits, self.split_at = _without_split(rows)
+        self.rows, self.splits, self.split_at = _without_split(path, rows)
         self.least = min(len(row.rest) for row in self.rows)
         self.fixed = self.least == max(len(row.rest) for row in self.rows)
 
@@ -221,7 +235,7 @@ class _Meaning:
             roles.insert(len(roles) if self.split_at < 0 else self.split_at, "split")
         lines = zip(self.rows, labels, self.splits, strict=True)
         return Labels(
-            tuple(Line(row.name, label, split) for row, label, split in lines),
+            tuple(Line(row.name, _bare(label), split) for row, label, split in lines),
             taken=_shown(
                 self.rows[0], ", ".join(["path", *roles] if self.first else [*roles, "path"])
             ),
@@ -237,9 +251,7 @@ class _Meaning:
     def _numbers(self, words: Sequence[Sequence[str]]) -> int:
         """How many words are numbers in every line, counted from the first."""
         count = 0
-        while count < self.least and all(
-            count < len(w) and re.fullmatch(r"-?\d+(\.\d*)?", w[count]) for w in words
-        ):
+        while count < self.least and all(count < len(w) and _is_number(w[count]) for w in words):
             count += 1
         return count
 
@@ -268,19 +280,45 @@ class _Meaning:
 
 
 def _without_split(
-    rows: Sequence[_Row],
+    path: Path, rows: Sequence[_Row]
 ) -> tuple[Sequence[_Row], list[SplitName | None], int | None]:
     """Lines without the word that marks a split in all of them, these, and where they stood."""
     for place in (0, 1, -1):
-        if min(len(row.rest) for row in rows) > max(1, place):
-            found = [split_of(row.rest[place]) for row in rows]
-            if all(found):
-                left = [[*row.rest] for row in rows]
-                for words in left:
-                    del words[place]
-                cut = [row._replace(rest=(*w,)) for row, w in zip(rows, left, strict=True)]
-                return cut, found, place
+        if min(len(row.rest) for row in rows) <= max(1, place):
+            continue
+        found = [split_of(row.rest[place]) for row in rows]
+        cut = [row._replace(rest=_but(row.rest, place)) for row in rows]
+        if all(found):
+            return cut, found, place
+        if any(found) and not any(all(map(_is_number, row.rest)) for row in cut):
+            wrong = rows[found.index(None)]
+            known = next(row.rest[place] for row in rows if split_of(row.rest[place]))
+            raise ValueError(
+                f"{path}, line {wrong.number}, has {wrong.rest[place]!r} where others have "
+                f"{known!r}: if that is a split, write train, validation or test; if it is part of "
+                f"a class, {_WRITE}"
+            )
     return rows, [None] * len(rows), None
+
+
+def _but(words: Sequence[str], place: int) -> tuple[str, ...]:
+    left = list(words)
+    del left[place]
+    return tuple(left)
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d*)?", word) is not None
+
+
+def looks_like_header(names: Sequence[str], labels: Sequence[str], below: Below) -> bool:
+    """Whether the first line is no video, by its looks, and says a class that no other does."""
+    name, label = names[0], labels[0]
+    if len(names) < 2 or below.has(name) or name.lower().endswith(VIDEOS):
+        return False
+    if re.search(r"[/\\\d]", name) or label.isdecimal() or label in labels[1:]:
+        return False
+    return any(map(below.has, names[1:]))
 
 
 def one_to_one(first: Sequence[str], second: Sequence[str]) -> bool:

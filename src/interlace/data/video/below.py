@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from interlace.data.video.folder import list_frames, list_pictures
@@ -42,8 +42,18 @@ class Below:
 
     def has(self, name: str) -> bool:
         """Whether a name is that of a file, or of a folder that has pictures right in it."""
-        paths = [self.root / path for path in self.find(name)]
-        return any(path.is_file() or (path.is_dir() and list_pictures(path)) for path in paths)
+        paths = self.find(name)
+        if any(path.lower().endswith(VIDEOS) for path in paths):
+            return True
+        there = [self.root / path for path in paths]
+        return any(path.is_file() or (path.is_dir() and list_pictures(path)) for path in there)
+
+    def hint(self, names: Sequence[str]) -> str:
+        """What to do about names that are not there."""
+        above = self.root.resolve().parent
+        if names and Below(above).has(names[0]):
+            return f"they are below {above}, so give that as the folder"
+        return "check the folder"
 
     def frames(self, name: str) -> int | None:
         """How many frames a video has; None where it cannot be read, or is not there."""

@@ -57,10 +57,10 @@ def find_sources(source: Source | Sequence[Any]) -> list[Any]:
 
 
 def _on_list(folder: Path, line: str) -> Path:
-    """The path that a line of a list names: all of it, or all but a label at its end."""
-    whole = folder / line
-    without = folder / line.rsplit(None, 1)[0]
-    return without if without.exists() and not whole.exists() else whole
+    """The path that a line of a list names: as much of it as is there, without a label."""
+    words = len(line.split())
+    fewer = (folder / line.rsplit(None, count)[0] for count in range(words))
+    return next((path for path in fewer if path.exists()), folder / line)
 
 
 def source_name(source: Source) -> str:
