@@ -112,8 +112,7 @@ def write_list(path: Root, clips: ClipList) -> Path:
     ):
         names = [*clips.classes, ""]  # the last of label -1
         lines = [
-            (item.name, names[item.label], *(item.span or ("", ""))[: len(more)])
-            for item in clips.items
+            (item.name, names[item.label], *_cells(item.span)[: len(more)]) for item in clips.items
         ]
         csv.writer(file, lineterminator="\n").writerows([("path", "label", *more), *lines])
     return Path(path)
@@ -143,6 +142,13 @@ def read_list(path: Root, *, root: Root, classes: Sequence[str]) -> ClipList:
         )
     items = tuple(Item(name, numbers[label], _span(more, unit)) for name, label, *more in rows)
     return ClipList(Path(root), items, tuple(classes))
+
+
+def _cells(span: Span | None) -> tuple[object, object]:
+    if span is None:
+        return "", ""
+    whole = span.unit == "frames"
+    return (int(span.start), int(span.end)) if whole else (span.start, span.end)
 
 
 def _span(cells: Sequence[str], unit: Unit | None) -> Span | None:

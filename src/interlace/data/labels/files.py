@@ -51,7 +51,7 @@ def read_labels(path: Path, below: Below) -> Labels:
     if is_something(rows[0][1]):
         return something_table(path, rows)
     if is_kinetics(rows[0][1]):
-        return kinetics_labels(path, rows)
+        return kinetics_labels(path, rows, below)
     return read_table(path, rows, below)
 
 

@@ -46,6 +46,12 @@ def something_json(path: Path) -> Labels:
             f'{path} must be a list of {{"id": "78687", "template": "Holding [something]"}}, as '
             "train.json of Something-Something v2; write other labels as a .csv file"
         ) from error
+    strange = sorted({key for video in said for key in video} - _KEYS)
+    if strange:
+        raise ValueError(
+            f"{path} has {strange[0]!r}, which may change what is meant, and which no list of "
+            "Something-Something has; take it out, or write a table (.csv) with a header"
+        )
     classes = _classes(path, lines)
     if classes is not None:
         return Labels(tuple(lines), classes)
@@ -62,6 +68,7 @@ def _plain(template: str) -> str:
     return re.sub(r"[\[\]]", "", template).strip()
 
 
+_KEYS = {"id", "label", "template", "placeholders"}
 _SPLIT = re.compile(r"(train|validation|test|test-answers)$")
 
 

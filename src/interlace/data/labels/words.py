@@ -87,16 +87,17 @@ def _apart(path: Path, rows: list[_Row], below: Below) -> tuple[list[_Row], bool
 
     counts = [len(at_first(row.text, -1)) for row in rows]
     most = min(_WIDEST, max(counts) - 1)
+    best: list[_Row | None] = []
+    first: _Split = at_first
     for split in (at_first, at_last):
-        read = _constant(rows, split, most, below)
-        fit = sum(map(bool, read))
-        varied = _varied(rows, split, most, below) if fit < len(rows) else read
-        if sum(map(bool, varied)) > fit:
-            read = varied
-        if any(read):
-            width = len(next(row for row in read if row).rest)
-            whole = [row or _cut(rows[k], split, width) for k, row in enumerate(read)]
-            return whole, split is at_first
+        for way in (_constant, _varied):
+            read = way(rows, split, most, below) if not best or not all(best) else best
+            if sum(map(bool, read)) > sum(map(bool, best)):
+                best, first = read, split
+    if best:
+        width = len(next(row for row in best if row).rest)
+        whole = [row or _cut(rows[k], first, width) for k, row in enumerate(best)]
+        return whole, first is at_first
     bare = [row._replace(name=_bare(row.text)) for row in rows]
     if any(below.has(row.name) for row in bare):
         return bare, True
@@ -260,23 +261,30 @@ class _Meaning:
         return range(0, len(self.rows), max(1, len(self.rows) // _LOOKED_AT))
 
     def _are_frames(self, column: Sequence[str]) -> bool | None:
-        """Whether numbers are how many frames the videos have, up to one; None: nobody knows."""
+        """Whether numbers are how many frames the videos have, about; None: nobody knows."""
         told = False
         for k in self._looked_at():
             if not column[k].isdecimal():
                 return False
             frames = self.below.frames(self.rows[k].name)
             told |= frames is not None
-            if frames is not None and abs(frames - int(column[k])) > 1:
+            if frames is not None and not _about(int(column[k]), frames):
                 return False
         return True if told else None
 
     def _wrong_number(self, column: Sequence[str]) -> str:
         for k in self._looked_at():
             frames = self.below.frames(self.rows[k].name)
-            if frames is not None and column[k] not in map(str, range(frames - 1, frames + 2)):
+            if frames is not None and not (
+                column[k].isdecimal() and _about(int(column[k]), frames)
+            ):
                 return f"{column[k]} is not how many frames {self.rows[k].name} has, {frames}"
         return f"nothing tells what {column[0]} is"
+
+
+def _about(said: int, frames: int) -> bool:
+    """Whether a count is right but for what programs that take videos apart differ by."""
+    return abs(said - frames) <= max(1, frames // 20)
 
 
 def _without_split(
