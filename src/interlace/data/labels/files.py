@@ -6,10 +6,11 @@ import csv
 import re
 from pathlib import Path
 
+from interlace.data.labels.columns import has_header
 from interlace.data.labels.kinetics import is_kinetics, kinetics_labels
 from interlace.data.labels.labels import Labels
 from interlace.data.labels.something import is_something, something_json, something_table
-from interlace.data.labels.tables import has_header, read_table
+from interlace.data.labels.tables import read_table
 from interlace.data.labels.words import word_list
 from interlace.data.video.below import Below
 

@@ -7,53 +7,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from interlace.data.labels.beside import one_to_one
+from interlace.data.labels.columns import (
+    KNOWN,
+    LABELS,
+    PATHS,
+    SPAN_WORDS,
+    SPANS,
+    SPLITS,
+    UNUSED,
+    has_header,
+    looks_like_header,
+    places,
+    plain,
+)
 from interlace.data.labels.labels import Labels, Line, need_split
-from interlace.data.labels.words import looks_like_header, one_to_one
 from interlace.data.video.below import Below
 from interlace.data.video.excerpt import Span, Unit
 
 Rows = Sequence[tuple[int, Sequence[str]]]  # lines and their numbers
-
-_PATHS = (
-    *("path", "file", "filename", "file_name", "filepath", "file_path", "video", "video_path"),
-    *("video_file", "video_name", "clip", "clip_path", "clip_name", "folder", "frame_dir"),
-    *("name", "id", "video_id", "clip_id"),
-)
-_LABELS = (
-    *("label", "class", "category", "template", "action", "target", "label_name", "class_name"),
-    *("label_id", "class_id", "class_index", "label_index"),
-)
-_SPANS: dict[Unit, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "seconds": (
-        ("start", "start_time", "time_start", "start_sec", "start_seconds", "t_start"),
-        ("end", "end_time", "time_end", "end_sec", "end_seconds", "t_end", "stop", "stop_time"),
-    ),
-    "frames": (("start_frame", "frame_start"), ("end_frame", "frame_end", "stop_frame")),
-}
-_SPAN_WORDS = tuple(word for starts, ends in _SPANS.values() for word in (*starts, *ends))
-_SPLITS = ("split", "subset", "set", "partition")
-# what may stand in a table and says nothing of what a line means
-_UNUSED = (
-    *("frames", "num_frames", "n_frames", "frame_count", "total_frames", "length", "duration"),
-    *(
-        "fps",
-        "rate",
-        "frame_rate",
-        "width",
-        "height",
-        "codec",
-        "checksum",
-        "md5",
-        "sha256",
-        "error",
-    ),
-    *("index", "idx", "unnamed:_0", "url", "license", "comment", "comments", "note", "notes"),
-    "is_cc",
-)
-KNOWN = (
-    f"the path: {', '.join(_PATHS)}; the class: {', '.join(_LABELS)}; "
-    f"{', '.join(_SPLITS)}; start and end in seconds, start_frame and end_frame"
-)
 
 
 def read_table(path: Path, rows: Rows, below: Below) -> Labels:
@@ -148,25 +120,11 @@ def _number(cell: str, unit: str) -> float | None:
 # --- with a header --------------------------------------------------------------------------------
 
 
-def has_header(first: Sequence[str]) -> bool:
-    """Whether a first line has two names of columns; one may be a video's, or a class's.
-
-    Example:
-        >>> has_header(["Video Path", "label"]), has_header(["file", "opening"])
-        (True, False)
-    """
-    return len(_called(_plain(first), (*_PATHS, *_LABELS, *_SPLITS, *_SPAN_WORDS))) > 1
-
-
-def _plain(first: Sequence[str]) -> list[str]:
-    return [re.sub(r"[\s-]+", "_", word.strip().lower()) for word in first]
-
-
 def _columns(path: Path, rows: Rows, below: Below) -> _Columns | None:
     """What a header says; None where the first line is none."""
     first = rows[0][1]
-    words = _plain(first)
-    names, labels = _called(words, _PATHS), _called(words, _LABELS)
+    words = plain(first)
+    names, labels = places(words, PATHS), places(words, LABELS)
     if not has_header(first):
         return None
     body = [row for _, row in rows[1:]]
@@ -184,13 +142,13 @@ def _columns(path: Path, rows: Rows, below: Below) -> _Columns | None:
     if len(names) > 1:
         name = max(names, key=lambda k: sum(map(below.has, filter(None, column(k)))))
     label = _one_label(path, first, [(k, column(k)) for k in labels])
-    splits = _called(words, _SPLITS)
+    splits = places(words, SPLITS)
     span, unit = _span_columns(path, first, words, lambda: _folders(column(name), below))
     known = {*names, *labels, *splits[:1], *(span or ())}
     unused = [
         k
         for k, word in enumerate(words)
-        if k not in known and (_says_nothing(word, column(k)) or (span and word in _SPAN_WORDS))
+        if k not in known and (_says_nothing(word, column(k)) or (span and word in SPAN_WORDS))
     ]
     strange = [first[k] for k in range(len(first)) if k not in known and k not in unused]
     if strange:
@@ -219,8 +177,8 @@ def _span_columns(
 ) -> tuple[tuple[int, int] | None, Unit]:
     """Where the stretch of a video is said, and in what; frames of folders, else seconds."""
     found: dict[Unit, tuple[int, int]] = {}
-    for unit, (starts, ends) in _SPANS.items():
-        start, end = _called(words, starts), _called(words, ends)
+    for unit, (starts, ends) in SPANS.items():
+        start, end = places(words, starts), places(words, ends)
         if start and end:
             found[unit] = start[0], end[0]
         elif start or end:
@@ -239,18 +197,13 @@ def _folders(names: Sequence[str], below: Below) -> bool:
     return any((below.root / path).is_dir() for name in names for path in below.find(name))
 
 
-def _called(words: Sequence[str], known: Sequence[str]) -> list[int]:
-    """Where one of the known words is, those that are known best first."""
-    return [k for word in known for k in range(len(words)) if words[k] == word]
-
-
 def _one_label(path: Path, first: Sequence[str], columns: list[tuple[int, list[str]]]) -> int:
     """The column of classes; of several that say the same, one that has names."""
     (chosen, cells), *others = columns
     for k, other in others:
         if other == cells:
             continue
-        if not one_to_one(cells, other):
+        if len({*zip(cells, other, strict=True)}) > 1 and not one_to_one(cells, other):
             raise ValueError(
                 f"{path} has two columns of classes, {first[chosen]!r} and {first[k]!r}, which do "
                 "not say the same; take one out, or rename it to note"
@@ -262,7 +215,7 @@ def _one_label(path: Path, first: Sequence[str], columns: list[tuple[int, list[s
 
 def _says_nothing(word: str, cells: Sequence[str]) -> bool:
     """Whether a column may be left aside: known so, empty, or numbers of lines without a name."""
-    if word in _UNUSED or not any(cells):
+    if word in UNUSED or not any(cells):
         return True
     return not word and all(c.isdecimal() for c in cells) and len({*cells}) == len(cells)
 
