@@ -45,7 +45,7 @@ def test_the_same_file_twice_is_told(root, caplog, tmp_path):
     shutil.copy(root / "a.mp4", root / "f.mp4")
     lines = ["a.mp4,x,train", "b.mp4,y,train", "e.mp4,y,train", "c.mp4,x,val", "f.mp4,x,val"]
     run_clips(options(root, "\n".join(["path,label,split", *lines])), tmp_path / "run")
-    assert [record.message for record in caplog.records] == [
+    assert [record.message for record in caplog.records[-3:]] == [
         "3 of 5 videos are the same as another (equal checksums): a.mp4 = e.mp4 = f.mp4",
         "of these, 3 are of two classes, x and y: a.mp4 = e.mp4 = f.mp4",
         "of these, 3 are in train and in held out: a.mp4 = e.mp4 = f.mp4",
