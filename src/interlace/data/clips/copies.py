@@ -89,5 +89,5 @@ def _many(groups: list[list[Listed]]) -> str:
 
 
 def _shown(groups: list[list[Listed]]) -> str:
-    few = [" = ".join(video.name for video in group[:3]) for group in groups[:3]]
+    few = [" = ".join([*(v.name for v in group[:3]), "..."][: len(group)]) for group in groups[:3]]
     return ", ".join(few) + (", ..." if len(groups) > 3 else "")
