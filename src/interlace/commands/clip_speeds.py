@@ -18,7 +18,7 @@ from interlace.data.clips.dataset import Clip, TrainingClips
 from interlace.data.clips.loader import clip_loader
 from interlace.data.clips.order import Turn, in_turn
 from interlace.data.clips.shape import ClipShape
-from interlace.data.video.read import read_frames
+from interlace.data.video.read import read_moments
 
 NUM_CLASSES = 174  # of Something-Something; a head costs next to nothing
 
@@ -104,7 +104,7 @@ class _Decoded(TrainingClips):
 
     def __getitem__(self, turn: Turn) -> Clip:
         start = time.monotonic_ns()
-        read_frames(self.clips.path(turn[1]), partial(self.frames, turn))
+        read_moments(self.clips.source(turn[1]), partial(self.frames, turn))
         return Clip(torch.empty(1, 3, 1, 1), start, turn[1])
 
 

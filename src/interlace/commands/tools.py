@@ -34,13 +34,14 @@ def convert(source: str, target: str, num_frames: int | None = None) -> None:
 
 
 def scan(data: str, out: str = "manifest.csv", workers: int | None = None) -> None:
-    """Decode every video of a folder once; list what each is, and which are broken, and why.
+    """Decode every video of a folder once; list what each is, and which are broken or copies.
 
     Args:
         data: a folder of videos, or of folders of frames, at any depth; or one video.
         out: a CSV file, written anew: path, frames, rate, width, height, codec, checksum, error.
         workers: processes side by side, one per core if left out; 0 for none.
     """
+    from interlace.data.clips.copies import copies_in_words, listed_below
     from interlace.data.clips.manifest import fingerprint, write_manifest
     from interlace.data.clips.scan import scan
 
@@ -53,4 +54,6 @@ def scan(data: str, out: str = "manifest.csv", workers: int | None = None) -> No
         say(f"{len(broken):,} cannot be read, and are listed with their errors, such as")
         for row in broken[:3]:
             say(f"  {row.error}")
+    for line in copies_in_words(listed_below(rows)):
+        say(line)
     say(f"fingerprint {fingerprint(rows)}")

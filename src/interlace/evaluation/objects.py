@@ -29,6 +29,11 @@ def measure_regions(
     Raises:
         ValueError: no video has marked objects, or the model has no graph.
     """
+    if any(item.span is not None for item in clips.items):
+        raise ValueError(
+            f"marked objects are of whole videos, and clips of {clips.root} are stretches of them: "
+            "leave out the boxes, or the columns that say the stretches"
+        )
     videos = [clips.path(index) for index in range(len(clips))]
     marked = {video: objects[video.stem] for video in videos if video.stem in objects}
     if not marked:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interlace.data.clips.opening import SplitName
 from interlace.data.clips.shape import ProtocolName
+from interlace.data.labels.labels import SplitName
 from interlace.evaluation.evaluate import Evaluation
 from interlace.models.classifier import VideoClassifier
 from interlace.models.detector import WithDetector

@@ -105,7 +105,7 @@ class HeldOutClips(Trained):
         """The worst ones."""
         chosen = result.worst(count)
         labels = [self.clips.items[index].label for index in chosen]
-        return list(clip_reports(self.predictor, [self.clips.path(k) for k in chosen], labels))
+        return list(clip_reports(self.predictor, [self.clips.source(k) for k in chosen], labels))
 
 
 def _listed(

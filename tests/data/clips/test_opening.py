@@ -139,9 +139,12 @@ def test_numbers_are_indices_unless_they_are_names(folder):
     assert [item.label for item in named.items] == [2, 0, 1]
     with pytest.raises(ValueError, match=r"1 labels that are none of the 2 .*: '2' of 1.mp4"):
         open_clips(folder, labels=file, classes=["a", "b"])
-    years = labels(folder, "1.mp4 2012\n2.mp4 2013\n3.mp4 1\n", "l.txt")
+    years = labels(folder, "1.mp4 2012\n2.mp4 2013\n3.mp4 2012\n", "l.txt")
     named = open_clips(folder, labels=years, classes=["2012", "2013"])
-    assert [item.label for item in named.items] == [0, 1, 1]
+    assert [item.label for item in named.items] == [0, 1, 0]
+    years = labels(folder, "1.mp4 2012\n2.mp4 2013\n3.mp4 1\n", "l.txt")
+    with pytest.raises(ValueError, match=r"none of the 2 classes \(2012, 2013\): '1' of 3.mp4"):
+        open_clips(folder, labels=years, classes=["2012", "2013"])
 
 
 def test_a_column_tells_splits_apart(folder):

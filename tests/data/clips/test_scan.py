@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 
 import pytest
 
@@ -178,6 +179,23 @@ def test_the_command(folder, tmp_path, capsys):
     assert str(out) in said
     assert main(["scan", str(tmp_path / "none")]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_the_same_file_twice(tmp_path, capsys):
+    for name in ("left/a.mp4", "right/c.mp4", "left/d.mp4"):
+        (tmp_path / "v" / "train" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "v" / "train" / name, 5 if name == "left/d.mp4" else 4)
+    for name in ("train/left/b.mp4", "val/left/e.mp4"):
+        (tmp_path / "v" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tmp_path / "v" / "train" / "left" / "a.mp4", tmp_path / "v" / name)
+    for name in ("x", "y"):
+        (tmp_path / "v" / "train" / "left" / f"{name}.mp4").touch()  # broken, not copies
+    assert main(["scan", str(tmp_path / "v"), "--out", str(tmp_path / "m"), "--workers", "0"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    four = "train/left/a.mp4 = train/left/b.mp4 = train/right/c.mp4 = ..."
+    assert f"4 of 5 videos are the same as another (equal checksums): {four}" in said
+    assert f"of these, 4 are of two classes, left and right: {four}" in said
+    assert f"of these, 4 are in train and in validation: {four}" in said
 
 
 @pytest.mark.data

@@ -9,6 +9,7 @@ from interlace.data.clips import Item, open_clips
 from interlace.data.clips.sampling import Crop
 from interlace.data.clips.transforms import mirrored_labels
 from interlace.data.labels.something_else import crop_boxes, read_objects
+from interlace.data.video import Span
 from interlace.evaluation.region_metrics import RegionMeter
 
 CLASSES = [
@@ -89,6 +90,19 @@ def test_labels_under_their_long_names(v2):
     assert [item.label for item in clips.items] == [1, 2]
 
 
+def test_a_part_of_it_under_another_name(v2, caplog):
+    caplog.set_level("INFO")
+    labels = v2.parent / "labels"
+    (labels / "train.json").rename(labels / "mine.json")
+    (labels / "mine.csv").write_text("path,label\n")  # no classes, whatever its name
+    clips = open_clips(v2, labels=labels / "mine.json")
+    assert clips.classes == (CLASSES[1], CLASSES[2])  # in the order of labels.json
+    assert [item.label for item in clips.items] == [0, 1]
+    (labels / "labels.json").unlink()
+    assert open_clips(v2, labels=labels / "mine.json").classes == (CLASSES[1], CLASSES[2])
+    assert "no labels.json beside it names the classes" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "said", "says"),
     [
@@ -97,6 +111,7 @@ def test_labels_under_their_long_names(v2):
         ("labels.json", {"a": "1"}, r"labels\.json must number the classes from 0"),
         ("labels.json", "{", r"labels\.json is not readable as JSON"),
         ("labels.json", {"a": "0"}, r"2 labels that are none of the 1 classes \(a\): 'Pushing som"),
+        ("train.json", [{"id": "1", "template": "a", "start": 3}], "has 'start', which may change"),
         ("train.json", [{"name": "1"}], r"train\.json must be a list of"),
         ("train.json", {"a": 1}, r"train\.json must be a list of"),
         ("train.json", 5, r"train\.json must be a list of"),
@@ -141,6 +156,20 @@ def test_kinetics_in_folders_or_flat(tmp_path, caplog):
     write(root / "again" / "_a_b_000000_000010.mp4", "")
     with pytest.raises(ValueError, match=r"may be any of again/_a_b_.*mp4, train/_a_b"):
         open_clips(root, labels=table, split="train")
+
+
+def test_stretches_of_whole_videos_of_kinetics(tmp_path):
+    table = write(tmp_path / "k.csv", KINETICS)
+    root = tmp_path / "videos"
+    write(root / "-3B32lodo2M.mp4", "")
+    write(root / "yoga" / "dQw4w9WgXcQ_000012_000022.mkv", "")
+    assert open_clips(root, labels=table, split="validation").items == (
+        Item("-3B32lodo2M.mp4", 1, Span(59, 69, "seconds")),
+        Item("yoga/dQw4w9WgXcQ_000012_000022.mkv", 2),
+    )
+    write(table, "youtube_id,time_start,time_end,split,boxes\nx,1,11,test,3\n")
+    with pytest.raises(ValueError, match="has a column 'boxes', which no table of Kinetics has"):
+        open_clips(root, labels=table)
 
 
 def test_kinetics_without_labels_and_with_wrong_lines(tmp_path):

@@ -274,6 +274,36 @@ def test_a_folder_of_frames_in_the_order_people_count(tmp_path, suffix):
         assert np.array_equal(read_frames(tmp_path)[5].permute(1, 2, 0), numbered(5, (81, 47)))
 
 
+def test_names_that_differ_in_more_than_their_number_are_other_sequences(tmp_path):
+    for index in range(4):
+        write_picture(tmp_path / f"img_{index}.jpg", numbered(index))
+        write_picture(tmp_path / f"flow_x_{index}.jpg", numbered(9))
+    write_picture(tmp_path / "thumbnail.jpg", numbered(9))
+    assert video_info(tmp_path).frames == 4
+    assert numbers(read_frames(tmp_path)) == [0, 1, 2, 3]
+    write_picture(tmp_path / "frame_0.jpg", numbered(9))
+    for call in (video_info, check_video, read_frames):
+        with pytest.raises(VideoError, match=r"holds 4 sequences of pictures.*: flow_x_\*\.jpg, f"):
+            call(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "sequences"),
+    [
+        (["0001.jpg", "0002.JPG", "0010.jpeg"], 1),
+        (["12-00-59.png", "12-01-00.png"], 1),
+        (["frame_0001_0.033.png", "frame_0002_0.066.png"], 1),
+        (["cam1_0001.png", "cam1_0002.png", "cam2_0001.png"], 2),
+        (["0001_rgb.png", "0001_depth.png"], 2),
+        (["cat.png", "dog.png"], 2),
+    ],
+)
+def test_sequences_by_their_names(tmp_path, names, sequences):
+    for name in names:
+        (tmp_path / name).touch()
+    assert len(video_folder.list_sequences(tmp_path)) == sequences
+
+
 @pytest.mark.parametrize("suffix", ["bmp", "webp", "tif", "tiff", "png"])
 def test_pictures_of_other_kinds_are_frames(tmp_path, suffix):
     for index in range(3):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from interlace.data.video.excerpt import Excerpt, Span
+
 
 class Item(NamedTuple):
     """One video of a list.
@@ -15,10 +17,15 @@ class Item(NamedTuple):
     Args:
         name: path below the list's root, with / between its parts.
         label: index into the list's classes; -1 where it is not known.
+        span: the stretch of the video that is meant; None: all of it.
     """
 
     name: str
     label: int
+    span: Span | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.span is None else f"{self.name} ({self.span})"
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class ClipList:
 
     Args:
         root: the folder that names are below.
-        items: the videos, each once.
+        items: the videos, each once, or stretches of them.
         classes: the name of each class.
     """
 
@@ -39,8 +46,13 @@ class ClipList:
         return len(self.items)
 
     def path(self, index: int) -> Path:
-        """Where a video is."""
+        """Where a video is, or the one that it is a stretch of."""
         return self.root / self.items[index].name
+
+    def source(self, index: int) -> Path | Excerpt:
+        """A video as `read_frames` and `Predictor` take it."""
+        span = self.items[index].span
+        return self.path(index) if span is None else Excerpt(self.path(index), span)
 
     def counts(self) -> list[int]:
         """How many videos of each class there are."""

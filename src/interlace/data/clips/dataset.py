@@ -16,7 +16,7 @@ from interlace.data.clips.sampling import random_crop, random_flip
 from interlace.data.clips.shape import ClipShape, ProtocolName, View
 from interlace.data.clips.transforms import crop, resize_short_side
 from interlace.data.counter_random import stream_key
-from interlace.data.video.read import Source, read_frames
+from interlace.data.video.read import Source, read_moments
 
 
 class Clip(NamedTuple):
@@ -73,7 +73,7 @@ class TrainingClips(Dataset[Clip]):
         """
         index, random = turn[1], self._random(turn)
         label = self.clips.items[index].label
-        video = read_frames(self.clips.path(index), partial(self.frames, turn))
+        video, _ = read_moments(self.clips.source(index), partial(self.frames, turn))
         video = resize_short_side(video, self.shape.short_side)
         height, width = video.shape[2:]
         video = crop(video, random_crop(height, width, self.shape.size, random=random))
@@ -83,7 +83,7 @@ class TrainingClips(Dataset[Clip]):
         return Clip(video, label, index)
 
     def frames(self, turn: Turn, count: int) -> Tensor:
-        """Which frames of a video that has `count` are shown, int64 (T,)."""
+        """Which of `count` moments of a video, as many as it has frames, are shown; int64 (T,)."""
         return self.shape.training_frames(count, random=self._random(turn))
 
     def _random(self, turn: Turn) -> tuple[int, int]:
@@ -120,7 +120,7 @@ class TestViews(Dataset[Clip]):
         Raises:
             VideoError: it cannot be read; the message names it.
         """
-        video, numbers, shown = read_views(self.clips.path(index), self.shape, self.protocol)
+        video, numbers, shown = read_views(self.clips.source(index), self.shape, self.protocol)
         views = [
             crop(video, view.crop).movedim(1, -1)[torch.searchsorted(numbers, view.frames)]
             for view in shown
@@ -131,7 +131,7 @@ class TestViews(Dataset[Clip]):
 def read_views(
     source: Source, shape: ClipShape, protocol: ProtocolName
 ) -> tuple[Tensor, Tensor, list[View]]:
-    """Reads the frames of all views of a video, each once.
+    """Reads the frames of all views of a video, those that are shown when their turn comes.
 
     Args:
         source: a video as in `interlace.data.video.video_info`.
@@ -154,5 +154,10 @@ def read_views(
         numbers, count = torch.cat([view.frames for view in views]).unique(), frames
         return numbers
 
-    video = resize_short_side(read_frames(source, choose), shape.short_side)
-    return video, numbers, shape.views(protocol, count, video.shape[2], video.shape[3])
+    frames, shown = read_moments(source, choose)
+    video = resize_short_side(frames, shape.short_side)
+    views = [
+        View(shown[torch.searchsorted(numbers, view.frames)], view.crop)
+        for view in shape.views(protocol, count, video.shape[2], video.shape[3])
+    ]
+    return video, shown, views

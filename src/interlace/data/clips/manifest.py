@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, get_type_hints
 
-from interlace.data.clips.clip_list import ClipList, few
+from interlace.data.clips.clip_list import ClipList, Item, few
 from interlace.data.video.info import VideoError
 from interlace.files import writing
 
@@ -111,7 +111,10 @@ def without_broken(clips: ClipList, entries: Iterable[Entry], *, skip: bool) -> 
     Raises:
         VideoError: a video is broken, or not in the manifest, or none is left.
     """
-    errors = [entry.error for entry in _entries_of(clips, entries)]
+    errors = [
+        entry.error or _span_error(item, entry)
+        for item, entry in zip(clips.items, _entries_of(clips, entries), strict=True)
+    ]
     good = [index for index, error in enumerate(errors) if not error]
     if len(good) == len(clips):
         return clips
@@ -133,7 +136,22 @@ def clips_fingerprint(clips: ClipList, entries: Iterable[Entry]) -> str:
         clips: a list whose root is the folder that was scanned.
         entries: of the manifest, also of other videos.
     """
-    return fingerprint(_entries_of(clips, entries))
+    return fingerprint(
+        entry if item.span is None else entry._replace(path=f"{entry.path}\0{item.span}")
+        for item, entry in zip(clips.items, _entries_of(clips, entries), strict=True)
+    )
+
+
+def _span_error(item: Item, entry: Entry) -> str:
+    """Why a stretch cannot be read of a video that can; empty of a good one."""
+    if item.span is None:
+        return ""
+    times = [k / entry.rate for k in range(entry.frames)] if entry.rate else None
+    try:
+        item.span.within(item.name, entry.frames, times)
+    except VideoError as error:
+        return str(error)
+    return ""
 
 
 def _entries_of(clips: ClipList, entries: Iterable[Entry]) -> list[Entry]:

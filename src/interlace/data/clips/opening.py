@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from interlace.data.clips.clip_list import ClipList, Item, few, several
 from interlace.data.labels.files import read_labels
-from interlace.data.labels.labels import SPLITS, Labels, Line
-from interlace.data.video.folder import natural
+from interlace.data.labels.labels import Labels, Line, SplitName, split_of
+from interlace.data.labels.numbers import name_numbers
+from interlace.data.video.below import Below
+from interlace.data.video.folder import list_frames, list_sequences, natural, without_number
 from interlace.data.video.info import VideoError
 from interlace.data.video.sources import VIDEOS, find_videos
 
-SplitName = Literal["train", "validation", "test"]
 Root = str | os.PathLike[str]
 
 log = logging.getLogger(__name__)
 
+_FLOW = re.compile(r"(optical_?)?flow(_?[xyuv])?s?|depths?|masks?")  # folders beside frames
 _BY_CLASS = "put the videos of each class into a folder of its name, or give a file of labels"
 
 
@@ -68,7 +69,10 @@ def open_unlabelled(path: Root) -> ClipList:
 
 
 def given_splits(path: Root) -> dict[SplitName, str]:
-    """Which folders below a folder are its splits; none where it holds anything else.
+    """Which folders below a folder are its splits; none where they are classes.
+
+    Raises:
+        ValueError: several are splits, and others are none, or two are the same split.
 
     Example:
         {"train": "train", "validation": "val"}
@@ -77,11 +81,20 @@ def given_splits(path: Root) -> dict[SplitName, str]:
     folders = _folders(root)
     found: dict[SplitName, str] = {}
     for name in folders:
-        split = SPLITS.get(name.lower())
-        if split is None or split in found:
-            return {}
-        found[split] = name  # type: ignore[index]
-    return found if "train" in found else {}
+        split = split_of(name)
+        if split in found:
+            raise ValueError(
+                f"{root} has {found[split]} and {name}, which are the same split; make them one"
+            )
+        if split is not None:
+            found[split] = name
+    others = [name for name in folders if name not in found.values()]
+    if others and len(found) > 1:
+        raise ValueError(
+            f"{root} has the splits {', '.join(found.values())}, and {few(others)} beside them; "
+            "put the folders of classes into train, validation and test, or rename those"
+        )
+    return {} if others else found
 
 
 def _folders(root: Path) -> list[str]:
@@ -97,7 +110,7 @@ def _by_folder(root: Path, split: SplitName | None, classes: Sequence[str] | Non
         _check_split(root, splits, split, "put its folders of classes into one of its name")
     top = "" if split is None else splits[split] + "/"
     if classes is None:
-        first = root / splits["train"] if splits else root
+        first = root / splits.get("train", next(iter(splits.values()))) if splits else root
         classes = _folders(first)
         if not classes:
             raise ValueError(f"{first} has no folders; {_BY_CLASS}")
@@ -105,6 +118,11 @@ def _by_folder(root: Path, split: SplitName | None, classes: Sequence[str] | Non
     items = []
     for found in find_videos(root / top):
         name, *rest = PurePosixPath(found).parts
+        if not rest and (root / top / found).is_dir():
+            raise ValueError(
+                f"{root / top / found} holds pictures of no video; put those of each video into a "
+                "folder of its own, within that of its class"
+            )
         if not rest:
             raise ValueError(f"{root / top / found} is in no folder of a class; {_BY_CLASS}")
         if name not in numbers:
@@ -113,13 +131,31 @@ def _by_folder(root: Path, split: SplitName | None, classes: Sequence[str] | Non
                 f"({few(list(numbers))}); rename or remove it"
             )
         items.append(Item(top + found, numbers[name]))
+    flow = [i.name for i in items if _FLOW.fullmatch(PurePosixPath(i.name).name.lower())]
+    if flow:
+        raise ValueError(
+            f"{few(flow)} in {root} are called as optical flow, depth or masks are, and are no "
+            "videos of their class; move them elsewhere, or list the videos in a file of labels"
+        )
     used = {item.label for item in items}
     empty = [n for n in _folders(root / top) if n in numbers and numbers[n] not in used]
     if empty:
         raise ValueError(
             f"{several(empty, 'folder')} no videos in {root / top}; put some there, or remove it"
         )
-    return ClipList(root, tuple(items), tuple(classes))
+    return _said(ClipList(root, tuple(items), tuple(classes)))
+
+
+def _said(clips: ClipList) -> ClipList:
+    """The same, after a note on the first folder of frames that has other pictures, too."""
+    named = (item.name for item in clips.items if not item.name.lower().endswith(VIDEOS))
+    folder = next((clips.root / name for name in named if (clips.root / name).is_dir()), None)
+    sequences = [] if folder is None else list(list_sequences(folder))
+    if folder is not None and len(sequences) > 1:
+        taken = without_number(list_frames(folder)[0].name)
+        left = few([name for name in sequences if name != taken])
+        log.info(f"of folders of pictures as {folder}, {taken} are the frames; {left} are not used")
+    return clips
 
 
 # --- classes by file ------------------------------------------------------------------------------
@@ -132,31 +168,42 @@ def _by_file(
     classes: Sequence[str] | None,
     skip_missing: bool,
 ) -> ClipList:
-    said = read_labels(file)
+    below = Below(root)
+    said = name_numbers(read_labels(file, below), file, (file.parent, root), classes)
+    if said.taken:
+        log.info(f"{file}: {said.taken}")
     lines = _of_split(said, split, file)
     classes = tuple(classes or said.classes or _classes(said.lines))
-    names = _existing(root, lines, file, said.anywhere, skip_missing)
+    names = _existing(below, lines, file, said.anywhere, skip_missing)
     numbers = {name: label for label, name in enumerate(classes)}
     items, unknown = [], []
     for line, name in zip(lines, names, strict=True):
         if name is None:
             continue
-        label = -1 if line.label is None else _number(line.label, numbers)
+        label = -1 if line.label is None else numbers.get(line.label)
         if label is None:
             unknown.append(f"{line.label!r} of {line.name}")
         else:
-            items.append(Item(name, label))
+            items.append(Item(name, label, line.span))
     if unknown:
         raise ValueError(
             f"{file} has {len(unknown):,} labels that are none of the {len(classes)} classes "
             f"({few(classes)}): {few(unknown)}; mend them, or give the right classes"
         )
-    twice = [name for name, count in Counter(item.name for item in items).items() if count > 1]
+    counts = Counter(str(item) for item in items)
+    twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise ValueError(f"{several(twice, 'video')} several lines in {file}; leave one of each")
+    alike: dict[str, str] = {}
+    for name in classes:
+        if alike.setdefault(name.lower(), name) != name:
+            log.warning(
+                f"{file} has the classes {alike[name.lower()]!r} and {name!r}; if they are one, "
+                "write them alike"
+            )
     if not items:
         raise VideoError(f"{root} holds none of the videos of {file}; check both")
-    return ClipList(root, tuple(items), classes)
+    return _said(ClipList(root, tuple(items), classes))
 
 
 def _of_split(said: Labels, split: SplitName | None, file: Path) -> list[Line]:
@@ -179,25 +226,16 @@ def _check_split(where: Path, told: Collection[str], split: SplitName | None, me
 
 
 def _classes(lines: Iterable[Line]) -> Sequence[str]:
-    """Those of the lines: their names, as people count, or 0 .. the largest number."""
-    found = {line.label for line in lines if line.label is not None}
-    if all(label.isdecimal() for label in found):
-        return [str(k) for k in range(max(map(int, found), default=-1) + 1)]
-    return sorted(found, key=natural)
-
-
-def _number(label: str, numbers: dict[str, int]) -> int | None:
-    if label in numbers:
-        return numbers[label]
-    index = int(label) if label.isdecimal() else -1
-    return index if 0 <= index < len(numbers) else None
+    """The names that lines have, as people count."""
+    return sorted({line.label for line in lines if line.label is not None}, key=natural)
 
 
 def _existing(
-    root: Path, lines: Sequence[Line], file: Path, anywhere: bool, skip_missing: bool
+    below: Below, lines: Sequence[Line], file: Path, anywhere: bool, skip_missing: bool
 ) -> list[str | None]:
     """The path of each video below the root, with its suffix; None where it is left out."""
-    candidates = (_anywhere if anywhere else _where_named)(root, [line.name for line in lines])
+    root = below.root
+    candidates = [(below.find_anywhere if anywhere else below.find)(line.name) for line in lines]
     for line, names in zip(lines, candidates, strict=True):
         if len(names) > 1:
             raise VideoError(
@@ -208,34 +246,7 @@ def _existing(
     if missing:
         absent = f"{len(missing):,} of {len(lines):,} videos in {file} are not below {root}"
         if not (anywhere or skip_missing):
-            raise VideoError(f"{absent}: {few(missing)}; check the folder, or skip what is missing")
+            hint = below.hint(missing)
+            raise VideoError(f"{absent}: {few(missing)}; {hint}, or skip what is missing")
         log.warning(f"{absent}, and are left out: {few(missing)}")
     return [names[0] if names else None for names in candidates]
-
-
-def _where_named(root: Path, names: Sequence[str]) -> list[list[str]]:
-    """Files and folders of these paths, or of them and a suffix."""
-
-    @cache
-    def inside(folder: PurePosixPath) -> dict[str, list[str]]:
-        there = sorted(os.listdir(root / folder)) if (root / folder).is_dir() else []
-        return _by_stem(there) | {name: [name] for name in there}
-
-    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
-    found = [(path.parent, inside(path.parent).get(path.name, [])) for path in paths]
-    return [[str(folder / name) for name in called] for folder, called in found]
-
-
-def _anywhere(root: Path, names: Sequence[str]) -> list[list[str]]:
-    """Videos of these names, in any folder, with any suffix."""
-    inside = _by_stem(find_videos(root))
-    return [inside.get(name, []) for name in names]
-
-
-def _by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Videos by their name without folder and suffix."""
-    found: dict[str, list[str]] = {}
-    for path in paths:
-        if path.lower().endswith(VIDEOS):
-            found.setdefault(PurePosixPath(path).stem, []).append(path)
-    return found

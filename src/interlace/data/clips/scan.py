@@ -37,7 +37,7 @@ def scan(
 
     Args:
         data: a folder of videos, of folders of frames, or both, at any depth; or one video.
-        names: paths of some of them below the folder, to decode no others.
+        names: paths of some of them below the folder, to decode no others, and each once.
         workers: processes that decode side by side, one per core if None; 0: this process. A
             script that is not 0 here needs `if __name__ == "__main__":`.
 
@@ -49,7 +49,7 @@ def scan(
         VideoError: there is nothing to scan.
     """
     root = Path(data).expanduser()
-    names = find_videos(root) if names is None else list(names)
+    names = find_videos(root) if names is None else list(dict.fromkeys(names))
     if root.is_file():
         root = root.parent
     workers = cores() if workers is None else workers

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from interlace.data.clips.clip_list import ClipList, Item
+from interlace.data.video.excerpt import Span, Unit
 from interlace.data.video.folder import natural
 from interlace.files import writing
 
 Root = str | os.PathLike[str]
+
+log = logging.getLogger(__name__)
+
+_SPANS: dict[Unit, tuple[str, str]] = {
+    "seconds": ("start", "end"),
+    "frames": ("start_frame", "end_frame"),
+}
 
 
 def split_clips(
@@ -22,7 +32,8 @@ def split_clips(
     """Some videos of each class to learn from, and some to hold out.
 
     Which is which depends on names and seed alone, not on their order or on the machine. A class
-    of two videos or more is in both parts, unless nothing is to be held out.
+    of two videos or more is in both parts, unless nothing is to be held out. Stretches of one video
+    are in one part, if the videos are enough for that.
 
     Args:
         clips: all of them.
@@ -31,22 +42,58 @@ def split_clips(
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"fraction to hold out must be from 0 to below 1, got {fraction}")
-    by_class: dict[int, list[Item]] = {}
-    for item in sorted(clips.items, key=lambda item: _shuffled(item.name, seed)):
-        by_class.setdefault(item.label, []).append(item)
-    held_out = set()
-    for items in by_class.values() if fraction else ():
-        count = max(1, round(fraction * len(items)))
-        held_out.update(items[: min(count, len(items) - 1)])
-    if fraction and not held_out:
-        raise ValueError(
-            f"no class of {clips.root} has two videos, so that none can be held out; add some, or "
-            "hold out 0 to learn from all"
-        )
-    ordered = sorted(clips.items, key=lambda item: natural(item.name))
+    held_out: set[Item] = set()
+    if fraction:
+        held_out = _whole_videos(clips, fraction, seed) or _of_each_class(clips, fraction, seed)
+        if not held_out:
+            raise ValueError(
+                f"no class of {clips.root} has two videos, so that none can be held out; add some, "
+                "or hold out 0 to learn from all"
+            )
+    ordered = sorted(clips.items, key=_in_order)
     kept = tuple(item for item in ordered if item not in held_out)
     held = tuple(item for item in ordered if item in held_out)
     return replace(clips, items=kept), replace(clips, items=held)
+
+
+def _in_order(item: Item) -> tuple[object, ...]:
+    return natural(item.name), item.span or ()
+
+
+def _of_each_class(clips: ClipList, fraction: float, seed: int) -> set[Item]:
+    """The share of each class, whatever videos its clips are of."""
+    by_class: dict[int, list[Item]] = {}
+    for item in sorted(clips.items, key=lambda item: _shuffled(str(item), seed)):
+        by_class.setdefault(item.label, []).append(item)
+    held_out = set()
+    for items in by_class.values():
+        count = max(1, round(fraction * len(items)))
+        held_out.update(items[: min(count, len(items) - 1)])
+    return held_out
+
+
+def _whole_videos(clips: ClipList, fraction: float, seed: int) -> set[Item]:
+    """All stretches of some videos, of each class about its share; none if that cannot be."""
+    by_video: dict[str, list[Item]] = {}
+    for item in clips.items:
+        by_video.setdefault(item.name, []).append(item)
+    if len(by_video) == len(clips):
+        return set()
+    total = Counter(item.label for item in clips.items)
+    held: Counter[int] = Counter()
+    held_out: set[Item] = set()
+    for name in sorted(by_video, key=lambda name: _shuffled(name, seed)):
+        more = Counter(item.label for item in by_video[name])
+        at_most = {k: min(max(1, round(fraction * total[k])), total[k] - 1) for k in more}
+        if all(held[k] + more[k] <= at_most[k] for k in more):
+            held.update(more)
+            held_out.update(by_video[name])
+    if not held_out:
+        log.warning(
+            f"clips of one video of {clips.root} are both learned from and held out, as there are "
+            "too few videos to hold out whole ones: what is held out may look alike"
+        )
+    return held_out
 
 
 def _shuffled(name: str, seed: int) -> bytes:
@@ -54,14 +101,23 @@ def _shuffled(name: str, seed: int) -> bytes:
 
 
 def write_list(path: Root, clips: ClipList) -> Path:
-    """Writes which videos a list has, and their classes: a CSV file, path and label, by name."""
+    """Writes which videos a list has, and their classes: a CSV file of paths and labels.
+
+    Where a video is a stretch of another, this has two columns more.
+    """
+    units = {item.span.unit for item in clips.items if item.span is not None}
+    if len(units) > 1:
+        raise ValueError(f"{path} cannot have stretches in seconds and in frames; take one unit")
+    more = _SPANS[units.pop()] if units else ()
     with (
         writing(path) as whole,
         whole.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         names = [*clips.classes, ""]  # the last of label -1
-        lines = [(name, names[label]) for name, label in clips.items]
-        csv.writer(file, lineterminator="\n").writerows([("path", "label"), *lines])
+        lines = [
+            (item.name, names[item.label], *_cells(item.span)[: len(more)]) for item in clips.items
+        ]
+        csv.writer(file, lineterminator="\n").writerows([("path", "label", *more), *lines])
     return Path(path)
 
 
@@ -77,14 +133,29 @@ def read_list(path: Root, *, root: Root, classes: Sequence[str]) -> ClipList:
         ValueError: it is no such file, or has a label of no class.
     """
     with Path(path).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = list(csv.reader(file))
+        header, *rows = [tuple(row) for row in csv.reader(file)] or [()]
     numbers = {"": -1} | {name: label for label, name in enumerate(classes)}
-    wrong = [row for row in rows[1:] if len(row) != 2 or row[1] not in numbers]
-    if rows[:1] != [["path", "label"]] or wrong:
-        reason = f"such as {wrong[0]}" if wrong else "or another header"
+    wrong = [row for row in rows if len(row) != len(header) or row[1] not in numbers]
+    unit = next((unit for unit, more in _SPANS.items() if header[2:] == more), None)
+    if header[:2] != ("path", "label") or (header[2:] and unit is None) or wrong:
+        reason = f"such as {list(wrong[0])}" if wrong else "or another header"
         raise ValueError(
             f"{path} is no list of videos of these {len(classes)} classes: it has lines "
             f"{reason}; give the classes it was written with"
         )
-    items = tuple(Item(name, numbers[label]) for name, label in rows[1:])
+    items = tuple(Item(name, numbers[label], _span(more, unit)) for name, label, *more in rows)
     return ClipList(Path(root), items, tuple(classes))
+
+
+def _cells(span: Span | None) -> tuple[object, object]:
+    if span is None:
+        return "", ""
+    whole = span.unit == "frames"
+    return (int(span.start), int(span.end)) if whole else (span.start, span.end)
+
+
+def _span(cells: Sequence[str], unit: Unit | None) -> Span | None:
+    if unit is None or not any(cells):
+        return None
+    start, end = map(float, cells)
+    return Span(start, end, unit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,9 @@ def read_classes(path: str | os.PathLike[str]) -> list[str]:
     """Names of classes from a file, in the order of their labels.
 
     Args:
-        path: text with a name a line; or JSON: a list of names, or name -> label as the labels.json
-            of Something-Something, or label -> name.
+        path: text with a name a line, or a number and a name, counted from 0 or 1, as UCF101's
+            classInd.txt; or JSON: a list of names, or name -> label as the labels.json of
+            Something-Something, or label -> name.
 
     Raises:
         ValueError: there is no such file, or labels are not 0 to C - 1, each once.
@@ -44,8 +46,7 @@ def read_classes(path: str | os.PathLike[str]) -> list[str]:
     if not path.is_file():
         raise ValueError(f"there is no file of classes {path}; check its name")
     if path.suffix.lower() != ".json":
-        text = path.read_text(encoding="utf-8-sig")
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return [name for _, name in sorted(numbered_classes(path).items())]
     held = read_json(path)
     if isinstance(held, dict):
         if not all(str(key).isdecimal() for key in held):
@@ -59,6 +60,24 @@ def read_classes(path: str | os.PathLike[str]) -> list[str]:
         f'{path} must number the classes from 0, each once, as {{"Holding something": "0"}}, or be '
         "a list of names; copy it again"
     )
+
+
+def numbered_classes(path: Path) -> dict[int, str]:
+    """Names of classes by their numbers, from a text; from 0 where it has a name a line."""
+    text = path.read_text(encoding="utf-8-sig")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for pattern in (
+        r"(?P<number>\d+)[\s,;:]+(?P<name>.+)",
+        r"(?P<name>.+?)[\s,;:]+(?P<number>\d+)",
+    ):
+        for body in (lines, lines[1:]):  # with a header, `id,name`
+            found = [re.fullmatch(pattern, line) for line in body]
+            named = {int(m["number"]): m["name"].strip() for m in found if m}
+            first = min(named, default=0)
+            in_a_row = sorted(named) == list(range(first, first + len(body)))
+            if named and in_a_row and first in (0, 1) and (len(body) > 1 or len(lines) == 1):
+                return named
+    return dict(enumerate(lines))
 
 
 def read_json(path: Path) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from interlace.data.labels.labels import SPLITS, Labels, Line
+from interlace.data.labels.labels import Labels, Line, need_split
+from interlace.data.video.below import Below
+from interlace.data.video.excerpt import Span
 
 _COLUMNS = ("youtube_id", "time_start", "time_end")
+_OTHERS = ("label", "split", "is_cc", "")  # the third says nothing of what is shown
 
 
 def is_kinetics(header: Sequence[str]) -> bool:
@@ -15,29 +18,43 @@ def is_kinetics(header: Sequence[str]) -> bool:
     return set(_COLUMNS) <= set(header)
 
 
-def kinetics_labels(path: Path, rows: Sequence[tuple[int, Sequence[str]]]) -> Labels:
+def kinetics_labels(path: Path, rows: Sequence[tuple[int, Sequence[str]]], below: Below) -> Labels:
     """What a table of Kinetics says: `label,youtube_id,time_start,time_end,split`.
 
     Args:
         path: of the table, for errors.
         rows: its lines and their numbers, the first is the header; the label, as in test.csv, and
             the split may be left out.
+        below: the videos.
 
     Returns:
-        Names such as "dQw4w9WgXcQ_000012_000022", of files in any folder.
+        Names such as "dQw4w9WgXcQ_000012_000022", of files in any folder; "dQw4w9WgXcQ" and the
+        stretch where the whole video is there instead.
     """
     header = rows[0][1]
+    strange = [column for column in header if column not in (*_COLUMNS, *_OTHERS)]
+    if strange:
+        raise ValueError(
+            f"{path} has a column {strange[0]!r}, which no table of Kinetics has, and which may "
+            "change what a line means; take it out"
+        )
     lines = []
     for number, row in rows[1:]:
         said = dict(zip(header, row, strict=False))
         try:
-            start, end = (round(float(said[column])) for column in _COLUMNS[1:])
-            name = f"{said['youtube_id']}_{start:06d}_{end:06d}"
+            start, end = (float(said[column]) for column in _COLUMNS[1:])
+            whole = said["youtube_id"]
+            name = f"{whole}_{round(start):06d}_{round(end):06d}"
         except (KeyError, ValueError) as error:
             raise ValueError(
                 f"{path}, line {number}, must have {', '.join(header)}, got {','.join(row)!r}; "
                 "mend it, or take it out"
             ) from error
-        split = said.get("split", "").lower()
-        lines.append(Line(name, said.get("label") or None, SPLITS.get(split, split) or None))
+        word = said.get("split", "")
+        split = need_split(word, f"{path}, line {number}") if word else None
+        label = said.get("label") or None
+        if below.find_anywhere(whole) and not below.find_anywhere(name):
+            lines.append(Line(whole, label, split, Span(start, end, "seconds")))
+        else:
+            lines.append(Line(name, label, split))
     return Labels(tuple(lines), anywhere=True)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+from interlace.data.video.excerpt import Span
+
+SplitName = Literal["train", "validation", "test"]
 
 
 class Line(NamedTuple):
@@ -13,11 +17,13 @@ class Line(NamedTuple):
         name: of the video, as the file has it.
         label: of its class, as the file has it: a name or a number; None where it is not said.
         split: that it belongs to; None where nothing is said.
+        span: the stretch of the video that is meant; None: all of it.
     """
 
     name: str
     label: str | None = None
-    split: str | None = None
+    split: SplitName | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,44 @@ class Labels:
         classes: all that there are, in their order; None where only the lines tell.
         anywhere: names are those of files without suffix, in any folder, and many videos cannot be
             had any more: those are left out.
+        taken: how its lines were read, in words for people; empty where that is plain.
     """
 
     lines: tuple[Line, ...]
     classes: tuple[str, ...] | None = None
     anywhere: bool = False
+    taken: str = ""
 
 
 # the word of a folder or of a file -> the split that it means
-SPLITS = dict.fromkeys(("train", "training"), "train")
-SPLITS |= dict.fromkeys(("val", "valid", "validate", "validation"), "validation")
-SPLITS |= dict.fromkeys(("test", "testing"), "test")
+_WORDS: dict[SplitName, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": (
+        *("val", "valid", "validate", "validation", "dev", "devel", "development"),
+        *("eval", "evaluation", "held_out", "heldout", "holdout"),
+    ),
+    "test": ("test", "testing"),
+}
+_SPLITS = {word: split for split, words in _WORDS.items() for word in words}
+
+
+def split_of(word: str) -> SplitName | None:
+    """The split that a word means: train, validation or test; None where it means none.
+
+    Example:
+        >>> split_of("Dev"), split_of("train_set"), split_of("fold 3")
+        ('validation', 'train', None)
+    """
+    plain = word.strip().lower().replace("-", "_").replace(" ", "_")
+    return _SPLITS.get(plain) or _SPLITS.get(plain.removesuffix("set").removesuffix("_"))
+
+
+def need_split(word: str, where: str) -> SplitName:
+    """The split that a word means, or a ValueError that lists what it may be."""
+    split = split_of(word)
+    if split is None:
+        raise ValueError(
+            f"{where}, is marked {word!r}, which is no split that is known: write train, "
+            "validation (val, dev) or test, or leave the column out"
+        )
+    return split

@@ -23,7 +23,7 @@ def something_table(path: Path, rows: Sequence[tuple[int, Sequence[str]]]) -> La
         rows: its lines and their numbers.
     """
     lines = [Line(row[0], _plain(row[1]) if len(row) > 1 else None) for _, row in rows]
-    return Labels(tuple(lines), _classes(path))
+    return Labels(tuple(lines), _classes(path, lines))
 
 
 def something_json(path: Path) -> Labels:
@@ -33,7 +33,7 @@ def something_json(path: Path) -> Labels:
         path: of a list of objects with "id" and, but for the test, "template".
 
     Raises:
-        ValueError: it is none, or labels.json is not there.
+        ValueError: it is none, or is called as the owners' are and labels.json is not there.
     """
     try:
         said = read_json(path)
@@ -46,10 +46,21 @@ def something_json(path: Path) -> Labels:
             f'{path} must be a list of {{"id": "78687", "template": "Holding [something]"}}, as '
             "train.json of Something-Something v2; write other labels as a .csv file"
         ) from error
-    classes = _classes(path)
-    if classes is None:
+    strange = sorted({key for video in said for key in video} - _KEYS)
+    if strange:
+        raise ValueError(
+            f"{path} has {strange[0]!r}, which may change what is meant, and which no list of "
+            "Something-Something has; take it out, or write a table (.csv) with a header"
+        )
+    classes = _classes(path, lines)
+    if classes is not None:
+        return Labels(tuple(lines), classes)
+    if _SPLIT.search(path.stem):
         raise ValueError(f"there is no labels.json beside {path}, which names the classes; copy it")
-    return Labels(tuple(lines), classes)
+    return Labels(
+        tuple(lines),
+        taken="no labels.json beside it names the classes, which are the templates that it has",
+    )
 
 
 def _plain(template: str) -> str:
@@ -57,10 +68,28 @@ def _plain(template: str) -> str:
     return re.sub(r"[\[\]]", "", template).strip()
 
 
-def _classes(path: Path) -> tuple[str, ...] | None:
-    """Those of the list beside a file, which is called as it is but for the split."""
-    stem = re.sub(r"(train|validation|test|test-answers)$", "labels", path.stem)
-    for table in (path.with_name(f"{stem}.json"), path.with_name(f"{stem}.csv")):
-        if table.is_file() and table != path:
-            return tuple(_plain(name) for name in read_classes(table))
+_KEYS = {"id", "label", "template", "placeholders"}
+_SPLIT = re.compile(r"(train|validation|test|test-answers)$")
+
+
+def _classes(path: Path, lines: Sequence[Line]) -> tuple[str, ...] | None:
+    """Those of the list beside a file, which is called as it is but for the split.
+
+    A file that somebody made of these has another name: then of any list that has its templates,
+    and only these.
+    """
+    stem = _SPLIT.sub("labels", path.stem)
+    if stem != path.stem:
+        for table in (path.with_name(f"{stem}.json"), path.with_name(f"{stem}.csv")):
+            if table.is_file():
+                return tuple(_plain(name) for name in read_classes(table))
+    said = {line.label for line in lines if line.label is not None}
+    beside = (path.parent.glob(f"*labels{suffix}") for suffix in (".json", ".csv"))
+    for table in (table for tables in beside for table in sorted(tables) if table != path):
+        try:
+            classes = tuple(_plain(name) for name in read_classes(table))
+        except ValueError:
+            continue  # another data set's
+        if said <= {*classes}:
+            return tuple(name for name in classes if name in said)
     return None

@@ -10,12 +10,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from torch import Tensor
 
+from interlace.data.video.excerpt import Span, moments
 from interlace.data.video.folder import PICTURES
 from interlace.data.video.indices import Choose, beyond, check_size, chosen, collect
 from interlace.data.video.info import VideoError, VideoInfo, need_av
@@ -58,17 +60,29 @@ class _Table:
         pts: of the frames shown, ascending; None where packets do not tell them all apart.
         keys: timestamps that one may seek to, ascending.
         packets: how many are shown.
+        tick: of a timestamp, in seconds.
+        rate: frames a second, the mean where it varies; None where nothing tells it.
     """
 
     pts: list[int] | None
     keys: list[int]
     packets: int
+    tick: Fraction | None
+    rate: Fraction | None
+
+    def times(self, count: int) -> list[float] | None:
+        """When each frame is shown, in seconds from the first; None where nothing tells."""
+        if self.pts is not None and self.tick is not None:
+            return [float((pts - self.pts[0]) * self.tick) for pts in self.pts]
+        return [float(k / self.rate) for k in range(count)] if self.rate else None
 
 
-def file_info(path: File) -> VideoInfo:
+def file_info(path: File, span: Span | None = None) -> VideoInfo:
     """What is known of a file; decodes one frame, or all where nothing else tells their count."""
     with _naming(path):
-        return _info(path, _count(path, _table(path)))
+        table = _table(path)
+        count = _count(path, table)
+        return _info(path, len(_within(path, table, count, span)))
 
 
 def check_file(path: File) -> VideoInfo:
@@ -95,12 +109,39 @@ def read_file(path: File, choose: Choose, *, seek: bool | None = None) -> Tensor
         choose: indices, or a function of the frame count that gives them.
         seek: whether to seek if the file allows it; None: where that decodes far fewer frames.
     """
+    return read_span(path, choose, seek=seek)[0]
+
+
+def read_span(
+    path: File,
+    choose: Choose,
+    *,
+    span: Span | None = None,
+    by_time: bool = False,
+    seek: bool | None = None,
+) -> tuple[Tensor, list[int]]:
+    """Reads frames of a stretch of a file, and says which they are, counted from its first.
+
+    Args:
+        path: an existing file.
+        choose: indices, or a function of the frame count that gives them.
+        span: the stretch; None: all of it.
+        by_time: index k of n is what is shown at the k-th of n moments equally far apart.
+        seek: whether to seek if the file allows it; None: where that decodes far fewer frames.
+    """
+    name = str(path) if span is None else f"{path} ({span})"
     with _naming(path):
         table = _table(path)
-        sure = table.pts is not None or callable(choose)  # else a count costs as much as reading
-        count = _count(path, table) if sure else table.packets
-        indices = chosen(choose, count, str(path), at_most=sure)
-        wanted = sorted(set(indices)) or [0]  # no frames have the size of the first
+        sure = table.pts is not None or callable(choose) or span is not None or by_time
+        count = _count(path, table) if sure else table.packets  # a count may cost as reading does
+        within = _within(path, table, count, span)
+        own = chosen(choose, len(within), name, at_most=sure)
+        times = table.times(count) if by_time else None
+        if times is not None:
+            shown = moments(times[within.start : within.stop])
+            own = [shown[index] for index in own]
+        indices = [within.start + index for index in own]
+        wanted = sorted(set(indices)) or [within.start]  # no frames have the size of the first
         groups = _groups(table, wanted)
         pays = _cost(table, groups) * 2 < wanted[-1] + 1 if seek is None else seek
         way: Groups = groups if groups and pays else _straight(wanted)
@@ -108,9 +149,14 @@ def read_file(path: File, choose: Choose, *, seek: bool | None = None) -> Tensor
         def gather(frames: Frames) -> Tensor:
             upright = Upright()
             pictures = ((index, upright(frame)) for index, frame in frames)
-            return collect(pictures, indices or [0], str(path))
+            return collect(pictures, indices or wanted, str(path))
 
-        return _surely(gather, path, table, way)[: len(indices)]
+        return _surely(gather, path, table, way)[: len(indices)], own
+
+
+def _within(path: File, table: _Table, count: int, span: Span | None) -> range:
+    """The frames of a stretch."""
+    return range(count) if span is None else span.within(str(path), count, table.times(count))
 
 
 @contextmanager
@@ -154,6 +200,7 @@ def _table(path: File) -> _Table:
     pts: list[int | None] = []
     keys: set[int] = set()
     with _opened(path) as (container, stream):
+        tick, rate = stream.time_base, stream.average_rate or stream.guessed_rate
         formats = container.format.name.split(",")
         for packet in container.demux(stream):
             if not packet.size:
@@ -167,7 +214,8 @@ def _table(path: File) -> _Table:
     known = sorted(p for p in pts if p is not None)
     told = len(set(known)) == len(pts) and "avi" not in formats  # avi has no pts, only guesses
     seekable = told and any(name in formats for name in _SEEKABLE)
-    return _Table(known if told else None, sorted(keys) if seekable else [], len(pts))
+    found = sorted(keys) if seekable else []
+    return _Table(known if told else None, found, len(pts), tick, rate)
 
 
 def _count(path: File, table: _Table) -> int:

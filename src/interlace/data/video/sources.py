@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from interlace.data.video.excerpt import Excerpt
 from interlace.data.video.folder import PICTURES, list_pictures, natural
 from interlace.data.video.info import VideoError
 from interlace.data.video.memory import memory_name
@@ -23,7 +24,7 @@ LISTS = (".txt", ".lst", *TABLES)
 
 def is_one(source: Any) -> bool:
     """Whether a source is one video: in memory, a file that is no list, or a folder of frames."""
-    if memory_name(source) is not None:
+    if isinstance(source, Excerpt) or memory_name(source) is not None:
         return True
     if not isinstance(source, str | os.PathLike):
         return False
@@ -43,7 +44,7 @@ def find_sources(source: Source | Sequence[Any], *, root: str | None = None) -> 
     Raises:
         VideoError: a folder or a list names none.
     """
-    if is_one(source):
+    if isinstance(source, Excerpt) or is_one(source):
         return [source]
     if not isinstance(source, str | os.PathLike):
         return list(source)
@@ -71,9 +72,10 @@ def find_sources(source: Source | Sequence[Any], *, root: str | None = None) -> 
 
 
 def _on_list(roots: Sequence[Path], line: str) -> Path:
-    """The path that a line of a list names: all of it, or all but a label at its end."""
-    whole, without = _below(roots, line), _below(roots, line.rsplit(None, 1)[0])
-    return without if without.exists() and not whole.exists() else whole
+    """The path that a line of a list names: as much of it as is there, without a label."""
+    words = len(line.split())
+    fewer = (_below(roots, line.rsplit(None, count)[0]) for count in range(words))
+    return next((path for path in fewer if path.exists()), _below(roots, line))
 
 
 def _in_table(roots: Sequence[Path], lines: Sequence[str]) -> list[Path]:

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from interlace.data.clips.clip_list import ClipList, check_classes, several
+from interlace.data.clips.copies import copies_in_words, listed_on
 from interlace.data.clips.manifest import (
     clips_fingerprint,
     read_manifest,
     without_broken,
     write_manifest,
 )
-from interlace.data.clips.opening import SplitName, given_splits, open_clips
+from interlace.data.clips.opening import given_splits, open_clips
 from interlace.data.clips.scan import scan
 from interlace.data.clips.split import split_clips, write_list
 from interlace.data.labels.files import read_labels
+from interlace.data.labels.labels import SplitName
+from interlace.data.video.below import Below
 from interlace.training.tasks.clip_options import ClipDataOptions
 
 log = logging.getLogger(__name__)
@@ -77,6 +80,8 @@ def run_clips(
     check_classes(held_out, all_used=False)
     if write:
         _doubt(train, held_out)
+        for line in copies_in_words(listed_on({"train": train, "held out": held_out}, rows)):
+            log.warning(line)
     skipped = sum(map(len, parts)) - len(train) - len(held_out)
     return RunClips(train, held_out, skipped, clips_fingerprint(held_out, rows))
 
@@ -93,9 +98,16 @@ def find_clips(options: ClipDataOptions) -> tuple[ClipList, ClipList]:
         train = _open(options)
         return train, _open(replace(options, labels=options.held_out_labels), classes=train.classes)
     splits = _given(options)
-    if "train" not in splits:
+    if splits and "train" not in splits:
+        raise ValueError(
+            f"{options.labels or options.path} has {' and '.join(sorted(splits))} and nothing to "
+            "train on; mark some as train, or leave the splits out"
+        )
+    if not splits:
         return split_clips(_open(options), fraction=options.held_out, seed=options.seed)
     train = _open(options, split="train")
+    if {"validation", "test"} <= splits:
+        log.info("what is marked test is left for `interlace evaluate --split test`")
     for other in ("validation", "test"):  # the first there is
         if other in splits:
             return train, _open(options, split=other, classes=train.classes)
@@ -106,7 +118,8 @@ def _given(options: ClipDataOptions) -> set[str]:
     """The splits that the folder, or its file of labels, tells apart."""
     if options.labels is None:
         return set(given_splits(options.path))
-    return {line.split for line in read_labels(Path(options.labels)).lines if line.split}
+    labels = read_labels(Path(options.labels).expanduser(), Below(Path(options.path).expanduser()))
+    return {line.split for line in labels.lines if line.split}
 
 
 def _open(

@@ -1,0 +1,70 @@
+"""What columns of tables are called, and whether a first line says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from interlace.data.video.below import Below
+from interlace.data.video.excerpt import Unit
+from interlace.data.video.sources import VIDEOS
+
+PATHS = (
+    *("path", "file", "filename", "file_name", "filepath", "file_path", "video", "video_path"),
+    *("video_file", "video_name", "clip", "clip_path", "clip_name", "folder", "frame_dir"),
+    *("name", "id", "video_id", "clip_id"),
+)
+LABELS = (
+    *("label", "class", "category", "template", "action", "target", "label_name", "class_name"),
+    *("label_id", "class_id", "class_index", "label_index"),
+)
+SPANS: dict[Unit, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "seconds": (
+        ("start", "start_time", "time_start", "start_sec", "start_seconds", "t_start"),
+        ("end", "end_time", "time_end", "end_sec", "end_seconds", "t_end", "stop", "stop_time"),
+    ),
+    "frames": (("start_frame", "frame_start"), ("end_frame", "frame_end", "stop_frame")),
+}
+SPAN_WORDS = tuple(word for starts, ends in SPANS.values() for word in (*starts, *ends))
+SPLITS = ("split", "subset", "set", "partition")
+# what may stand in a table and says nothing of what a line means
+UNUSED = (
+    *("frames", "num_frames", "n_frames", "frame_count", "total_frames", "length", "duration"),
+    *("fps", "rate", "frame_rate", "width", "height", "codec", "error"),
+    *("checksum", "md5", "sha256"),
+    *("index", "idx", "unnamed:_0", "url", "license", "comment", "comments", "note", "notes"),
+    "is_cc",
+)
+KNOWN = (
+    f"the path: {', '.join(PATHS)}; the class: {', '.join(LABELS)}; "
+    f"{', '.join(SPLITS)}; start and end in seconds, start_frame and end_frame"
+)
+
+
+def has_header(first: Sequence[str]) -> bool:
+    """Whether a first line has two names of columns; one may be a video's, or a class's.
+
+    Example:
+        >>> has_header(["Video Path", "label"]), has_header(["file", "opening"])
+        (True, False)
+    """
+    return len(places(plain(first), (*PATHS, *LABELS, *SPLITS, *SPAN_WORDS))) > 1
+
+
+def plain(first: Sequence[str]) -> list[str]:
+    return [re.sub(r"[\s-]+", "_", word.strip().lower()) for word in first]
+
+
+def places(words: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Where one of the known words is, those that are known best first."""
+    return [k for word in known for k in range(len(words)) if words[k] == word]
+
+
+def looks_like_header(names: Sequence[str], labels: Sequence[str], below: Below) -> bool:
+    """Whether the first line is no video, by its looks, and says a class that no other does."""
+    name, label = names[0], labels[0]
+    if len(names) < 2 or below.has(name) or name.lower().endswith(VIDEOS):
+        return False
+    if re.search(r"[/\\\d]", name) or label.isdecimal() or label in labels[1:]:
+        return False
+    return any(map(below.has, names[1:]))
