@@ -412,6 +412,21 @@ def test_it_stops_when_nothing_gets_better(clips, tmp_path, caplog):
     assert caplog.text.count("stops: no better for") == 2
 
 
+def test_without_patience_a_run_goes_on_to_its_end(clips, tmp_path, caplog):
+    """Also one that had stopped; one that would not stop is not stopped later."""
+    assert ClipRecipeOptions().patience is None
+    recipe = replace(RECIPE, epochs=5, patience=1, lr=1e-12)  # nothing is learned
+    run(tmp_path / "run", clips, recipe=recipe)
+    assert losses(tmp_path / "run")[0][-1] == 6
+    with caplog.at_level("INFO"):
+        run(tmp_path / "run", clips, recipe=replace(recipe, patience=None))
+    assert "recipe.patience is no more instead of 1: the run goes on until it" in caplog.text
+    assert "no better for" not in caplog.text
+    assert losses(tmp_path / "run")[0][-1] == 15
+    with pytest.raises(ValueError, match=r"holds a run with recipe\.patience=None, not 3"):
+        run(tmp_path / "run", clips, recipe=replace(recipe, patience=3))
+
+
 def test_gathered_batches_are_one_large_batch(finished, clips, tmp_path):
     recipe = replace(RECIPE, batch_size=2, accumulate=2, epochs=1)
     run(tmp_path / "gathered", clips, recipe=recipe)

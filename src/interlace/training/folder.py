@@ -53,19 +53,20 @@ def claim(options: Options, *, write: bool = True) -> bool:
             then = before.get(key, now)
             if key in HOW_IT_IS_RUN or then == now or (key in PATHS and _same_path(then, now)):
                 continue
-            if key not in LENGTHS or now < then:
+            if key not in LENGTHS or not _longer(then, now):
                 raise ValueError(
                     f"{folder} holds a run with {key}={then}, not {now}: "
                     "choose another trainer.out, or remove that folder"
                 )
             longer = True
             if write:
-                what_follows = (
-                    "the run goes on until it stops, or ends"
-                    if key == "recipe.patience"
-                    else "from here on the learning rate comes down over the new length"
-                )
-                log.info(f"{key} is {now:,} instead of {then:,}: {what_follows}")
+                if key == "recipe.patience":
+                    now = "no more" if now is None else now
+                    what_follows = "the run goes on until it stops, or ends"
+                else:
+                    now, then = f"{now:,}", f"{then:,}"
+                    what_follows = "from here on the learning rate comes down over the new length"
+                log.info(f"{key} is {now} instead of {then}: {what_follows}")
     try:
         if write:
             if longer:
@@ -86,7 +87,12 @@ def claim(options: Options, *, write: bool = True) -> bool:
     return finished
 
 
-def shorter(folder: Path) -> list[dict[str, int]]:
+def _longer(then: int | None, now: int | None) -> bool:
+    """Of lengths, None is without an end."""
+    return now is None or (then is not None and now >= then)
+
+
+def shorter(folder: Path) -> list[dict[str, int | None]]:
     """The lengths that a run had before it was made longer, over which rates came down first."""
     told = folder / "shorter.json"
     return json.loads(told.read_text()) if told.exists() else []

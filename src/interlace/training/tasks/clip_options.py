@@ -73,7 +73,8 @@ class ClipRecipeOptions(RecipeOptions):
     Args:
         backbone_lr: times lr, for the backbone; if left out, 0.1 if pre-trained, 1 if fresh.
         epochs: at most.
-        patience: looks at the validation videos without a gain after which to stop.
+        patience: looks at the validation videos without a gain after which to stop; if left out, a
+            run goes on until its learning rate has come down, when most of the gain comes.
         dropout: before the head.
         freeze: stages of a ResNet that stay as they are, 1 is its stem, 5 is all; 2 if
             pre-trained, 0 if fresh.
@@ -90,7 +91,7 @@ class ClipRecipeOptions(RecipeOptions):
     weight_decay: float = 1e-2
     max_grad_norm: float = 5.0
     epochs: int = 30
-    patience: int = 8
+    patience: int | None = None
     dropout: float = 0.5
     freeze: int | None = None
     freeze_norm: bool | None = None
@@ -107,7 +108,7 @@ def check_clip_options(data: ClipDataOptions, recipe: ClipRecipeOptions) -> None
     at_least(
         {
             "recipe.epochs": (recipe.epochs, 1),
-            "recipe.patience": (recipe.patience, 1),
+            "recipe.patience": (1 if recipe.patience is None else recipe.patience, 1),
             "recipe.freeze": (recipe.freeze, 0),
             "recipe.mixup": (recipe.mixup, 0),
             "data.workers": (data.workers, 0),
