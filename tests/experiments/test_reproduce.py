@@ -385,7 +385,7 @@ def test_every_config_of_a_table_stands_in_one():
     }
     bases = {"dyreg/small", "dyreg/paper", "rstg/small", "rstg/small_145000"}
     bases |= {f"content/{name}" for name in ("small", "multi", "ablation")}
-    backbones = {f"content/backbone{name}" for name in ("", "_close", "_sync", "_multi")}
+    backbones = {f"content/backbone{name}" for name in ("", "_close", "_pairs", "_sync", "_multi")}
     assert files - set(CONFIGS) == bases | backbones
 
 
