@@ -14,8 +14,8 @@ Rows = Sequence[tuple[int, Sequence[str]]]  # lines of a table and their numbers
 
 PATHS = (
     *("path", "file", "filename", "file_name", "filepath", "file_path", "video", "video_path"),
-    *("video_file", "video_name", "clip", "clip_path", "clip_name", "folder", "frame_dir"),
-    *("name", "id", "video_id", "clip_id"),
+    *("video_file", "video_name", "vid_name", "clip", "clip_path", "clip_name", "folder"),
+    *("frame_dir", "name", "id", "video_id", "clip_id"),
 )
 LABELS = (
     *("label", "class", "category", "template", "action", "target", "label_name", "class_name"),

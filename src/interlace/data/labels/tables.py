@@ -22,7 +22,7 @@ from interlace.data.labels.columns import (
     rows_below,
     says_nothing,
 )
-from interlace.data.labels.labels import Labels, Line, need_split
+from interlace.data.labels.labels import Labels, Line, check_splits, need_split
 from interlace.data.labels.spans import SpanColumns, span_columns
 from interlace.data.video.below import Below
 
@@ -57,7 +57,7 @@ class _Columns:
 
 
 def _lines(path: Path, rows: Rows, columns: _Columns) -> list[Line]:
-    lines, unmarked = [], []
+    lines = []
     for number, row in rows:
         where = f"{path}, line {number}"
         if any(row[columns.width :]):
@@ -73,17 +73,10 @@ def _lines(path: Path, rows: Rows, columns: _Columns) -> list[Line]:
                 "it out"
             )
         word = "" if columns.split is None else cells[columns.split]
-        if not word:
-            unmarked.append(number)
         split = need_split(word, where) if word else None
         span = None if columns.span is None else columns.span.span(row, where)
         lines.append(Line(name, label, split, span))
-    if unmarked and len(unmarked) < len(lines) and columns.split is not None:
-        numbers = ", ".join(map(str, unmarked[:3])) + (", ..." if len(unmarked) > 3 else "")
-        raise ValueError(
-            f"{path} has {len(unmarked):,} of {len(lines):,} lines without a split (line "
-            f"{numbers}), which nothing would use; mark or remove them"
-        )
+    check_splits(path, lines, [number for number, _ in rows])
     return lines
 
 

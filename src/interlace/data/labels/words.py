@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from interlace.data.labels.beside import Beside, Row, shown_as, without_quotes
+from interlace.data.labels.beside import Beside, Row, shown_as
 from interlace.data.labels.columns import looks_like_header
-from interlace.data.labels.labels import Labels, Line
+from interlace.data.labels.labels import Labels, Line, without_quotes
 from interlace.data.video.below import Below
 from interlace.data.video.info import VideoError
 
