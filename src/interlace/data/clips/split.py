@@ -74,11 +74,11 @@ def _of_each_class(clips: ClipList, fraction: float, seed: int) -> set[Item]:
 
 def _whole_videos(clips: ClipList, fraction: float, seed: int) -> set[Item]:
     """All stretches of some videos, of each class about its share; none if that cannot be."""
+    if len({item.name for item in clips.items}) == len(clips):
+        return set()
     by_video: dict[str, list[Item]] = {}
     for item in clips.items:
         by_video.setdefault(item.name, []).append(item)
-    if len(by_video) == len(clips):
-        return set()
     total = Counter(item.label for item in clips.items)
     held: Counter[int] = Counter()
     held_out: set[Item] = set()

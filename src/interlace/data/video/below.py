@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from interlace.data.video.folder import has_pictures, list_frames
 from interlace.data.video.info import VideoError
@@ -25,6 +25,7 @@ class Below:
         self._start = root.absolute().as_posix() + "/"
         self._inside: dict[str, dict[str, list[str]]] = {}
         self._every: dict[str, list[str]] | None = None
+        self._frames: dict[str, int | None] = {}
 
     def find(self, name: str) -> list[str]:
         """Files and folders of this path, or of it and the suffix of a video, each one way only."""
@@ -65,6 +66,11 @@ class Below:
 
     def frames(self, name: str) -> int | None:
         """How many frames a video has; None where it cannot be read, or is not there."""
+        if name not in self._frames:
+            self._frames[name] = self._count(name)
+        return self._frames[name]
+
+    def _count(self, name: str) -> int | None:
         paths = [self.root / path for path in self.find(name)]
         if len(paths) != 1:
             return None
@@ -81,5 +87,6 @@ def _by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in paths:
         if path.lower().endswith(VIDEOS):
-            found.setdefault(PurePosixPath(path).stem, []).append(path)
+            stem, _ = posixpath.splitext(posixpath.basename(path))
+            found.setdefault(stem, []).append(path)
     return found
