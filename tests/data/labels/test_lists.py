@@ -174,6 +174,14 @@ def test_classes_that_differ_in_case_alone(root, log):
     assert "has the classes 'Left' and 'left'; if they are one, write them alike" in log.text
 
 
+@pytest.mark.parametrize("text", ["a.mp4 left|up\nb.mp4 up\n", "a.mp4 0,3\nb.mp4 1\n"])
+def test_several_labels_of_a_clip_are_doubted(root, log, text):
+    put(root, "a.mp4", "b.mp4")
+    name = text.split()[1]
+    assert opened(root, text)[0] == ("a.mp4", name)
+    assert f"look like several labels of a clip ({name}); each is learned as one class" in log.text
+
+
 def test_lists_of_hmdb51_are_named(root):
     put(root, "a.avi", "b.avi")
     with pytest.raises(ValueError, match="is a list of HMDB51, whose numbers say 1 for training"):
