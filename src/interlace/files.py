@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -39,6 +41,21 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def write_rows(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> Path:
+    """Writes a CSV file, whole or not at all; its folder is made.
+
+    Args:
+        path: of the file.
+        rows: its lines, the first is its header.
+    """
+    with (
+        writing(path) as whole,
+        whole.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    return Path(path)
 
 
 def _to_disk(path: Path) -> None:

@@ -16,6 +16,7 @@ from interlace.commands.cli import main
 from interlace.data.clips.sampling import Crop, uniform_frames
 from interlace.data.clips.transforms import resize_short_side
 from interlace.data.labels.class_names import class_names, read_classes
+from interlace.data.video.excerpt import Span
 from interlace.data.video.read import VideoError, read_frames
 from interlace.graph.regions.content import ContentRegions
 from interlace.graph.trace import Trace
@@ -215,6 +216,71 @@ def test_a_line_of_a_table_without_a_file_is_named(predictor, folder):
     found = predictor(folder / "list.csv")
     assert [bool(prediction.error) for prediction in found] == [False, True]
     assert "nowhere.mp4 does not exist" in found[1].error
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "list.csv",
+            "path,start,end,label\na.mp4,0.0,0.2,left\na.mp4,0:00.2,0.4,right\na.mp4,,,x\n",
+        ),
+        ("list.tsv", "start_frame\tend_frame\tfile\n0\t5\ta.mp4\n5\t10\ta.mp4\n\t\ta.mp4\n"),
+        ("list.txt", "path\tstart\tend\na.mp4\t0\t0.2\na.mp4\t0.2\t0.4\na.mp4\n"),
+    ],
+)
+def test_a_line_of_a_table_may_be_a_stretch(predictor, folder, name, text):
+    write(folder / "a.mp4", 11)  # of 25 frames a second
+    (folder / name).write_text(text)
+    found = predictor(folder / name)
+    spans = [Span(0, 0.2, "seconds"), Span(0.2, 0.4, "seconds")]
+    if "frame" in text:
+        spans = [Span(0, 5, "frames"), Span(5, 10, "frames")]
+    assert [one.name for one in found] == [
+        *(f"{folder}/a.mp4 ({span})" for span in spans), f"{folder}/a.mp4"
+    ]  # fmt: skip
+    frames = read_frames(folder / "a.mp4")
+    for prediction, shown in zip(found, (frames[:5], frames[5:10], frames), strict=True):
+        torch.testing.assert_close(prediction.scores, predictor(shown).scores)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "list.csv",
+            "path,start,label\na.mp4,1,x\n",
+            "a column 'start', and none that is called e",
+        ),
+        (
+            "list.csv",
+            "path,start,end\na.mp4,2,1\n",
+            "line 2, says that its clip is from '2' and '1",
+        ),
+        ("list.csv", "path,crop\na.mp4,2\n", "has a column 'crop', not known, which may change"),
+        (
+            "list.csv",
+            "a.mp4,0.0,1.5,left\n",
+            "line 1, 'a.mp4,0.0,1.5,left', has 4 columns and no h",
+        ),
+        ("list.csv", "path,label\n", "has a header and nothing below it"),
+        ("list.txt", "a.mp4 0.0 1.5 left\n", "line 1, 'a.mp4 0.0 1.5 left', has times behind its"),
+    ],
+)
+def test_what_may_be_a_stretch_is_refused_by_name(predictor, folder, name, text, says):
+    (folder / name).write_text(text)
+    with pytest.raises(ValueError, match=says):
+        predictor(folder / name)
+
+
+def test_an_evaluation_of_videos_lists_them(predictor, folder):
+    (folder / "list.csv").write_text("path,label,predicted,score left\na.mp4,left,right,0.4\n")
+    assert [one.name for one in predictor(folder / "list.csv")] == [f"{folder}/a.mp4"]
+
+
+def test_a_first_line_without_a_file_is_no_header(predictor, folder):
+    (folder / "list.csv").write_text("nowhere.mp4,left\na.mp4,left\n")
+    assert [bool(one.error) for one in predictor(folder / "list.csv")] == [True, False]
 
 
 def test_a_list_may_be_written_as_seen_from_here(predictor, folder, tmp_path, monkeypatch):

@@ -676,6 +676,18 @@ def test_an_evaluation_says_a_line_of_each_clip(finished, tmp_path, capsys):
     assert "top5" not in record
 
 
+def test_stretches_of_one_video_have_a_line_each(finished, clips, tmp_path):
+    weights, table, out = finished / "best.safetensors", tmp_path / "t.csv", tmp_path / "out.json"
+    lines = ["left/0.mp4,0,2,left", "left/0.mp4,2,4,left", "right/0.mp4,,,right"]
+    table.write_text("\n".join(["path,start_frame,end_frame,label", *lines]))
+    words = ["evaluate", str(weights), f"--path={clips}", f"--labels={table}", f"--out={out}"]
+    assert main([*words, "--workers=0"]) == 0
+    with (tmp_path / "out.csv").open(newline="") as file:
+        named = [line["path"] for line in csv.DictReader(file)]
+    first = "left/0.mp4 (frames 0 to 2)"
+    assert named == [first, "left/0.mp4 (frames 2 to 4)", "right/0.mp4"]
+
+
 def test_regions_are_measured_on_marked_objects(clips, tmp_path):
     """A fresh graph looks at the middle: the distance is that of the marks to the middle."""
     model = create_model("tsm_r18_dyreg", num_classes=2)

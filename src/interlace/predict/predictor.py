@@ -16,8 +16,9 @@ from interlace.data.clips.sampling import spread_crops
 from interlace.data.clips.shape import ClipShape, ProtocolName
 from interlace.data.clips.transforms import crop, resize_short_side
 from interlace.data.labels.class_names import class_names
+from interlace.data.labels.listed import find_sources
 from interlace.data.video.read import Source, VideoError, read_frames
-from interlace.data.video.sources import find_sources, is_one, source_name
+from interlace.data.video.sources import is_one, source_name
 from interlace.graph.trace import Trace
 from interlace.models.classifier import VideoClassifier, traces_of
 from interlace.models.detector import BoxDetector, WithDetector

@@ -58,7 +58,7 @@ class HeldOutClips(Trained):
         self.clips = without_broken(clips, self.rows, skip=choice.skip_bad)
         self.skipped = len(clips) - len(self.clips)
         check_classes(self.clips, all_used=False)
-        self.names = [item.name for item in self.clips.items]
+        self.names = [str(item) for item in self.clips.items]
         self.classes = list(self.clips.classes)
         self.about = f"{Path(clips.root).name}, {len(self.classes)} classes"
 

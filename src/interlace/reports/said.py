@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from interlace.evaluation.evaluation import Evaluation
-from interlace.files import writing
+from interlace.files import write_rows
 
 
 def write_said(
@@ -25,15 +24,9 @@ def write_said(
         classes: what they are called.
         result: of a model on the videos.
     """
-    header = ["path", "label", "predicted", *(f"score {name}" for name in classes)]
+    rows = [["path", "label", "predicted", *(f"score {name}" for name in classes)]]
     said = zip(names, result.labels.tolist(), result.scores.tolist(), strict=True)
-    with (
-        writing(path) as whole,
-        whole.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(header)
-        for name, label, scores in said:
-            predicted = classes[scores.index(max(scores))]
-            lines.writerow([name, classes[label], predicted, *(f"{s:.6g}" for s in scores)])
-    return Path(path)
+    for name, label, scores in said:
+        predicted = classes[scores.index(max(scores))]
+        rows.append([name, classes[label], predicted, *(f"{s:.6g}" for s in scores)])
+    return write_rows(path, rows)

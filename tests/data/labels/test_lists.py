@@ -121,6 +121,8 @@ def test_frames_of_files_are_counted(root, log):
         ("a train x\nb pool x\n", "line 2, has 'pool' where others have 'train': if that is a spl"),
         ("name what\na x\nb y\n", "line 1, 'name what', is neither a video of .* nor a known head"),
         ("a left 0\nb left 1\n", "'a left 0', and 0 is not how many frames a has"),
+        ("a 10 20 left\nb 15 30 right\n", "'a 10 20 left', and 10 is not how many frames a has"),
+        ("# notes\n# alone\n", "list.txt is empty; write a line"),
     ],
 )
 def test_words_whose_meaning_nothing_tells(root, text, says):
@@ -172,10 +174,42 @@ def test_classes_that_differ_in_case_alone(root, log):
     assert "has the classes 'Left' and 'left'; if they are one, write them alike" in log.text
 
 
+@pytest.mark.parametrize("text", ["a.mp4 left|up\nb.mp4 up\n", "a.mp4 0,3\nb.mp4 1\n"])
+def test_several_labels_of_a_clip_are_doubted(root, log, text):
+    put(root, "a.mp4", "b.mp4")
+    name = text.split()[1]
+    assert opened(root, text)[0] == ("a.mp4", name)
+    assert f"look like several labels of a clip ({name}); each is learned as one class" in log.text
+
+
 def test_lists_of_hmdb51_are_named(root):
     put(root, "a.avi", "b.avi")
     with pytest.raises(ValueError, match="is a list of HMDB51, whose numbers say 1 for training"):
         opened(root, "a.avi 1\nb.avi 2\n", "jump_test_split1.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a.avi x\nb.avi y\n", "2 of 2 videos .*: a.avi, b.avi; a.mp4 is there, so call it that"),
+        ("/data/a.mp4 x\n/data/b.mp4 y\n", "a.mp4 is there, so call it that"),
+        ("/c/d.mp4 x\n", "c/d.mp4 is there, so call it that"),
+        ("c/a.mp4 x\n", "; a.mp4 is there, so call it that"),
+        ("e.mp4 x\n", "e.mp4; check the folder"),
+    ],
+)
+def test_videos_that_are_called_otherwise(root, text, says):
+    put(root, "a.mp4", "b.mp4", "c/d.mp4")
+    with pytest.raises(ValueError, match=says):
+        opened(root, text)
+
+
+def test_a_video_has_one_name(root):
+    put(root, "a.mp4", "c/d.mp4")
+    for text in (f"{root}/a.mp4 x\n./c//d.mp4 y\n", f"c/../a.mp4 x\n{root}/c/d y\n"):
+        assert opened(root, text) == [("a.mp4", "x"), ("c/d.mp4", "y")]
+    with pytest.raises(ValueError, match=r"1 video \(a.mp4\) has several lines"):
+        opened(root, f"a.mp4 x\n{root}/a.mp4 y\n")
 
 
 # --- columns of tables ----------------------------------------------------------------------------
@@ -206,6 +240,7 @@ def test_lists_of_hmdb51_are_named(root):
             "has the label 0.5, and numbers of classes are whole",
         ),
         ("path,label\na.mp4,-1\nb.mp4,0\n", "has the label -1, and numbers"),
+        ("path,label,split,set\na.mp4,l,train,val\n", "has two columns of splits, 'split' and 'se"),
     ],
 )
 def test_columns_that_nothing_tells(root, text, says):
@@ -224,12 +259,28 @@ def test_columns_that_nothing_tells(root, text, says):
         ("path,label,class_name\na.mp4,0,left\nb.mp4,1,right\n", "classes in 'class_name'; label "),
         ("left,a.mp4\nright,b.mp4\n", "'left,a.mp4' is read as class, path"),
         ("path,label\na.mp4,left\nb.mp4,right\n,\n", ""),
+        ("sep=;\npath;label\na.mp4;left\nb.mp4;right\n", ""),
+        ('path, label\n"a.mp4", "left"\n"b.mp4", "right"\n', ""),
+        ("path,label,predicted,score left\na.mp4,left,x,1\nb.mp4,right,x,0\n", "predicted, score"),
+        (
+            "video_id,label,label_id,shape,format\na,left,0,8,jpg\nb,right,1,8,jpg\n",
+            "format not used",
+        ),
     ],
 )
 def test_columns_that_are_known(root, log, text, taken):
     put(root, "a.mp4", "b.mp4")
     assert opened(root, text, "list.csv") == [("a.mp4", "left"), ("b.mp4", "right")]
     assert taken in log.text
+
+
+def test_a_cell_holds_any_text(root):
+    put(root, "a.mp4", "b.mp4")
+    text = 'path,label\na.mp4, "left, or\nright"\nb.mp4,up\u2028down\n'
+    assert opened(root, text, "list.csv") == [
+        ("a.mp4", "left, or\nright"),
+        ("b.mp4", "up\u2028down"),
+    ]
 
 
 # --- words of a split -----------------------------------------------------------------------------
@@ -301,6 +352,9 @@ def test_numbers_from_one_of_a_model_with_names(root, log):
         ("label_map_k3.txt", "Apply Eye\nBand\nCut\n"),
         ("categories.txt", "id,name\n0,Apply Eye\n1,Band\n2,Cut\n"),
         ("category.txt", "Apply Eye 0\nBand 1\nCut 2\n"),
+        ("classes.txt", "# names\n0. Apply Eye\n1. Band\n2. Cut\n"),
+        ("classes.txt", "# names\nApply Eye\nBand\nCut\n"),
+        ("classes.txt", '1,"Apply Eye"\n2,"Band"\n3,"Cut"\n'),
     ],
 )
 def test_files_of_names(root, log, name, table):
@@ -316,6 +370,14 @@ def test_files_of_names(root, log, name, table):
     # the list of the test names folders
     classes = ["Apply Eye", "Band", "Cut"]
     assert opened(root, "Apply Eye/a.avi\nCut/c.avi\n", "test.txt", classes=classes) == named
+
+
+def test_names_that_end_in_numbers(root):
+    put(root, "a.mp4", "b.mp4")
+    path = root.parent / "classes.txt"
+    path.write_text("level 1\nlevel 2\n")
+    assert read_classes(path) == ["level 1", "level 2"]
+    assert opened(root, "a.mp4 0\nb.mp4 1\n") == [("a.mp4", "level 1"), ("b.mp4", "level 2")]
 
 
 # --- several sequences of pictures in one folder --------------------------------------------------

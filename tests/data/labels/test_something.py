@@ -123,6 +123,12 @@ def test_wrong_json(v2, name, said, says):
         open_clips(v2, labels=v2.parent / "labels" / "train.json")
 
 
+def test_a_list_of_nothing(v2):
+    path = write(v2.parent / "labels" / "some.json", [])
+    with pytest.raises(ValueError, match=r"some\.json is empty; write an object for each video"):
+        open_clips(v2, labels=path)
+
+
 def test_classes_must_be_beside(v2):
     (v2.parent / "labels" / "labels.json").unlink()
     with pytest.raises(ValueError, match=r"no labels\.json beside .*train\.json"):
@@ -179,6 +185,23 @@ def test_kinetics_without_labels_and_with_wrong_lines(tmp_path):
     write(table, "label,youtube_id,time_start,time_end\na,x,1,y\n")
     with pytest.raises(ValueError, match=r"k\.csv, line 2, must have label, youtube_id"):
         open_clips(tmp_path / "v", labels=table)
+    write(table, "label,youtube_id,time_start,time_end\na,x,11,1\n")
+    with pytest.raises(ValueError, match=r"line 2, .* with a start before its end, got 'a,x,11,1'"):
+        open_clips(tmp_path / "v", labels=table)
+    write(table, "label,youtube_id,time_start,time_end\n")
+    with pytest.raises(ValueError, match="has a header and nothing below it"):
+        open_clips(tmp_path / "v", labels=table)
+
+
+def test_columns_of_kinetics_in_capitals_and_lines_without_a_split(tmp_path):
+    for name in ("x", "y"):
+        write(tmp_path / "v" / f"{name}_000001_000011.mp4", "")
+    table = write(tmp_path / "k.csv", "Label,YouTube_ID,Time Start,Time End\na,x,1,11\n")
+    assert len(open_clips(tmp_path / "v", labels=table)) == 1
+    write(table, "label,youtube_id,time_start,time_end,split\na,x,1,11,train\na,y,1,11,\n")
+    for split in (None, "train"):
+        with pytest.raises(ValueError, match=r"1 of 2 lines without a split \(line 3\), which"):
+            open_clips(tmp_path / "v", labels=table, split=split)
 
 
 # --- boxes ----------------------------------------------------------------------------------------

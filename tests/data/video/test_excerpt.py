@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from interlace.data.labels.listed import find_sources
 from interlace.data.video import Excerpt, Span, VideoError, check_video, read_frames, video_info
 from interlace.data.video.excerpt import moments
 from interlace.data.video.read import read_moments
-from interlace.data.video.sources import find_sources
 from videos import numbered, numbers, write, write_picture
 
 # a phone's: half of the frames in the first 5 % of 8 seconds; in 1/100 s

@@ -12,7 +12,7 @@ from typing import NamedTuple, get_type_hints
 
 from interlace.data.clips.clip_list import ClipList, Item, few
 from interlace.data.video.info import VideoError
-from interlace.files import writing
+from interlace.files import write_rows
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +51,7 @@ def write_manifest(path: str | os.PathLike[str], entries: Iterable[Entry]) -> Pa
         path: a CSV file; its folder is made.
         entries: in the order of the file.
     """
-    with (
-        writing(path) as whole,
-        whole.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *entries])
-    return Path(path)
+    return write_rows(path, [_COLUMNS, *entries])
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[Entry]:

@@ -26,6 +26,7 @@ Root = str | os.PathLike[str]
 log = logging.getLogger(__name__)
 
 _FLOW = re.compile(r"(optical_?)?flow(_?[xyuv])?s?|depths?|masks?")  # folders beside frames
+_SEVERAL = re.compile(r"[^|]+(\|[^|]+)+|\d+([,;] ?\d+)+")  # "left|up", "0,3"
 _BY_CLASS = "put the videos of each class into a folder of its name, or give a file of labels"
 
 
@@ -194,6 +195,12 @@ def _by_file(
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise ValueError(f"{several(twice, 'video')} several lines in {file}; leave one of each")
+    joined = [name for name in classes if _SEVERAL.fullmatch(name)]
+    if joined:
+        log.warning(
+            f"{file} has classes that look like several labels of a clip ({few(joined)}); each is "
+            "learned as one class of its own, as a clip has one class"
+        )
     alike: dict[str, str] = {}
     for name in classes:
         if alike.setdefault(name.lower(), name) != name:

@@ -12,18 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from interlace.data.clips.clip_list import ClipList, Item
+from interlace.data.labels.columns import SPANS
 from interlace.data.video.excerpt import Span, Unit
 from interlace.data.video.folder import natural
-from interlace.files import writing
+from interlace.files import write_rows
 
 Root = str | os.PathLike[str]
 
 log = logging.getLogger(__name__)
 
-_SPANS: dict[Unit, tuple[str, str]] = {
-    "seconds": ("start", "end"),
-    "frames": ("start_frame", "end_frame"),
-}
+_SPANS = {unit: (starts[0], ends[0]) for unit, (starts, ends) in SPANS.items()}
 
 
 def split_clips(
@@ -74,11 +72,11 @@ def _of_each_class(clips: ClipList, fraction: float, seed: int) -> set[Item]:
 
 def _whole_videos(clips: ClipList, fraction: float, seed: int) -> set[Item]:
     """All stretches of some videos, of each class about its share; none if that cannot be."""
+    if len({item.name for item in clips.items}) == len(clips):
+        return set()
     by_video: dict[str, list[Item]] = {}
     for item in clips.items:
         by_video.setdefault(item.name, []).append(item)
-    if len(by_video) == len(clips):
-        return set()
     total = Counter(item.label for item in clips.items)
     held: Counter[int] = Counter()
     held_out: set[Item] = set()
@@ -109,16 +107,9 @@ def write_list(path: Root, clips: ClipList) -> Path:
     if len(units) > 1:
         raise ValueError(f"{path} cannot have stretches in seconds and in frames; take one unit")
     more = _SPANS[units.pop()] if units else ()
-    with (
-        writing(path) as whole,
-        whole.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        names = [*clips.classes, ""]  # the last of label -1
-        lines = [
-            (item.name, names[item.label], *_cells(item.span)[: len(more)]) for item in clips.items
-        ]
-        csv.writer(file, lineterminator="\n").writerows([("path", "label", *more), *lines])
-    return Path(path)
+    names = [*clips.classes, ""]  # the last of label -1
+    lines = ((i.name, names[i.label], *_cells(i.span)[: len(more)]) for i in clips.items)
+    return write_rows(path, [("path", "label", *more), *lines])
 
 
 def read_list(path: Root, *, root: Root, classes: Sequence[str]) -> ClipList:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from interlace.data.labels.labels import Labels, Line, SplitName, split_of
+from interlace.data.labels.labels import Labels, Line, SplitName, split_of, without_quotes
 from interlace.data.video.below import Below
 
 _LOOKED_AT = 16  # videos whose frames are counted
@@ -25,12 +25,6 @@ class Row(NamedTuple):
 
 def shown_as(row: Row, columns: str) -> str:
     return f"{row.text!r} is read as {columns}" if columns else ""
-
-
-def without_quotes(name: str) -> str:
-    """A path without quotes around it."""
-    name = name.strip()
-    return name[1:-1] if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'" else name
 
 
 class Beside:
@@ -85,7 +79,7 @@ class Beside:
         frames = self._are_frames(column)
         if frames:
             return "frames"
-        if one_to_one(words, column):
+        if _numbers_of(words, column):
             return "its number"
         if frames is None:  # nobody can tell otherwise
             return "frames"
@@ -177,6 +171,18 @@ def _but(words: Sequence[str], place: int) -> tuple[str, ...]:
 
 def _is_number(word: str) -> bool:
     return re.fullmatch(r"-?\d+(\.\d*)?", word) is not None
+
+
+def _numbers_of(words: Sequence[str], column: Sequence[str]) -> bool:
+    """Whether a column numbers classes: one number a class, as no times or frames would.
+
+    Either a class comes again with its number, or numbers run from 0 or 1 without a gap.
+    """
+    if not one_to_one(words, column) or not all(number.isdecimal() for number in column):
+        return False
+    numbers = sorted({int(number) for number in column})
+    in_a_row = numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1
+    return in_a_row or len(numbers) < len(column)
 
 
 def one_to_one(first: Sequence[str], second: Sequence[str]) -> bool:

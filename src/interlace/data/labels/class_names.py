@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from interlace.data.labels.labels import without_quotes
+
 
 def class_names(
     classes: str | os.PathLike[str] | Sequence[str] | None, num_classes: int
@@ -65,17 +67,18 @@ def read_classes(path: str | os.PathLike[str]) -> list[str]:
 def numbered_classes(path: Path) -> dict[int, str]:
     """Names of classes by their numbers, from a text; from 0 where it has a name a line."""
     text = path.read_text(encoding="utf-8-sig")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.split("\n") if line.strip() and line[0] != "#"]
     for pattern in (
-        r"(?P<number>\d+)[\s,;:]+(?P<name>.+)",
+        r"(?P<number>\d+)[\s,;:.)]+(?P<name>.+)",
         r"(?P<name>.+?)[\s,;:]+(?P<number>\d+)",
     ):
         for body in (lines, lines[1:]):  # with a header, `id,name`
             found = [re.fullmatch(pattern, line) for line in body]
-            named = {int(m["number"]): m["name"].strip() for m in found if m}
+            named = {int(m["number"]): without_quotes(m["name"]) for m in found if m}
             first = min(named, default=0)
             in_a_row = sorted(named) == list(range(first, first + len(body)))
-            if named and in_a_row and first in (0, 1) and (len(body) > 1 or len(lines) == 1):
+            differ = len({*named.values()}) == len(body)  # "class 1" is a name with a number
+            if in_a_row and differ and first in (0, 1) and (len(body) > 1 or len(lines) == 1):
                 return named
     return dict(enumerate(lines))
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from interlace.data.video.below import Below
 from interlace.data.video.excerpt import Unit
 from interlace.data.video.sources import VIDEOS
 
+Rows = Sequence[tuple[int, Sequence[str]]]  # lines of a table and their numbers
+
 PATHS = (
     *("path", "file", "filename", "file_name", "filepath", "file_path", "video", "video_path"),
-    *("video_file", "video_name", "clip", "clip_path", "clip_name", "folder", "frame_dir"),
-    *("name", "id", "video_id", "clip_id"),
+    *("video_file", "video_name", "vid_name", "clip", "clip_path", "clip_name", "folder"),
+    *("frame_dir", "name", "id", "video_id", "clip_id"),
 )
 LABELS = (
     *("label", "class", "category", "template", "action", "target", "label_name", "class_name"),
@@ -33,7 +36,7 @@ UNUSED = (
     *("fps", "rate", "frame_rate", "width", "height", "codec", "error"),
     *("checksum", "md5", "sha256"),
     *("index", "idx", "unnamed:_0", "url", "license", "comment", "comments", "note", "notes"),
-    "is_cc",
+    *("is_cc", "shape", "format", "predicted"),
 )
 KNOWN = (
     f"the path: {', '.join(PATHS)}; the class: {', '.join(LABELS)}; "
@@ -58,6 +61,31 @@ def plain(first: Sequence[str]) -> list[str]:
 def places(words: Sequence[str], known: Sequence[str]) -> list[int]:
     """Where one of the known words is, those that are known best first."""
     return [k for word in known for k in range(len(words)) if words[k] == word]
+
+
+def says_nothing(word: str, cells: Sequence[str]) -> bool:
+    """Whether a column may be left aside: known so, empty, or numbers of lines without a name."""
+    if word in UNUSED or word.startswith("score_") or not any(cells):
+        return True
+    return not word and all(c.isdecimal() for c in cells) and len({*cells}) == len(cells)
+
+
+def refuse_strange(path: Path, strange: Sequence[str]) -> None:
+    """Raises a ValueError if a table has columns of which nothing is known."""
+    if strange:
+        joined = ",".join(strange)
+        called = f"columns {joined!r}" if len(strange) > 1 else f"a column {joined!r}"
+        raise ValueError(
+            f"{path} has {called}, not known, which may change what a line means; take it out, or "
+            f"rename it to what it is ({KNOWN})"
+        )
+
+
+def rows_below(path: Path, rows: Rows) -> Rows:
+    """The lines of a table below its header; a ValueError where there are none."""
+    if len(rows) < 2:
+        raise ValueError(f"{path} has a header and nothing below it; write a line for each video")
+    return rows[1:]
 
 
 def looks_like_header(names: Sequence[str], labels: Sequence[str], below: Below) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from interlace.data.video.excerpt import Span
@@ -76,3 +78,26 @@ def need_split(word: str, where: str) -> SplitName:
             "validation (val, dev) or test, or leave the column out"
         )
     return split
+
+
+def without_quotes(name: str) -> str:
+    """A path or a class without quotes around it."""
+    name = name.strip()
+    return name[1:-1] if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'" else name
+
+
+def check_splits(path: Path, lines: Sequence[Line], numbers: Sequence[int]) -> None:
+    """Raises a ValueError where some lines of a file are of a split, and others are not.
+
+    Args:
+        path: of the file.
+        lines: all that it says.
+        numbers: of these lines.
+    """
+    unmarked = [number for line, number in zip(lines, numbers, strict=True) if line.split is None]
+    if 0 < len(unmarked) < len(lines):
+        some = ", ".join(map(str, unmarked[:3])) + (", ..." if len(unmarked) > 3 else "")
+        raise ValueError(
+            f"{path} has {len(unmarked):,} of {len(lines):,} lines without a split (line {some}), "
+            "which nothing would use; mark or remove them"
+        )

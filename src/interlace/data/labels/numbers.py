@@ -60,10 +60,12 @@ def name_numbers(
         return _renamed(labels, {n: named.get(n, str(n)) for n in numbers}, note)
     note = ""
     if numbers != list(range(len(numbers))):
-        note = (
-            f"its classes are {len(numbers):,} numbers from {numbers[0]} to {numbers[-1]}, which "
-            f"become classes 0 to {len(numbers) - 1}, called as they are"
-        )
+        note = f"all of its lines are of the class {numbers[0]}"
+        if len(numbers) > 1:
+            note = (
+                f"its classes are {len(numbers):,} numbers from {numbers[0]} to {numbers[-1]}, "
+                f"which become classes 0 to {len(numbers) - 1}, called as they are"
+            )
     renamed = _renamed(labels, {n: str(n) for n in numbers}, note)
     return replace(renamed, classes=tuple(map(str, numbers)))
 

@@ -46,6 +46,8 @@ def something_json(path: Path) -> Labels:
             f'{path} must be a list of {{"id": "78687", "template": "Holding [something]"}}, as '
             "train.json of Something-Something v2; write other labels as a .csv file"
         ) from error
+    if not lines:
+        raise ValueError(f"{path} is empty; write an object for each video")
     strange = sorted({key for video in said for key in video} - _KEYS)
     if strange:
         raise ValueError(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,19 +12,19 @@ from interlace.data.labels.columns import (
     LABELS,
     PATHS,
     SPAN_WORDS,
-    SPANS,
     SPLITS,
-    UNUSED,
+    Rows,
     has_header,
     looks_like_header,
     places,
     plain,
+    refuse_strange,
+    rows_below,
+    says_nothing,
 )
-from interlace.data.labels.labels import Labels, Line, need_split
+from interlace.data.labels.labels import Labels, Line, check_splits, need_split
+from interlace.data.labels.spans import SpanColumns, span_columns
 from interlace.data.video.below import Below
-from interlace.data.video.excerpt import Span, Unit
-
-Rows = Sequence[tuple[int, Sequence[str]]]  # lines and their numbers
 
 
 def read_table(path: Path, rows: Rows, below: Below) -> Labels:
@@ -39,13 +38,10 @@ def read_table(path: Path, rows: Rows, below: Below) -> Labels:
     Raises:
         ValueError: a column is not known, or a line lacks a cell.
     """
-    columns = _columns(path, rows, below)
-    if columns is None:
+    if not has_header(rows[0][1]):
         return _without_header(path, rows, below)
-    rows = rows[1:]
-    if not rows:
-        raise ValueError(f"{path} has a header and nothing below it; write a line for each video")
-    return Labels(tuple(_lines(path, rows, columns)), taken=columns.taken)
+    columns = _columns(path, rows, below)
+    return Labels(tuple(_lines(path, rows_below(path, rows), columns)), taken=columns.taken)
 
 
 @dataclass(frozen=True)
@@ -56,13 +52,12 @@ class _Columns:
     name: int
     label: int
     split: int | None = None
-    span: tuple[int, int] | None = None
-    unit: Unit = "seconds"
+    span: SpanColumns | None = None
     taken: str = ""
 
 
 def _lines(path: Path, rows: Rows, columns: _Columns) -> list[Line]:
-    lines, unmarked = [], []
+    lines = []
     for number, row in rows:
         where = f"{path}, line {number}"
         if any(row[columns.width :]):
@@ -78,55 +73,21 @@ def _lines(path: Path, rows: Rows, columns: _Columns) -> list[Line]:
                 "it out"
             )
         word = "" if columns.split is None else cells[columns.split]
-        if not word:
-            unmarked.append(number)
         split = need_split(word, where) if word else None
-        lines.append(Line(name, label, split, _span(cells, columns, where)))
-    if unmarked and len(unmarked) < len(lines) and columns.split is not None:
-        numbers = ", ".join(map(str, unmarked[:3])) + (", ..." if len(unmarked) > 3 else "")
-        raise ValueError(
-            f"{path} has {len(unmarked):,} of {len(lines):,} lines without a split (line "
-            f"{numbers}), which nothing would use; mark or remove them"
-        )
+        span = None if columns.span is None else columns.span.span(row, where)
+        lines.append(Line(name, label, split, span))
+    check_splits(path, lines, [number for number, _ in rows])
     return lines
-
-
-def _span(cells: Sequence[str], columns: _Columns, where: str) -> Span | None:
-    """The stretch that a line means; None where both of its cells are empty."""
-    if columns.span is None or not any(cells[k] for k in columns.span):
-        return None
-    start, end = (_number(cells[k], columns.unit) for k in columns.span)
-    if start is None or end is None or not start < end:
-        unit = "whole numbers" if columns.unit == "frames" else "seconds, or as 1:02.5"
-        said = " and ".join(repr(cells[k]) for k in columns.span)
-        raise ValueError(
-            f"{where}, says that its clip is from {said}, which must be two {unit}, the first the "
-            "smaller; mend it, or leave both empty for the whole video"
-        )
-    return Span(start, end, columns.unit)
-
-
-def _number(cell: str, unit: str) -> float | None:
-    """Seconds, also as 0:01:02.5, or a frame; None where a cell is none."""
-    pattern = r"\d+(\.0*)?" if unit == "frames" else r"(\d+:){0,2}\d+(\.\d*)?"
-    if not re.fullmatch(pattern, cell):
-        return None
-    seconds = 0.0
-    for part in cell.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds
 
 
 # --- with a header --------------------------------------------------------------------------------
 
 
-def _columns(path: Path, rows: Rows, below: Below) -> _Columns | None:
-    """What a header says; None where the first line is none."""
+def _columns(path: Path, rows: Rows, below: Below) -> _Columns:
+    """What a header says."""
     first = rows[0][1]
     words = plain(first)
     names, labels = places(words, PATHS), places(words, LABELS)
-    if not has_header(first):
-        return None
     body = [row for _, row in rows[1:]]
 
     def column(k: int) -> list[str]:
@@ -143,53 +104,31 @@ def _columns(path: Path, rows: Rows, below: Below) -> _Columns | None:
         name = max(names, key=lambda k: sum(map(below.has, filter(None, column(k)))))
     label = _one_label(path, first, [(k, column(k)) for k in labels])
     splits = places(words, SPLITS)
-    span, unit = _span_columns(path, first, words, lambda: _folders(column(name), below))
-    known = {*names, *labels, *splits[:1], *(span or ())}
-    unused = [
-        k
-        for k, word in enumerate(words)
-        if k not in known and (_says_nothing(word, column(k)) or (span and word in SPAN_WORDS))
-    ]
-    strange = [first[k] for k in range(len(first)) if k not in known and k not in unused]
-    if strange:
-        called = f"columns {_joined(strange)!r}" if len(strange) > 1 else f"a column {strange[0]!r}"
-        raise ValueError(
-            f"{path} has {called}, not known, which may change what a line means; take it out, or "
-            f"rename it to what it is ({KNOWN})"
-        )
-    left = [
-        first[k] for k in range(len(first)) if k in unused or k in {*names, *labels} - {name, label}
-    ]
+    if len(splits) > 1:
+        both = " and ".join(repr(first[k]) for k in splits[:2])
+        raise ValueError(f"{path} has two columns of splits, {both}; take one out")
+    span = span_columns(path, first, lambda: _folders(column(name), below))
+    known = {*names, *labels, *splits, *(span[:2] if span else ())}
+    strange, left = [], []
+    for k, word in enumerate(words):
+        if k in known:
+            if k in {*names, *labels} - {name, label}:
+                left.append(first[k])
+        elif says_nothing(word, column(k)) or (span and word in SPAN_WORDS):
+            left.append(first[k])
+        else:
+            strange.append(first[k])
+    refuse_strange(path, strange)
     left = [word for word in left if word]
     notes = []
     if left:
         notes.append(f"paths are in its column {first[name]!r}, classes in {first[label]!r}; ")
         notes[0] += f"{', '.join(left)} not used"
     if span is not None:
-        start, end = (first[k] for k in span)
-        notes.append(f"a clip is from {start!r} to {end!r} of its video, in {unit}")
+        start, end = first[span.start], first[span.end]
+        notes.append(f"a clip is from {start!r} to {end!r} of its video, in {span.unit}")
     split = splits[0] if splits else None
-    return _Columns(len(first), name, label, split, span, unit, "; ".join(notes))
-
-
-def _span_columns(
-    path: Path, first: Sequence[str], words: Sequence[str], folders: Callable[[], bool]
-) -> tuple[tuple[int, int] | None, Unit]:
-    """Where the stretch of a video is said, and in what; frames of folders, else seconds."""
-    found: dict[Unit, tuple[int, int]] = {}
-    for unit, (starts, ends) in SPANS.items():
-        start, end = places(words, starts), places(words, ends)
-        if start and end:
-            found[unit] = start[0], end[0]
-        elif start or end:
-            one, other = (start, ends[0]) if start else (end, starts[0])
-            raise ValueError(
-                f"{path} has a column {first[one[0]]!r}, and none that is called {other}; a "
-                "stretch of a video needs both"
-            )
-    if "frames" in found and (len(found) < 2 or folders()):
-        return found["frames"], "frames"
-    return found.get("seconds"), "seconds"
+    return _Columns(len(first), name, label, split, span, "; ".join(notes))
 
 
 def _folders(names: Sequence[str], below: Below) -> bool:
@@ -211,13 +150,6 @@ def _one_label(path: Path, first: Sequence[str], columns: list[tuple[int, list[s
         if all(cell.isdecimal() for cell in cells):
             chosen, cells = k, other
     return chosen
-
-
-def _says_nothing(word: str, cells: Sequence[str]) -> bool:
-    """Whether a column may be left aside: known so, empty, or numbers of lines without a name."""
-    if word in UNUSED or not any(cells):
-        return True
-    return not word and all(c.isdecimal() for c in cells) and len({*cells}) == len(cells)
 
 
 # --- without one ----------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from interlace.data.labels.beside import Beside, Row, shown_as, without_quotes
+from interlace.data.labels.beside import Beside, Row, shown_as
 from interlace.data.labels.columns import looks_like_header
-from interlace.data.labels.labels import Labels, Line
+from interlace.data.labels.labels import Labels, Line, without_quotes
 from interlace.data.video.below import Below
 from interlace.data.video.info import VideoError
 
@@ -104,21 +104,18 @@ def _cut(row: Row, split: _Split, count: int) -> Row:
 
 def _constant(rows: Sequence[Row], split: _Split, most: int, below: Below) -> list[Row | None]:
     """Lines with as many other words each, of the count that finds most videos."""
-    best: list[Row | None] = [None] * len(rows)
-    some = rows[:: max(1, len(rows) // _TRIED)]
-    for count in range(1, most + 1):  # of a long list, a look at some of it will do
-        if all(below.has(_cut(row, split, count).name) for row in some):
-            cut = [_cut(row, split, count) for row in rows]
-            if all(len(row.rest) == count for row in cut):
-                return [*cut]
-    for count in range(1, most + 1):
-        cut = [_cut(row, split, count) for row in rows]
-        fit = [row if len(row.rest) == count and below.has(row.name) else None for row in cut]
-        if sum(map(bool, fit)) > sum(map(bool, best)):
-            best = fit
-        if all(best):
-            break
-    return best
+    some = rows[:: max(1, len(rows) // _TRIED)]  # of a long list, a look at some of it will do
+    hits = {
+        count: sum(below.has(_cut(row, split, count).name) for row in some)
+        for count in range(1, most + 1)
+    }
+    count = max(hits, key=hits.__getitem__, default=0)
+    if not count or not hits[count]:
+        return [None] * len(rows)
+    cut = [_cut(row, split, count) for row in rows]
+    if hits[count] == len(some) and all(len(row.rest) == count for row in cut):
+        return [*cut]
+    return [row if len(row.rest) == count and below.has(row.name) else None for row in cut]
 
 
 def _varied(rows: Sequence[Row], split: _Split, most: int, below: Below) -> list[Row | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def list_pictures(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
     shown = (path for path in found if not path.name.startswith("."))
     return sorted(shown, key=lambda path: natural(path.name))
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether a folder has a picture right in it."""
+    with os.scandir(folder) as entries:
+        names = (entry.name for entry in entries)
+        return any(n.lower().endswith(PICTURES) and not n.startswith(".") for n in names)
 
 
 def list_frames(folder: Path) -> list[Path]:
