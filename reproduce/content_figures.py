@@ -26,8 +26,8 @@ CURVES = {
         "3SyncMNIST": "small_rstg_content_3digits",
         "5SyncMNIST": "small_rstg_content_5digits",
         "MultiSyncMNIST, 3 digits": "small_rstg_objects_3digits",
-        "5 digits": "small_rstg_objects_5digits",
-        "9 digits": "small_rstg_objects_9digits",
+        "MultiSyncMNIST, 5 digits": "small_rstg_objects_5digits",
+        "MultiSyncMNIST, 9 digits": "small_rstg_objects_9digits",
     },
     "parts": {
         "all": "small_ablation_content",
