@@ -418,6 +418,7 @@ def test_without_patience_a_run_goes_on_to_its_end(clips, tmp_path, caplog):
     recipe = replace(RECIPE, epochs=5, patience=1, lr=1e-12)  # nothing is learned
     run(tmp_path / "run", clips, recipe=recipe)
     assert losses(tmp_path / "run")[0][-1] == 6
+    caplog.clear()
     with caplog.at_level("INFO"):
         run(tmp_path / "run", clips, recipe=replace(recipe, patience=None))
     assert "recipe.patience is no more instead of 1: the run goes on until it" in caplog.text

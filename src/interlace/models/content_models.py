@@ -106,10 +106,18 @@ def _dyreg_objects(num_classes: int) -> VideoClassifier:
 
 # the schedules of RSTG's table 1
 _NO_MEAN: dict[str, Any] = {"time": "replace"}  # nothing to add to
-_rstg("rstg_content_space_only", "content", ContentRegions, schedule="space-only", **_NO_MEAN)
-_rstg("rstg_content_time_only", "content", ContentRegions, schedule="time-only")
-_rstg("rstg_content_1temp", "content", ContentRegions, schedule="1-temp")
-_rstg("rstg_content_positional", "content", ContentRegions, positional=True)
+_rstg(
+    "rstg_content_space_only",
+    "content, a mean over time",
+    ContentRegions,
+    schedule="space-only",
+    **_NO_MEAN,
+)
+_rstg("rstg_content_time_only", "content, no messages", ContentRegions, schedule="time-only")
+_rstg("rstg_content_1temp", "content, one time stage after all", ContentRegions, schedule="1-temp")
+_rstg(
+    "rstg_content_positional", "content, messages carry positions", ContentRegions, positional=True
+)
 
 # what each part of `rstg_content` brings: the same without it, or with another value
 _STILL: dict[str, Any] = {"motion": False, "relative_motion": False}
