@@ -18,7 +18,6 @@ from typing import Any
 import torch
 
 from interlace.data.digits.datasets import batches
-from interlace.evaluation.evaluate import classify
 from interlace.graph.regions.content import presence, read_maps
 from interlace.record import environment, write_json
 from interlace.reports.digits import HeldOutDigits
@@ -39,13 +38,13 @@ def main() -> None:
     trained = HeldOutDigits(options.weights, chosen)
     model: Any = trained.model.eval()
     right, distance, alike, seen = [], [], [], []
-    for batch, said in classify(model, batches(trained.videos, 50, "cpu"), bf16=True):
-        right.append(said.scores.argmax(1) == batch.label)
+    for batch in batches(trained.videos, 50, "cpu"):
+        with torch.autocast("cpu", torch.bfloat16):
+            features = model.backbone(batch.video.float() / 255)
+            right.append(model.classify(features).argmax(1) == batch.label)
         pair = batch.boxes[:, 0, :2, :2]  # (B, 2, 2): the first two are those that may move alike
         distance.append((pair[:, 0] - pair[:, 1]).abs().amax(-1) * trained.videos.canvas)
         alike.append(batch.synchronous.any(1))
-        with torch.autocast("cpu", torch.bfloat16):
-            features = model.backbone(batch.video.float() / 255)
         shown = presence(read_maps(model.body.regions.maps, features)).mean(1)  # (B, kinds)
         best = shown.topk(batch.classes.shape[1]).indices.sort(-1).values
         seen.append((best == batch.classes.sort(-1).values).all(-1))

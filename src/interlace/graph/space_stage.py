@@ -162,7 +162,7 @@ class DotGather(nn.Module):
 def relation_bias(relations: int, heads: int, *, hidden: int = 32) -> nn.Module:
     """MLP_r: how two nodes are related (..., E) -> how much each head listens (..., heads).
 
-    With one linear layer nothing is won: what matters is whether a number is near its largest.
+    A linear one was no better than none: what counts is whether a number is near its largest.
     """
     return nn.Sequential(
         nn.Linear(relations, hidden), nn.ReLU(), nn.Linear(hidden, heads, bias=False)

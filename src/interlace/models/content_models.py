@@ -105,13 +105,12 @@ def _dyreg_objects(num_classes: int) -> VideoClassifier:
 
 
 # the schedules of RSTG's table 1
-_NO_MEAN: dict[str, Any] = {"time": "replace"}  # nothing to add to
 _rstg(
     "rstg_content_space_only",
     "content, a mean over time",
     ContentRegions,
     schedule="space-only",
-    **_NO_MEAN,
+    time="replace",  # a mean has nothing to add to
 )
 _rstg("rstg_content_time_only", "content, no messages", ContentRegions, schedule="time-only")
 _rstg("rstg_content_1temp", "content, one time stage after all", ContentRegions, schedule="1-temp")
