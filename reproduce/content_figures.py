@@ -52,7 +52,6 @@ def draw_curves(name: str, records: dict[str, str]) -> None:
     figure = curve_figure(curves, xlabel="videos seen", ylabel="validation accuracy")
     (axes,) = figure.axes
     axes.set_xscale("log")
-    axes.set_ylim(top=1.01)  # what is written beside the ends keeps in the picture
     seen = sorted({count for videos, _ in curves.values() for count in (videos[0], videos[-1])})
     axes.set_xticks(seen, [f"{count:,}" for count in seen])
     axes.set_xticks([], minor=True)

@@ -347,6 +347,16 @@ def test_curves_are_the_given_points():
         assert text in words(figure)
 
 
+def test_ends_that_nearly_meet_are_both_written():
+    """At the top of the chart, too, beyond which matplotlib leaves texts out."""
+    curves = {str(end): ([0, 20], [0.1, end]) for end in (0.98, 0.981, 0.982)}
+    (axes,) = curve_figure(curves, xlabel="videos", ylabel="accuracy").axes
+    assert {text.get_text() for text in axes.texts} == set(curves)
+    heights = sorted(text.xy[1] for text in axes.texts)
+    assert heights[-1] <= axes.get_ylim()[1]
+    assert min(np.diff(heights)) > 0.04
+
+
 # The report
 
 

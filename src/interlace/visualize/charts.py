@@ -160,6 +160,7 @@ def curve_figure(
     axes.set_ylabel(ylabel, fontsize=8.5, color=MUTED)
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x == int(x) else f"{x:g}")
     places = _apart([y for _, y, _ in ends], 0.06 * np.ptp(axes.get_ylim()))
+    axes.set_ylim(top=max(axes.get_ylim()[1], *places))  # beyond, nothing is written
     for (step, value, colour), place in zip(ends, places, strict=True):
         axes.annotate(f"{value:.3g}", (step, place), (7, 0), textcoords="offset points",
                       va="center", fontsize=8, color=colour)  # fmt: skip
